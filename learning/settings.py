@@ -1,0 +1,211 @@
+"""Every tunable, with its unit, its range and the reason for its default.
+
+Settings come from the environment (prefix ``EDGEKEEPER_``; ``DATABASE_URL`` and ``PORT`` also
+without it). They are read once, at the entry point; functions get plain values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from learning.domain.pattern_key import Module
+from learning.domain.scope import DM_DIMENSIONS, PM_DIMENSIONS, checked_dimensions
+from learning.errors import ConfigError
+
+OutcomeName = Literal["r_multiple_net", "r_multiple", "rr_path"]
+Origin = Literal["live", "dry_run", "backtest", "simulated"]
+CombineRule = Literal["most_specific", "per_factor"]
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+def _named(*names: str) -> AliasChoices:
+    return AliasChoices(*names)
+
+
+class Settings(BaseSettings):
+    """All settings of Edgekeeper."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="EDGEKEEPER_", extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    home: Path = Field(
+        Path(".edgekeeper"),
+        description="Folder of the embedded database, logs and mappings. Beside the checkout, so "
+        "that trying the product leaves nothing elsewhere.",
+    )
+    database_url: str | None = Field(
+        None,
+        validation_alias=_named("EDGEKEEPER_DATABASE_URL", "DATABASE_URL"),
+        description="PostgreSQL URL. Unset: an embedded PostgreSQL under the home folder.",
+        repr=False,
+    )
+    listen_url: str | None = Field(
+        None,
+        description="PostgreSQL URL for LISTEN, where the other one goes through a pooler in "
+        "transaction mode. Unset: the same.",
+        repr=False,
+    )
+    host: str = Field(
+        "127.0.0.1",
+        validation_alias=_named("EDGEKEEPER_HOST", "HOST"),
+        description="Address the dashboard listens on. Loopback, since the page steers money.",
+    )
+    port: int = Field(
+        8501,
+        ge=1,
+        le=65535,
+        validation_alias=_named("EDGEKEEPER_PORT", "PORT"),
+        description="TCP port of the dashboard, 1 to 65535.",
+    )
+    outcome: OutcomeName | None = Field(
+        None,
+        description="The analysed outcome: r_multiple_net, r_multiple or rr_path. Unset: the first "
+        "of these that 95 % of the trades have, chosen once, at the first mining run, and kept.",
+    )
+    origins: Names = Field(
+        ("live", "dry_run", "backtest", "simulated"),
+        description="Which origins count as evidence: live, dry_run, backtest, simulated "
+        "(comma-separated). Shown with every lesson as its composition.",
+    )
+    pm_dimensions: Names = Field(
+        PM_DIMENSIONS,
+        description="Scope dimensions of PM in order, 1 to 15 names, comma-separated. Bit i of a "
+        "stored mask is dimension i; changing the list asks for a rebuild of the statistics.",
+    )
+    dm_dimensions: Names = Field(
+        DM_DIMENSIONS, description="Scope dimensions of DM in order, as for PM."
+    )
+    n_min: tuple[int, int, int, int] = Field(
+        (10, 20, 30, 50),
+        description="Trades needed to store a scope of 1-2, 3-4, 5-6 and 7 or more dimensions; "
+        "each at least 2 and none below the one before. 10/20/30/50 keeps noise out of the tables.",
+    )
+    fdr_target: float = Field(
+        0.10,
+        gt=0,
+        lt=1,
+        description="Accepted share of false lessons, as a fraction between 0 and 1.",
+    )
+    seed: int = Field(
+        20260101,
+        ge=0,
+        lt=2**63,
+        description="Seed of the bootstrap: same trades and seed, same lessons.",
+    )
+    discovery_interval_days: float = Field(
+        28, gt=0, description="Days between discovery looks: each look spends error."
+    )
+    discovery_growth: float = Field(
+        0.25, gt=0, description="Growth of the trades, as a fraction, that opens a look earlier."
+    )
+    approvals_required: int = Field(
+        1, ge=1, le=2, description="People needed to activate a lesson: 1 (solo) or 2 (four eyes)."
+    )
+    auto_approve_max_effect: float = Field(
+        0.0,
+        ge=0,
+        le=0.1,
+        description="Largest distance from neutral that is approved without a person; "
+        "0 (default) is off.",
+    )
+    holdout_share: float = Field(
+        0.20,
+        ge=0,
+        le=0.5,
+        description="Share of decisions held out of an aggression or execution override, so that "
+        "its effect is causal. Never used for size.",
+    )
+    combine: CombineRule = Field(
+        "most_specific",
+        description="Whether one override applies (most_specific) or one per latent factor "
+        "(per_factor, product, clamped).",
+    )
+    max_config_age_s: float = Field(
+        4.0,
+        gt=0,
+        le=60,
+        description="Seconds without a successful read after which a bot uses safe values.",
+    )
+    max_stop_distance: float = Field(
+        0.12,
+        gt=0,
+        le=1,
+        description="Largest distance of an initial stop from the entry, as a fraction of the "
+        "entry price, that still counts as the risk of a trade. Beyond it is a catastrophe stop.",
+    )
+    batch_size: int = Field(
+        2000, ge=1, le=50000, description="Strands ingested in one transaction."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level that is logged."
+    )
+
+    @field_validator("origins", "pm_dimensions", "dm_dimensions", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("pm_dimensions", "dm_dimensions")
+    @classmethod
+    def _dimensions_are_sound(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return checked_dimensions(value)
+
+    @field_validator("origins")
+    @classmethod
+    def _origins_are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        known = ("live", "dry_run", "backtest", "simulated")
+        unknown = [name for name in value if name not in known]
+        if unknown or not value:
+            raise ValueError(f"origins must be some of {known}, got {value}")
+        return value
+
+    @model_validator(mode="after")
+    def _n_min_never_falls(self) -> Self:
+        if self.n_min[0] < 2 or list(self.n_min) != sorted(self.n_min):
+            raise ValueError(f"n_min must start at 2 or more and never fall, got {self.n_min}")
+        return self
+
+    def dimensions(self, module: Module) -> tuple[str, ...]:
+        """Return the scope dimensions of a module, in order."""
+        return self.pm_dimensions if module == "pm" else self.dm_dimensions
+
+    @classmethod
+    def from_env(cls, **overrides: object) -> Settings:
+        """Read the settings from the environment.
+
+        Raises:
+            ConfigError: If a setting breaks its rule; the sentence names it and its value.
+        """
+        try:
+            return cls(**overrides)  # type: ignore[arg-type]
+        except ValidationError as error:
+            raise ConfigError(_sentence(error)) from None
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    name = "_".join(str(part) for part in first["loc"]) or "settings"
+    shown = "" if "database_url" in name.lower() else f", got {first['input']!r}"
+    return f"setting {name.upper()} is not usable: {first['msg']}{shown}"
+
+
+def documented() -> Mapping[str, str]:
+    """Return each setting's environment variable with its description and default."""
+    rows: dict[str, str] = {}
+    for name, field in Settings.model_fields.items():
+        alias = field.validation_alias
+        variable = (
+            " or ".join(str(choice) for choice in alias.choices)
+            if isinstance(alias, AliasChoices)
+            else f"EDGEKEEPER_{name.upper()}"
+        )
+        rows[variable] = f"{field.description} Default: {field.default!r}."
+    return rows
