@@ -192,9 +192,12 @@ class Settings(BaseSettings):
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    name = "_".join(str(part) for part in first["loc"]) or "settings"
-    shown = "" if "database_url" in name.lower() else f", got {first['input']!r}"
-    return f"setting {name.upper()} is not usable: {first['msg']}{shown}"
+    name = "_".join(str(part) for part in first["loc"]).upper()
+    rule = first["msg"].removeprefix("Value error, ")
+    value = first["input"]
+    # a whole mapping, or an address, can hold a password
+    shown = "" if isinstance(value, dict) or "URL" in name else f", got {value!r}"
+    return f"setting {name} is not usable: {rule}{shown}".replace("setting  is", "a setting is")
 
 
 def documented() -> Mapping[str, str]:

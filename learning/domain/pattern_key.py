@@ -68,7 +68,7 @@ def parse_pattern_key(text: str) -> PatternKey:
     module, family, state, motif = parts
     if module not in MODULES:
         raise ValueError(f"pattern_key must start with one of {MODULES}, got {text!r}")
-    return PatternKey(module, family, state, motif)  # type: ignore[arg-type]
+    return PatternKey(module, family, state, motif)
 
 
 def normalise_pattern_key(text: str) -> str:
