@@ -25,7 +25,7 @@ BREAK_DAYS = 180.0
 """A longer pause without trades ends a segment: no curve is drawn through it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class EdgeHistory:
     """One row per window in which the scope traded and a comparison was possible.
 
@@ -36,10 +36,10 @@ class EdgeHistory:
         se_rr: Shape (W,), standard error from the within-window variance pooled over windows.
             It leaves out shocks that a whole window shares; a fit adds those. Absent when no
             window has two trades.
-        mean_closed_days: Shape (W,), mean close time, days since 1970-01-01 UTC.
+        mean_closed_at_days: Shape (W,), mean close time, days since 1970-01-01 UTC.
         within_variance_rr: Shape (W,), population variance of the scope's outcomes inside the
             window, R squared; 0 where the window has one trade.
-        closed_days: Shape (sum of n,), close times of the trades, window after window; absent
+        closed_at_days: Shape (sum of n,), close times of the trades, window after window; absent
             when the history was read back from stored rows.
         windows_without_comparison: Windows left out because the scope made up the whole group.
     """
@@ -48,9 +48,9 @@ class EdgeHistory:
     n: IntArray
     edge_rr: FloatArray
     se_rr: FloatArray | None
-    mean_closed_days: FloatArray
+    mean_closed_at_days: FloatArray
     within_variance_rr: FloatArray
-    closed_days: FloatArray | None = None
+    closed_at_days: FloatArray | None = None
     windows_without_comparison: int = 0
 
     def __len__(self) -> int:
@@ -64,7 +64,7 @@ class EdgeHistory:
 
     def mean_age_hours(self, *, now_days: float) -> FloatArray:
         """Mean age of each window's trades at ``now_days`` (days since 1970-01-01 UTC)."""
-        return (now_days - self.mean_closed_days) * 24.0
+        return (now_days - self.mean_closed_at_days) * 24.0
 
     def mean_decay(self, rates_per_day: FloatArray, *, origin_days: float) -> FloatArray:
         """Average ``exp(-rate * t)`` over the trades of each window.
@@ -79,10 +79,10 @@ class EdgeHistory:
             Shape (L, W).
         """
         rates = np.asarray(rates_per_day, dtype=np.float64)
-        if self.closed_days is None:
-            middle = np.exp(-np.outer(rates, self.mean_closed_days - origin_days))
+        if self.closed_at_days is None:
+            middle = np.exp(-np.outer(rates, self.mean_closed_at_days - origin_days))
             return middle * _spread_over_window(rates)[:, None]
-        decay = np.exp(-np.outer(rates, self.closed_days - origin_days))
+        decay = np.exp(-np.outer(rates, self.closed_at_days - origin_days))
         starts = np.concatenate([[0], np.cumsum(self.n)[:-1]])
         sums: FloatArray = np.add.reduceat(decay, starts, axis=1)
         return sums / self.n
@@ -91,16 +91,18 @@ class EdgeHistory:
         """Keep the windows at positions ``first`` up to and without ``last``."""
         part = slice(first, last)
         edges = np.concatenate([[0], np.cumsum(self.n)])
-        trades = None if self.closed_days is None else self.closed_days[edges[first] : edges[last]]
+        trades = (
+            None if self.closed_at_days is None else self.closed_at_days[edges[first] : edges[last]]
+        )
         return replace(
             self,
             window=self.window[part],
             n=self.n[part],
             edge_rr=self.edge_rr[part],
             se_rr=None if self.se_rr is None else self.se_rr[part],
-            mean_closed_days=self.mean_closed_days[part],
+            mean_closed_at_days=self.mean_closed_at_days[part],
             within_variance_rr=self.within_variance_rr[part],
-            closed_days=trades,
+            closed_at_days=trades,
         )
 
     def since(self, moment_days: float) -> EdgeHistory:
@@ -113,21 +115,21 @@ class EdgeHistory:
         return self.between(first, len(self))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class SegmentEdge:
     """The mean edge between two long breaks.
 
     Attributes:
-        first_closed_days: Mean close time in the first window, days since 1970-01-01 UTC.
-        last_closed_days: The same of the last window.
+        first_closed_at_days: Mean close time in the first window, days since 1970-01-01 UTC.
+        last_closed_at_days: The same of the last window.
         windows: Windows in the segment.
         n: Trades in the segment.
         edge_rr: Trade-weighted mean of the windows' edges, R.
         se_rr: Standard error from the scatter of the windows; absent with a single window.
     """
 
-    first_closed_days: float
-    last_closed_days: float
+    first_closed_at_days: float
+    last_closed_at_days: float
     windows: int
     n: int
     edge_rr: float
@@ -136,7 +138,7 @@ class SegmentEdge:
 
 def edge_history(
     outcomes: FloatArray,
-    closed_days: FloatArray,
+    closed_at_days: FloatArray,
     in_scope: BoolArray,
     *,
     against_group: bool = True,
@@ -148,7 +150,7 @@ def edge_history(
     Args:
         outcomes: Shape (N,), outcome of each trade of the (pattern, category) group, R,
             clipped as for the tests.
-        closed_days: Shape (N,), close time, days since 1970-01-01 UTC.
+        closed_at_days: Shape (N,), close time, days since 1970-01-01 UTC.
         in_scope: Shape (N,), which trades the scope matches.
         against_group: False compares with 0 instead of the group's mean of the window: for
             the pattern as a whole, whose edge over itself would be 0 by construction.
@@ -167,11 +169,11 @@ def edge_history(
         ...     np.array([0.0, 2.0, 8.0, 9.0]),
         ...     np.array([True, False, True, False]),
         ... )
-        >>> history.edge_rr.tolist(), history.n.tolist(), history.mean_closed_days.tolist()
+        >>> history.edge_rr.tolist(), history.n.tolist(), history.mean_closed_at_days.tolist()
         ([1.0, 0.5], [1, 1], [0.0, 8.0])
     """
-    _require_trades(outcomes, closed_days, in_scope)
-    week = np.floor(closed_days / WINDOW_DAYS).astype(np.int64)
+    _require_trades(outcomes, closed_at_days, in_scope)
+    week = np.floor(closed_at_days / WINDOW_DAYS).astype(np.int64)
     group_window, slot = np.unique(week, return_inverse=True)
     group_n = np.bincount(slot, minlength=len(group_window))
     scope_n = np.bincount(slot[in_scope], minlength=len(group_window))
@@ -180,7 +182,7 @@ def edge_history(
     chosen = in_scope & comparable[slot]
     return _windows_of(
         outcomes[chosen],
-        closed_days[chosen],
+        closed_at_days[chosen],
         week[chosen],
         baseline_rr=baseline[comparable] if against_group else np.zeros(int(comparable.sum())),
         without_comparison=int(((scope_n > 0) & ~comparable).sum()),
@@ -238,8 +240,8 @@ def segment_edge(segment: EdgeHistory) -> SegmentEdge:
     residual = segment.n * (segment.edge_rr - mean) / n
     scatter = float(residual @ residual)
     return SegmentEdge(
-        first_closed_days=float(segment.mean_closed_days[0]),
-        last_closed_days=float(segment.mean_closed_days[-1]),
+        first_closed_at_days=float(segment.mean_closed_at_days[0]),
+        last_closed_at_days=float(segment.mean_closed_at_days[-1]),
         windows=count,
         n=n,
         edge_rr=mean,
@@ -249,15 +251,15 @@ def segment_edge(segment: EdgeHistory) -> SegmentEdge:
 
 def _windows_of(
     outcomes: FloatArray,
-    closed_days: FloatArray,
+    closed_at_days: FloatArray,
     week: IntArray,
     *,
     baseline_rr: FloatArray,
     without_comparison: int,
 ) -> EdgeHistory:
     """Moments per window of trades that all have a comparison."""
-    order = np.lexsort((closed_days, week))
-    outcomes, closed_days = outcomes[order], closed_days[order]
+    order = np.lexsort((closed_at_days, week))
+    outcomes, closed_at_days = outcomes[order], closed_at_days[order]
     window, slot, n = np.unique(week[order], return_inverse=True, return_counts=True)
     count = len(window)
     mean = np.bincount(slot, weights=outcomes, minlength=count) / n
@@ -269,9 +271,9 @@ def _windows_of(
         n=n.astype(np.int64),
         edge_rr=mean - baseline_rr,
         se_rr=None if pooled is None else np.sqrt(pooled / n),
-        mean_closed_days=np.bincount(slot, weights=closed_days, minlength=count) / n,
+        mean_closed_at_days=np.bincount(slot, weights=closed_at_days, minlength=count) / n,
         within_variance_rr=spread,
-        closed_days=closed_days,
+        closed_at_days=closed_at_days,
         windows_without_comparison=without_comparison,
     )
 
@@ -289,19 +291,19 @@ def _spread_over_window(rates: FloatArray) -> FloatArray:
 
 
 def _first_and_last_trade(history: EdgeHistory) -> tuple[FloatArray, FloatArray]:
-    if history.closed_days is None:
-        return history.mean_closed_days, history.mean_closed_days
+    if history.closed_at_days is None:
+        return history.mean_closed_at_days, history.mean_closed_at_days
     ends = np.cumsum(history.n)
-    return history.closed_days[ends - history.n], history.closed_days[ends - 1]
+    return history.closed_at_days[ends - history.n], history.closed_at_days[ends - 1]
 
 
-def _require_trades(outcomes: FloatArray, closed_days: FloatArray, in_scope: BoolArray) -> None:
-    if not (outcomes.shape == closed_days.shape == in_scope.shape) or outcomes.ndim != 1:
+def _require_trades(outcomes: FloatArray, closed_at_days: FloatArray, in_scope: BoolArray) -> None:
+    if not (outcomes.shape == closed_at_days.shape == in_scope.shape) or outcomes.ndim != 1:
         raise ValueError(
-            "outcomes, closed_days and in_scope must have one shape (N,), got "
-            f"{outcomes.shape}, {closed_days.shape} and {in_scope.shape}"
+            "outcomes, closed_at_days and in_scope must have one shape (N,), got "
+            f"{outcomes.shape}, {closed_at_days.shape} and {in_scope.shape}"
         )
-    for name, values in (("outcomes", outcomes), ("closed_days", closed_days)):
+    for name, values in (("outcomes", outcomes), ("closed_at_days", closed_at_days)):
         wrong = np.flatnonzero(~np.isfinite(values))
         if len(wrong):
             raise ValueError(f"{name}[{wrong[0]}] must be finite, got {values[wrong[0]]}")

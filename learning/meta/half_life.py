@@ -84,7 +84,7 @@ def decay_rate_weights(*, median_days: float, log_sd: float, p_constant: float) 
     return weights
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DecayPrior:
     """Belief about decay rates before a lesson's own history is read.
 
@@ -122,7 +122,7 @@ _BROAD_SHARE = 0.15
 """Share of the learned prior that keeps its full width: a too narrow choice costs coverage."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DecayPosterior:
     """Belief about decay rate and starting edge after reading the history.
 
@@ -158,7 +158,7 @@ class DecayPosterior:
         return self.p_constant + self.p_improving
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ProfileInterval:
     """95 % interval of the half-life from the profile likelihood, free of any prior.
 
@@ -175,7 +175,7 @@ class ProfileInterval:
     excludes_decay: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class HalfLife:
     """What a history says about the decay of its edge.
 
@@ -200,7 +200,7 @@ class HalfLife:
     segment_edges: tuple[SegmentEdge, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class HalfLives:
     """The fits of many lessons and the prior they share.
 
@@ -213,7 +213,7 @@ class HalfLives:
     prior: DecayPrior
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DecayCurve:
     """The fitted edge over time with a pointwise 95 % band.
 
@@ -343,7 +343,7 @@ def sign_flip_reason(history: EdgeHistory, *, sign: int | None = None) -> str | 
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Likelihood:
     """Gaussian likelihood of a history on the grid of rates, starting edge integrated out."""
 
@@ -391,7 +391,7 @@ def _between_variance(history: EdgeHistory, weight: FloatArray) -> float:
 
 def _line_fit(history: EdgeHistory, weight: FloatArray) -> tuple[FloatArray, float, float]:
     """Weighted straight line: coefficients, weighted RSS, and E[RSS] per unit of tau^2."""
-    time = history.mean_closed_days - history.mean_closed_days.mean()
+    time = history.mean_closed_at_days - history.mean_closed_at_days.mean()
     design = np.column_stack([np.ones(len(time)), time])
     gram = design.T @ (weight[:, None] * design)
     coefficients = np.linalg.solve(gram, design.T @ (weight * history.edge_rr))
@@ -428,7 +428,7 @@ def _posterior(likelihood: _Likelihood, prior: DecayPrior, history: EdgeHistory)
         start_mean_rr=likelihood.start_mean_rr,
         start_variance_rr=likelihood.start_variance_rr,
         origin_days=_origin_days(history),
-        end_days=float(history.mean_closed_days[-1]),
+        end_days=float(history.mean_closed_at_days[-1]),
         p_decaying=float(weights[RATES_PER_DAY > 0].sum()),
         p_constant=float(weights[RATES_PER_DAY == 0].sum()),
         p_improving=float(weights[RATES_PER_DAY < 0].sum()),

@@ -28,7 +28,7 @@ def test_edges_counts_and_ages_equal_the_hand_computation():
     assert history.window.tolist() == [0, 2]
     assert history.n.tolist() == [2, 1]
     assert history.edge_rr.tolist() == [1.0, 1.5]  # 2 - 1 and 4 - 2.5
-    assert history.mean_closed_days.tolist() == [2.0, 15.0]
+    assert history.mean_closed_at_days.tolist() == [2.0, 15.0]
     assert history.within_variance_rr.tolist() == [1.0, 0.0]
     assert history.mean_age_hours(now_days=16.0).tolist() == [336.0, 24.0]
 
@@ -69,7 +69,7 @@ def test_the_order_of_the_trades_does_not_matter():
     one = edge_history(outcomes, days, in_scope)
     other = edge_history(outcomes[shuffled], days[shuffled], in_scope[shuffled])
     np.testing.assert_allclose(one.edge_rr, other.edge_rr, atol=1e-12)
-    np.testing.assert_array_equal(one.closed_days, other.closed_days)
+    np.testing.assert_array_equal(one.closed_at_days, other.closed_at_days)
 
 
 def test_later_weeks_do_not_depend_on_what_happened_before():
@@ -89,8 +89,8 @@ def test_a_break_of_more_than_180_days_starts_a_segment_and_a_shorter_one_does_n
     )
     parts = segments(history)
     assert [part.n_trades for part in parts] == [4, 1]
-    assert parts[1].closed_days is not None
-    assert parts[1].closed_days.tolist() == [371.0]
+    assert parts[1].closed_at_days is not None
+    assert parts[1].closed_at_days.tolist() == [371.0]
 
 
 def test_the_edges_on_both_sides_of_a_break_stand_side_by_side():
@@ -126,7 +126,7 @@ def test_rows_read_back_without_trade_times_decay_nearly_alike():
         history.n,
         history.edge_rr,
         history.se_rr,
-        history.mean_closed_days,
+        history.mean_closed_at_days,
         history.within_variance_rr,
     )
     rates = np.log(2) / np.array([5.0, 60.0, -30.0])

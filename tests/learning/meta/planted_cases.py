@@ -55,3 +55,47 @@ def fading_edges(
         for halflife in halflives
     ]
     return histories, halflives
+
+
+def overlapping_lessons(
+    rng: np.random.Generator,
+    *,
+    n_trades: int = 3000,
+    n_factors: int = 8,
+    n_single: int = 12,
+    hard: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Matched trades of lessons, and the hidden trade set each is a noisy copy or child of.
+
+    ``hard``: noisier copies, and every second factor shares a third of its trades with the
+    one before.
+    """
+    rows: list[np.ndarray] = []
+    labels: list[int] = []
+    previous = np.zeros(n_trades, dtype=bool)
+    for factor in range(n_factors):
+        hidden = rng.random(n_trades) < rng.uniform(0.03, 0.15)
+        if hard and factor % 2:
+            kept = hidden & ~previous & (rng.random(n_trades) < 0.8)
+            hidden = (previous & (rng.random(n_trades) < 0.35)) | kept
+        previous = hidden
+        for copy in range(rng.integers(2, 8)):
+            rows.append(_noisy_copy(rng, hidden, child=bool(copy), hard=hard))
+            labels.append(factor)
+    for single in range(n_single):
+        rows.append(rng.random(n_trades) < rng.uniform(0.03, 0.3))
+        labels.append(n_factors + single)
+    return np.array(rows), np.array(labels)
+
+
+def _noisy_copy(
+    rng: np.random.Generator, hidden: np.ndarray, *, child: bool, hard: bool
+) -> np.ndarray:
+    sensitivity = rng.uniform(0.55 if hard else 0.75, 0.98)
+    stray = hidden.mean() * rng.uniform(0, 0.5 if hard else 0.3)
+    row = (hidden & (rng.random(len(hidden)) < sensitivity)) | (
+        ~hidden & (rng.random(len(hidden)) < stray)
+    )
+    if child and rng.random() < 0.35:
+        row &= rng.random(len(hidden)) < rng.uniform(0.4, 0.8)
+    return row

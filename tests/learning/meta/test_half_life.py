@@ -90,7 +90,7 @@ def test_fifty_nine_trades_are_not_enough():
 
 def test_no_curve_is_drawn_through_a_break():
     before = clean_decay(40.0)
-    days = np.concatenate([before.closed_days, [588.0, 589.0]])
+    days = np.concatenate([before.closed_at_days, [588.0, 589.0]])
     outcome = np.concatenate([np.repeat(before.edge_rr, before.n), [0.3, 0.5]])
     history = edge_history(outcome, days, np.ones(len(days), bool), against_group=False)
     fit = fit_half_life(history)
@@ -145,13 +145,14 @@ def noise_variances(history: EdgeHistory) -> np.ndarray:
     sigma2 = float(history.n @ history.within_variance_rr) / float((history.n - 1).sum())
     weight = history.n / sigma2
     line = np.polynomial.polynomial.polyfit(
-        history.mean_closed_days, history.edge_rr, 1, w=np.sqrt(weight)
+        history.mean_closed_at_days, history.edge_rr, 1, w=np.sqrt(weight)
     )
     rss = (
         weight
-        @ (history.edge_rr - np.polynomial.polynomial.polyval(history.mean_closed_days, line)) ** 2
+        @ (history.edge_rr - np.polynomial.polynomial.polyval(history.mean_closed_at_days, line))
+        ** 2
     )
-    design = np.vander(history.mean_closed_days, 2)
+    design = np.vander(history.mean_closed_at_days, 2)
     root = np.sqrt(weight)[:, None] * design
     residual_maker = np.eye(len(weight)) - root @ np.linalg.pinv(root)
 
