@@ -54,6 +54,7 @@ _ROOTS_SERVER_USER = "pgserver"
 # Pauses before each launch. One that dies with nothing in its way dies again: five are enough.
 _LAUNCH_PAUSES_S = (0.0, 0.5, 1.0, 2.0, 4.0)
 _POLL_S = 0.05
+_CHECK_NAME = "edgekeeper server check"
 _LOG_MAX_BYTES = 10_000_000
 
 # Appended once, when the database is made; a person may edit them afterwards. Nothing here
@@ -138,6 +139,7 @@ def stop_server(home: Path, *, timeout_s: float = 60.0) -> bool:
         for how, patience_s in ((signal.SIGINT, timeout_s), (signal.SIGQUIT, 10.0)):
             _signal_server(cluster, how)
             if _waited_until_gone(cluster, patience_s):
+                _remove_short_socket_dir(cluster)
                 return True
     raise DatabaseUnavailable(
         f"the server of {cluster.data_dir} does not stop: another container or account runs it"
@@ -313,10 +315,10 @@ def _answers(cluster: _Cluster) -> bool:
 
 
 def _count_clients(cluster: _Cluster) -> int | None:
-    """Connected clients beside this query, or None when the server does not answer."""
+    """Connected clients beside checks like this one, or None when the server does not answer."""
     question = (
         "SELECT count(*) FROM pg_stat_activity"
-        " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        " WHERE backend_type = 'client backend' AND application_name <> %(us)s"
     )
     try:
         with psycopg.connect(
@@ -325,9 +327,9 @@ def _count_clients(cluster: _Cluster) -> int | None:
             user=_SUPERUSER,
             dbname="postgres",
             connect_timeout=2,
-            application_name="edgekeeper server check",
+            application_name=_CHECK_NAME,
         ) as connection:
-            row = connection.execute(question).fetchone()
+            row = connection.execute(question, {"us": _CHECK_NAME}).fetchone()
     except psycopg.Error:
         return None
     return None if row is None else int(row[0])
@@ -531,6 +533,12 @@ def _prepare_socket_dir(cluster: _Cluster) -> None:
                 f"{folder} must be a private folder of user {_user_name(cluster.uid)} and is not: "
                 "remove it, or choose a shorter EDGEKEEPER_HOME"
             ) from None
+
+
+def _remove_short_socket_dir(cluster: _Cluster) -> None:
+    if cluster.socket_dir != cluster.data_dir:
+        with contextlib.suppress(OSError):
+            cluster.socket_dir.rmdir()
 
 
 def _account_for_root(data_dir: Path) -> pwd.struct_passwd:
