@@ -177,6 +177,11 @@ class Settings(BaseSettings):
         """Return the scope dimensions of a module, in order."""
         return self.pm_dimensions if module == "pm" else self.dm_dimensions
 
+    def n_min_by_size(self) -> tuple[int, ...]:
+        """Return the trades needed to store a scope of 1, 2, … 7 or more dimensions."""
+        small, middle, large, largest = self.n_min
+        return small, small, middle, middle, large, large, largest
+
     @classmethod
     def from_env(cls, **overrides: object) -> Settings:
         """Read the settings from the environment.
