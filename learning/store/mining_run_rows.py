@@ -46,6 +46,7 @@ _COLUMNS = (
     mining_runs.c.baselines,
     mining_runs.c.created_at,
 )
+_NAMES = {"id": "run_id"}
 
 
 def append(connection: Connection, run: Mapping[str, Any]) -> int:
@@ -74,5 +75,6 @@ def _newest(
         .where(mining_runs.c.module == module, *conditions)
         .order_by(mining_runs.c.id.desc())
         .limit(1)
-    ).one_or_none()
-    return None if row is None else StoredRun(*row)
+    ).mappings()
+    found = row.one_or_none()
+    return None if found is None else StoredRun(**{_NAMES.get(k, k): v for k, v in found.items()})

@@ -1,0 +1,38 @@
+"""The one outcome that all evidence rests on: read, or chosen at the first run."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from learning.errors import ConfigError
+from learning.evidence.outcome_choice import chosen_outcome
+from learning.settings import Settings
+from learning.store import outcome_rows, state_rows
+
+
+def analysed_outcome(connection: Connection, settings: Settings) -> str | None:
+    """Return the analysed outcome; choose and store it where none is; None without trades.
+
+    Raises:
+        ConfigError: If the setting asks for another outcome than the one chosen before, or
+            none can be chosen.
+    """
+    stored = state_rows.read_state(connection).outcome
+    if stored is not None:
+        if settings.outcome not in (None, stored):
+            raise ConfigError(
+                f"EDGEKEEPER_OUTCOME asks for {settings.outcome}, but this database analyses "
+                f"{stored}; ./run outcome {settings.outcome} --reason … changes it and sends "
+                "every lesson back to proposed"
+            )
+        return stored
+    trades_with, n_trades = outcome_rows.count_outcomes(connection, settings.origins)
+    if n_trades == 0:
+        return None
+    try:
+        outcome = chosen_outcome(trades_with, n_trades=n_trades, asked=settings.outcome)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    chosen_by = "rule" if settings.outcome is None else "EDGEKEEPER_OUTCOME"
+    state_rows.choose_outcome(connection, outcome, chosen_by=chosen_by)
+    return outcome
