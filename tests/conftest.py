@@ -32,9 +32,17 @@ _TEMPLATE_LOCK = 0x7E57
 
 def new_home() -> Path:
     """A temporary home folder that the server of a root user may pass through, in CI for one."""
-    home = Path(tempfile.mkdtemp(prefix="edgekeeper-test-", dir="/tmp"))
+    home = Path(tempfile.mkdtemp(prefix="edgekeeper-test-", dir=_temporary_folder()))
     home.chmod(0o711)
     return home
+
+
+def _temporary_folder() -> str:
+    """In memory where there is room: making a database waits for the disk a thousand times."""
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage("/dev/shm").free > 2_000_000_000:
+            return "/dev/shm"
+    return "/tmp"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,6 +60,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         _drop_databases(os.environ[_SERVER], prefix)
     stop_server(home)
     shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def make_home() -> Callable[[], Path]:
+    """Make a temporary home folder, for fixtures that outlive one test."""
+    return new_home
 
 
 @pytest.fixture(scope="session")
