@@ -461,6 +461,8 @@ learning_lessons = sa.Table(
     _between("lesson_strength", 0.0, 1.0),
     sa.CheckConstraint("decay_halflife_hours BETWEEN 1.0 AND 1e7", name="half_life_in_bounds"),
     _either("decay_halflife_hours", "half_life_reason"),
+    # a function of the first migration: every lever of the payload is a number within its bounds
+    sa.CheckConstraint("lesson_effect_in_bounds(effect)", name="effect_in_bounds"),
     sa.CheckConstraint("n > 0", name="n_positive"),
     sa.CheckConstraint(
         "status <> 'active' OR (activated_at IS NOT NULL AND expires_at IS NOT NULL)",
@@ -509,14 +511,29 @@ lesson_decisions = sa.Table(
         comment="made when the dialog opens: the same token decides once",
     ),
     _json("evidence", comment="the lesson's stats and effect as they stood"),
-    sa.Column("previous_hash", BYTEA, nullable=False),
-    sa.Column("row_hash", BYTEA, nullable=False, unique=True),
+    sa.Column("previous_hash", BYTEA, nullable=False, comment="set by a trigger, as the id is"),
+    sa.Column("row_hash", BYTEA, nullable=False, unique=True, comment="SHA-256, set by a trigger"),
     _one_of("decision", DECISIONS),
     _one_of("source", DECISION_SOURCES),
     _one_of("to_status", LESSON_STATUSES),
     sa.CheckConstraint("length(btrim(reason)) >= 10", name="reason_given"),
     sa.Index("ix_lesson_decisions_lesson_id", "lesson_id"),
     comment="Append-only, chained by SHA-256: who decided what, when, why, on which evidence.",
+)
+decision_chain_head = sa.Table(
+    "decision_chain_head",
+    metadata,
+    sa.Column("id", sa.SmallInteger, primary_key=True, server_default="1", autoincrement=False),
+    _bigint("last_id", server_default="0", comment="ids of lesson_decisions have no gaps"),
+    sa.Column(
+        "row_hash",
+        BYTEA,
+        nullable=False,
+        server_default=sa.text("decode(repeat('00', 32), 'hex')"),
+        comment="of the last decision: a cut-off tail is seen",
+    ),
+    sa.CheckConstraint("id = 1", name="one_row"),
+    comment="One row; its lock puts all decisions in one order.",
 )
 
 # ------------------------------------------------------------------ overrides

@@ -1,0 +1,205 @@
+"""The inbox ``ad_strands`` and its ledger.
+
+Pending is what has no ledger row: never "id above the last one seen", since identities are
+given before transactions commit. A worker claims the strands of a trade together, by a lock that
+ends with its transaction; whoever finds a trade locked passes it by, so that workers neither wait
+for each other nor do anything twice, and a killed one leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from learning.events.strands import StoredStrand, Strand
+from learning.store.copying import copy_into
+from learning.store.schema import ad_strands, strand_ledger
+
+LedgerStatus = Literal["ingested", "quarantined", "ignored"]
+_SQL = Path(__file__).parent / "sql"
+_COLUMNS = (
+    "strand_key", "kind", "module", "bot", "origin", "position_id", "trade_id", "content",
+    "regime_context", "raw", "import_batch_id",
+)  # fmt: skip
+_STORED = (
+    ad_strands.c.id,
+    ad_strands.c.strand_key,
+    ad_strands.c.kind,
+    ad_strands.c.module,
+    ad_strands.c.bot,
+    ad_strands.c.origin,
+    ad_strands.c.position_id,
+    ad_strands.c.trade_id,
+    sa.cast(ad_strands.c.content, sa.Text).label("content"),
+    sa.cast(ad_strands.c.regime_context, sa.Text).label("regime_context"),
+    ad_strands.c.conflicts_with,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """What became of a strand; ``reason`` is None exactly for the ingested."""
+
+    strand_id: int
+    status: LedgerStatus
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """How many strands there are and what became of them."""
+
+    strands: int
+    ingested: int
+    quarantined: int
+    ignored: int
+    pending: int
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every strand is accounted for, once."""
+        return self.strands == self.ingested + self.quarantined + self.ignored + self.pending
+
+
+def append(
+    connection: Connection, strands: Iterable[Strand], *, import_batch_id: int | None = None
+) -> int:
+    """Append strands to the inbox and return how many were new.
+
+    A strand whose key is known already is skipped where its content is the same, and stored as
+    a conflict where it is not. Content that PostgreSQL cannot hold as JSON (NaN, NUL, lone
+    surrogates) is kept as the bytes it was, and quarantined when it is read.
+    """
+    rows = (_row(strand, import_batch_id) for strand in strands)
+    return copy_into(connection, ad_strands, _COLUMNS, rows)
+
+
+def _row(strand: Strand, import_batch_id: int | None) -> tuple[Any, ...]:
+    content, raw = _stored_json(strand.content)
+    regime = None
+    if strand.regime_context is not None:
+        regime, broken = _stored_json(strand.regime_context)
+        if broken is not None:
+            content, raw = None, broken
+    return (
+        strand.strand_key, strand.kind, strand.module, strand.bot, strand.origin,
+        strand.position_id, strand.trade_id, content, regime, raw, import_batch_id,
+    )  # fmt: skip
+
+
+def _stored_json(value: Mapping[str, Any]) -> tuple[str | None, bytes | None]:
+    """JSON text that jsonb takes, or else the bytes of what it was."""
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text.encode()  # a lone surrogate fails here
+    except (ValueError, TypeError, RecursionError):
+        return None, _as_it_was(value)
+    return (None, text.encode()) if "\\u0000" in text else (text, None)
+
+
+def _as_it_was(value: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(value, default=repr).encode("utf-8", "backslashreplace")
+    except (ValueError, TypeError, RecursionError):
+        return b"content that is no JSON"
+
+
+def read_pending(connection: Connection, limit: int, low_water: int = 0) -> list[StoredStrand]:
+    """Claim and return up to ``limit`` pending strands with an id above ``low_water``.
+
+    Those of trades that another transaction works on are passed by. The claim ends with the
+    transaction (READ COMMITTED); settle the strands within it.
+    """
+    claimed = _claim(connection, "claim_pending_strands", limit=limit, after=low_water)
+    # The claim saw the ledger before it held the lock: another worker may have settled
+    # a strand in between. A new statement sees that.
+    unsettled = ~sa.exists().where(strand_ledger.c.strand_id == ad_strands.c.id)
+    return _read(connection, claimed, unsettled)
+
+
+def read_quarantined(connection: Connection, limit: int, after: int = 0) -> list[StoredStrand]:
+    """Claim and return up to ``limit`` quarantined strands with an id above ``after``."""
+    claimed = _claim(connection, "claim_quarantined_strands", limit=limit, after=after)
+    quarantined = sa.exists().where(
+        strand_ledger.c.strand_id == ad_strands.c.id, strand_ledger.c.status == "quarantined"
+    )
+    return _read(connection, claimed, quarantined)
+
+
+def _claim(connection: Connection, statement: str, *, limit: int, after: int) -> list[int]:
+    claimed = connection.execute(_statement(statement), {"limit": limit, "after": after})
+    return list(claimed.scalars())
+
+
+@cache
+def _statement(name: str) -> sa.TextClause:
+    return sa.text((_SQL / f"{name}.sql").read_text())
+
+
+def _read(
+    connection: Connection, ids: Sequence[int], condition: sa.ColumnElement[bool]
+) -> list[StoredStrand]:
+    if not ids:
+        return []
+    chosen = ad_strands.c.id == sa.any_(sa.literal(ids, sa.ARRAY(sa.BigInteger)))
+    query = sa.select(*_STORED).where(chosen, condition).order_by(ad_strands.c.id)
+    return [StoredStrand(*row) for row in connection.execute(query)]
+
+
+def settle(connection: Connection, rows: Sequence[LedgerRow]) -> int:
+    """Write what became of strands; return how many ledger rows were written.
+
+    A quarantined strand that is decided again keeps its one row and counts the attempt; an
+    ingested or ignored one is never touched.
+    """
+    if not rows:
+        return 0
+    columns = {
+        "ids": [row.strand_id for row in rows],
+        "statuses": [row.status for row in rows],
+        "reasons": [row.reason for row in rows],
+    }
+    return connection.execute(_statement("settle_strands"), columns).rowcount
+
+
+def read_closes(connection: Connection, trades: Sequence[tuple[str, str]]) -> list[StoredStrand]:
+    """Return the ingested closes of trades, given as (bot, trade_id)."""
+    if not trades:
+        return []
+    wanted = sa.func.unnest(
+        sa.literal([bot for bot, _ in trades], sa.ARRAY(sa.Text)),
+        sa.literal([trade_id for _, trade_id in trades], sa.ARRAY(sa.Text)),
+    ).table_valued("bot", "trade_id", name="wanted")
+    query = (
+        sa.select(*_STORED)
+        .select_from(wanted)
+        .join(
+            ad_strands,
+            (ad_strands.c.bot == wanted.c.bot) & (ad_strands.c.trade_id == wanted.c.trade_id),
+        )
+        .join(strand_ledger, strand_ledger.c.strand_id == ad_strands.c.id)
+        .where(ad_strands.c.kind == "position_closed", strand_ledger.c.status == "ingested")
+    )
+    return [StoredStrand(*row) for row in connection.execute(query)]
+
+
+def low_water(connection: Connection, *, margin: int = 100_000) -> int:
+    """Return an id below which a quick look need not search; sweep from 0 now and then.
+
+    Identities that commit later than ``margin`` younger ones are found by the sweep only.
+    """
+    newest = connection.scalar(sa.select(sa.func.max(strand_ledger.c.strand_id)))
+    return max((newest or 0) - margin, 0)
+
+
+def accounts(connection: Connection) -> Accounts:
+    """Count the strands, and by the ledger what became of them."""
+    row = connection.execute(_statement("count_strands")).one()
+    return Accounts(*row)
