@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DataError, IntegrityError
 
-from learning.errors import MalformedStrand
+from learning.domain.pattern_key import MODULES
 from learning.events.attribution import CreditedTrade, credit
-from learning.events.strands import (
-    ActionStrand,
-    ClosedTrade,
-    Ignored,
-    StoredStrand,
-    parse_strand,
+from learning.events.completed_trades import Dimensions
+from learning.events.strands import ActionStrand, StoredStrand
+from learning.events.verdicts import (
+    Judged,
+    Readings,
+    TradeKey,
+    Verdict,
+    judge,
+    read_strands,
+    trade_of,
 )
 from learning.settings import Settings
 from learning.store import event_rows, strand_rows
+from learning.store.copying import REFUSED
 from learning.store.database import transaction
-from learning.store.strand_rows import LedgerRow
 
 Progress = Callable[["Ingested"], None]
-Batch = Callable[[Connection, int, int], list[StoredStrand]]
-TradeKey = tuple[str, str]
+Read = Callable[[Connection, int, int], list[StoredStrand]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def redrive_quarantined(
 def _sweep(
     engine: Engine,
     settings: Settings,
-    read: Batch,
+    read: Read,
     after: int,
     done: Ingested,
     progress: Progress | None,
@@ -101,14 +104,15 @@ def ingest_batch(
 ) -> Ingested:
     """Decide claimed strands within the connection's transaction.
 
-    A strand that the database itself refuses is quarantined alone, the others are ingested.
+    Where the database itself refuses a strand, that one is quarantined and the others are
+    ingested.
     """
     if not strands:
         return Ingested()
     try:
         with connection.begin_nested():
             return _decide(connection, strands, settings)
-    except (DataError, IntegrityError) as error:
+    except REFUSED as error:
         if len(strands) == 1:
             return _refused(connection, strands[0], error)
     alone = Ingested()
@@ -117,18 +121,52 @@ def ingest_batch(
     return alone
 
 
-def _refused(
-    connection: Connection, strand: StoredStrand, error: DataError | IntegrityError
-) -> Ingested:
-    said = str(error.orig).strip().splitlines()[0][:200]
-    row = LedgerRow(strand.id, "quarantined", f"the database refuses it: {said}")
-    strand_rows.settle(connection, [row])
+def _refused(connection: Connection, strand: StoredStrand, error: Exception) -> Ingested:
+    said = str(getattr(error, "orig", error)).strip().partition("\n")[0][:200]
+    reason = f"the database refuses it: {said}"
+    strand_rows.settle(connection, [Verdict(strand.id, "quarantined", reason)])
     return Ingested(quarantined=1)
 
 
 def _decide(
     connection: Connection, strands: Sequence[StoredStrand], settings: Settings
 ) -> Ingested:
-    batch = _Batch(connection, settings)
-    ledger = [batch.decide(strand) for strand in strands]
-    ...
+    readings = read_strands(strands, dims=_dimensions(settings))
+    judged = _judge(connection, readings, settings)
+    credited = _credit(connection, judged, settings)
+    event_rows.add_actions(connection, judged.actions)
+    events = event_rows.replace_trades(connection, credited)
+    strand_rows.settle(connection, judged.verdicts)
+    counts = Counter(verdict.status for verdict in judged.verdicts)
+    return Ingested(counts["ingested"], counts["quarantined"], counts["ignored"], events)
+
+
+def _judge(connection: Connection, readings: Readings, settings: Settings) -> Judged:
+    stored = strand_rows.read_closes(connection, readings.trades)
+    before = read_strands(stored, dims=_dimensions(settings))
+    reason_of = {verdict.strand_id: verdict.reason or "" for verdict in before.verdicts}
+    unreadable = {
+        (str(strand.bot), str(strand.trade_id)): reason_of[strand.id]
+        for strand in stored
+        if strand.id in reason_of
+    }
+    return judge(readings, {trade_of(close): close for close in before.closes}, unreadable)
+
+
+def _credit(connection: Connection, judged: Judged, settings: Settings) -> list[CreditedTrade]:
+    """The trades to derive anew, with the actions that arrived before and those of the batch."""
+    if not judged.closed:
+        return []
+    actions: defaultdict[TradeKey, list[ActionStrand]] = defaultdict(list)
+    for action in judged.actions:
+        actions[trade_of(action)].append(action)
+    for trade, earlier in event_rows.read_actions(connection, list(judged.closed)).items():
+        actions[trade] += earlier
+    return [
+        credit(close, actions[trade], max_stop_distance=settings.max_stop_distance)
+        for trade, close in judged.closed.items()
+    ]
+
+
+def _dimensions(settings: Settings) -> Dimensions:
+    return {module: settings.dimensions(module) for module in MODULES}

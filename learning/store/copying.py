@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import psycopg
 from psycopg import sql
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Select, Table
+from sqlalchemy.exc import DataError, IntegrityError
+
+REFUSED = (
+    DataError, IntegrityError, psycopg.DataError, psycopg.IntegrityError,
+    psycopg.errors.ProgramLimitExceeded,
+)  # fmt: skip
+"""What the database raises on a row that breaks a rule, here and by SQLAlchemy."""
 
 
 def copy_into(
@@ -25,3 +33,14 @@ def copy_into(
             for row in rows:
                 copy.write_row(row)
         return int(cursor.rowcount)
+
+
+def copy_out(connection: Connection, query: Select) -> bytes:
+    """Return the rows of a query as CSV with a header; null is empty, text never is."""
+    compiled = query.compile(
+        dialect=connection.dialect, compile_kwargs={"render_postcompile": True}
+    )
+    statement = f"COPY ({compiled}) TO STDOUT (FORMAT csv, HEADER)"
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor, cursor.copy(statement, compiled.params) as copy:
+        return b"".join(copy)

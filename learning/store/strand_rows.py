@@ -13,16 +13,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from learning.events.strands import StoredStrand, Strand
+from learning.events.verdicts import TradeKey, Verdict
 from learning.store.copying import copy_into
 from learning.store.schema import ad_strands, strand_ledger
 
-LedgerStatus = Literal["ingested", "quarantined", "ignored"]
 _SQL = Path(__file__).parent / "sql"
 _COLUMNS = (
     "strand_key", "kind", "module", "bot", "origin", "position_id", "trade_id", "content",
@@ -41,15 +41,6 @@ _STORED = (
     sa.cast(ad_strands.c.regime_context, sa.Text).label("regime_context"),
     ad_strands.c.conflicts_with,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerRow:
-    """What became of a strand; ``reason`` is None exactly for the ingested."""
-
-    strand_id: int
-    status: LedgerStatus
-    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,41 +144,52 @@ def _read(
     return [StoredStrand(*row) for row in connection.execute(query)]
 
 
-def settle(connection: Connection, rows: Sequence[LedgerRow]) -> int:
+def settle(connection: Connection, verdicts: Sequence[Verdict]) -> int:
     """Write what became of strands; return how many ledger rows were written.
 
     A quarantined strand that is decided again keeps its one row and counts the attempt; an
     ingested or ignored one is never touched.
     """
-    if not rows:
+    if not verdicts:
         return 0
     columns = {
-        "ids": [row.strand_id for row in rows],
-        "statuses": [row.status for row in rows],
-        "reasons": [row.reason for row in rows],
+        "ids": [verdict.strand_id for verdict in verdicts],
+        "statuses": [verdict.status for verdict in verdicts],
+        "reasons": [verdict.reason for verdict in verdicts],
     }
     return connection.execute(_statement("settle_strands"), columns).rowcount
 
 
-def read_closes(connection: Connection, trades: Sequence[tuple[str, str]]) -> list[StoredStrand]:
-    """Return the ingested closes of trades, given as (bot, trade_id)."""
+def read_closes(connection: Connection, trades: Sequence[TradeKey]) -> list[StoredStrand]:
+    """Return the ingested closes of trades."""
     if not trades:
         return []
-    wanted = sa.func.unnest(
-        sa.literal([bot for bot, _ in trades], sa.ARRAY(sa.Text)),
-        sa.literal([trade_id for _, trade_id in trades], sa.ARRAY(sa.Text)),
-    ).table_valued("bot", "trade_id", name="wanted")
+    wanted = these_trades(trades)
     query = (
         sa.select(*_STORED)
         .select_from(wanted)
-        .join(
-            ad_strands,
-            (ad_strands.c.bot == wanted.c.bot) & (ad_strands.c.trade_id == wanted.c.trade_id),
-        )
+        .join(ad_strands, is_of(ad_strands, wanted))
         .join(strand_ledger, strand_ledger.c.strand_id == ad_strands.c.id)
         .where(ad_strands.c.kind == "position_closed", strand_ledger.c.status == "ingested")
     )
     return [StoredStrand(*row) for row in connection.execute(query)]
+
+
+def these_trades(trades: Sequence[TradeKey]) -> sa.TableValuedAlias:
+    """Return trades as a table with the columns bot and trade_id, to join with."""
+    return (
+        sa.func.unnest(
+            sa.literal([bot for bot, _ in trades], sa.ARRAY(sa.Text)),
+            sa.literal([trade_id for _, trade_id in trades], sa.ARRAY(sa.Text)),
+        )
+        .table_valued("bot", "trade_id", name="wanted")
+        .render_derived()
+    )
+
+
+def is_of(table: sa.Table, wanted: sa.TableValuedAlias) -> sa.ColumnElement[bool]:
+    """Return the condition that a row of a table belongs to one of ``these_trades``."""
+    return (table.c.bot == wanted.c.bot) & (table.c.trade_id == wanted.c.trade_id)
 
 
 def low_water(connection: Connection, *, margin: int = 100_000) -> int:

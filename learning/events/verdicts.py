@@ -1,0 +1,127 @@
+"""What becomes of strands: ingested, ignored, or quarantined with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from learning.errors import MalformedStrand
+from learning.events.completed_trades import Dimensions
+from learning.events.strands import (
+    ActionStrand,
+    ClosedTrade,
+    StoredStrand,
+    parse_strand,
+)
+
+TradeKey = tuple[str, str]
+"""A bot and a trade_id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a strand; ``reason`` is None exactly for the ingested."""
+
+    strand_id: int
+    status: Literal["ingested", "quarantined", "ignored"]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """Strands that could be read, in order of their ids, and the verdicts on the others."""
+
+    actions: Sequence[ActionStrand]
+    closes: Sequence[ClosedTrade]
+    verdicts: Sequence[Verdict]
+
+    @property
+    def trades(self) -> list[TradeKey]:
+        """The trades that these strands belong to, sorted."""
+        actions = {trade_of(action) for action in self.actions}
+        return sorted(actions | {trade_of(close) for close in self.closes})
+
+
+def trade_of(strand: ActionStrand | ClosedTrade) -> TradeKey:
+    """Return the trade that a strand belongs to."""
+    return strand.bot, strand.trade_id
+
+
+def read_strands(strands: Iterable[StoredStrand], *, dims: Dimensions) -> Readings:
+    """Read strands, each by itself: one that is malformed keeps no other from being read."""
+    actions: list[ActionStrand] = []
+    closes: list[ClosedTrade] = []
+    verdicts: list[Verdict] = []
+    for stored in strands:
+        try:
+            strand = parse_strand(stored, dims=dims)
+        except MalformedStrand as error:
+            verdicts.append(Verdict(stored.id, "quarantined", str(error)))
+            continue
+        if isinstance(strand, ActionStrand):
+            actions.append(strand)
+        elif isinstance(strand, ClosedTrade):
+            closes.append(strand)
+        else:
+            verdicts.append(Verdict(stored.id, "ignored", strand.reason))
+    return Readings(actions, closes, verdicts)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a batch of strands changes.
+
+    Attributes:
+        actions: To be added to the actions.
+        closed: The closed trades whose events are to be derived anew.
+        verdicts: One per strand.
+    """
+
+    actions: Sequence[ActionStrand]
+    closed: Mapping[TradeKey, ClosedTrade]
+    verdicts: Sequence[Verdict]
+
+
+def judge(
+    readings: Readings,
+    closed_before: Mapping[TradeKey, ClosedTrade],
+    unreadable: Mapping[TradeKey, str],
+) -> Judged:
+    """Decide on strands by what their trades had before.
+
+    A trade is closed once: the first close stands and another is quarantined.
+
+    Args:
+        readings: The strands of the batch.
+        closed_before: Earlier closes of their trades.
+        unreadable: Trades whose earlier close breaks a rule by now (another dimension was
+            configured), with the rule; what arrives for them is quarantined.
+    """
+    closed = dict(closed_before)
+    new_closes: list[ClosedTrade] = []
+    verdicts = list(readings.verdicts)
+    for close in readings.closes:
+        standing = closed.setdefault(trade_of(close), close)
+        if trade_of(close) in unreadable:
+            verdicts.append(_unreadable(close, unreadable))
+        elif standing is not close:
+            reason = f"trade {close.trade_id!r} was already closed by strand {standing.strand_key}"
+            verdicts.append(Verdict(close.strand_id, "quarantined", reason))
+        else:
+            new_closes.append(close)
+    actions = [action for action in readings.actions if trade_of(action) not in unreadable]
+    verdicts += [_unreadable(a, unreadable) for a in readings.actions if trade_of(a) in unreadable]
+    accepted: list[ActionStrand | ClosedTrade] = [*actions, *new_closes]
+    verdicts += [Verdict(strand.strand_id, "ingested") for strand in accepted]
+    touched = {trade_of(strand) for strand in accepted}
+    return Judged(
+        actions=actions,
+        closed={trade: closed[trade] for trade in sorted(touched) if trade in closed},
+        verdicts=verdicts,
+    )
+
+
+def _unreadable(strand: ActionStrand | ClosedTrade, unreadable: Mapping[TradeKey, str]) -> Verdict:
+    reason = f"the close of trade {strand.trade_id!r} can no longer be read: "
+    return Verdict(strand.strand_id, "quarantined", reason + unreadable[trade_of(strand)])
