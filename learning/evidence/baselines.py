@@ -75,9 +75,9 @@ def segment_baselines(
         raise ValueError(f"rr must be at least one finite outcome, got {len(outcomes)}")
     shape = int(max(buckets.max(), -1)) + 2, int(max(timeframes.max(), -1)) + 2
     cell = _known(buckets, shape[0] - 1) * shape[1] + _known(timeframes, shape[1] - 1)
-    n = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape).astype(float)
-    total = np.bincount(cell, outcomes, shape[0] * shape[1]).reshape(shape)
-    return SegmentBaselines(_references(n, total))
+    n: Floats = np.bincount(cell, minlength=shape[0] * shape[1]).astype(np.float64)
+    total: Floats = np.bincount(cell, outcomes, shape[0] * shape[1]).astype(np.float64)
+    return SegmentBaselines(_references(n.reshape(shape), total.reshape(shape)))
 
 
 def _references(n: Floats, total: Floats) -> Floats:

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from learning.evidence.compiled import compiled
+from learning.evidence.moments import N_SEGMENTS, R2_SCALE, R_SCALE
 
-N_SEGMENTS = 6
 #: Below this many trades a node is cheaper split than spread over a tensor (measured: 48-96).
 DENSE_TRADES = 64
 
@@ -45,6 +45,7 @@ class Plan(NamedTuple):
     slot_key: Array  # (n_slots, n_words)
     slot_mask: Array  # (n_slots,)
     slot_size: Array  # (n_slots,) number of dimensions that the slot fixes
+    slot_within: Array  # (n_slots, 2**tail) the slots a slot's trades lie in, filled up with -1
 
 
 class Trades(NamedTuple):
@@ -69,6 +70,9 @@ class Scratch(NamedTuple):
     keys: Array  # (d + 2, n_words)
     tensor: Array  # (n_slots * SLOT_WORDS,) int64
     counts: Array  # (n_slots,) int32
+    blocks: Array  # (capacity,) int32: number of the time block, from 0
+    block_runs: Array  # (4, n_slots) int64: trades of the block, and which slots have any
+    block_sums: Array  # (2, n_slots) float64: sum of block weights, and of their squares
 
 
 class Cells(NamedTuple):
@@ -80,6 +84,7 @@ class Cells(NamedTuple):
     sums: Array  # (N_SUMS, m) int64
     seg_n: Array  # (m, N_SEGMENTS) int32
     seg_sum: Array  # (m, N_SEGMENTS) int64
+    effective_blocks: Array  # (m,) float32 or (0,)
 
 
 # Columns of the walk's stack.
@@ -101,8 +106,7 @@ def load_group(
     plan: Plan,
     clip_low: float,
     clip_high: float,
-    r_scale: float,
-    r2_scale: float,
+    block_length: int,
     scratch: Scratch,
 ) -> float:
     """Lay the trades order[first:last] out for the walk; return the largest sum they can reach."""
@@ -113,22 +117,25 @@ def load_group(
         trade = order[first + i]
         row = scratch.rows[i]
         clipped = min(max(trades.rr[trade], clip_low), clip_high)
-        row[ROW_CLIPPED] = fixed_point(clipped, r_scale)
-        row[ROW_SUMS] = fixed_point(trades.rr[trade], r_scale)
-        row[ROW_SUMS + 1] = fixed_point(trades.rr[trade] * trades.rr[trade], r2_scale)
-        row[ROW_SUMS + 2] = fixed_point(clipped * clipped, r2_scale)
+        row[ROW_CLIPPED] = fixed_point(clipped, R_SCALE)
+        row[ROW_SUMS] = fixed_point(trades.rr[trade], R_SCALE)
+        row[ROW_SUMS + 1] = fixed_point(trades.rr[trade] * trades.rr[trade], R2_SCALE)
+        row[ROW_SUMS + 2] = fixed_point(clipped * clipped, R2_SCALE)
         row[ROW_SUMS + 3] = 0
         row[ROW_SUMS + 4] = 0
         if trades.baseline.size:
-            row[ROW_SUMS + 3] = fixed_point(trades.baseline[trade], r_scale)
+            row[ROW_SUMS + 3] = fixed_point(trades.baseline[trade], R_SCALE)
         if trades.time_rank.size:
-            row[ROW_SUMS + 4] = fixed_point(trades.time_rank[trade], r_scale)
+            row[ROW_SUMS + 4] = fixed_point(trades.time_rank[trade], R_SCALE)
         if trades.segment.size:
             row[ROW_SEGMENT] = trades.segment[trade]
         else:
             if trades.closed_at[trade] != trades.closed_at[order[first + began]]:
                 began = i
             row[ROW_SEGMENT] = N_SEGMENTS * began // n
+        if block_length:
+            first_block = trades.closed_at[order[first]] // block_length
+            scratch.blocks[i] = trades.closed_at[trade] // block_length - first_block
         row[ROW_SLOT] = load_codes(trade, i, trades.codes, plan, scratch.columns)
         for j in range(N_SUMS + 1):
             largest[j] += abs(float(row[ROW_CLIPPED + j]))
@@ -226,8 +233,9 @@ def add_trade(row: Array, sums: Array, at: int) -> None:
 
 
 @compiled
-def write_cell(cells: Cells, at: int, n: int, mask: int, sums: Array, slot: int) -> None:
+def write_cell(cells: Cells, at: int, n: int, mask: int, scratch: Scratch, slot: int) -> None:
     """Write one kept cell; its key is the caller's."""
+    sums = scratch.tensor
     cells.n[at] = n
     cells.mask[at] = mask
     base = slot * SLOT_WORDS
@@ -239,6 +247,75 @@ def write_cell(cells: Cells, at: int, n: int, mask: int, sums: Array, slot: int)
         cells.seg_sum[at, s] = sums[base + SLOT_SEG_SUM + s]
     for j in range(N_SUMS):
         cells.sums[j, at] = sums[base + SLOT_SUMS + j]
+    if cells.effective_blocks.size:
+        weight = scratch.block_sums[0, slot]
+        cells.effective_blocks[at] = weight * weight / scratch.block_sums[1, slot]
+
+
+@compiled
+def spread_slots(level: int, plan: Plan, scratch: Scratch) -> None:
+    """Weigh the time blocks of every slot that is kept; the node's trades are in time order."""
+    runs, sums = scratch.block_runs, scratch.block_sums
+    runs[:] = 0
+    sums[:] = 0
+    trades, rows, blocks = scratch.lists[level], scratch.rows, scratch.blocks
+    i, high = scratch.frames[level, LOW], scratch.frames[level, HIGH]
+    size = scratch.frames[level, SIZE]
+    while i < high:
+        block, n_own, n_hit = blocks[trades[i]], 0, 0
+        while i < high and blocks[trades[i]] == block:
+            slot = rows[trades[i], ROW_SLOT]
+            if runs[0, slot] == 0:
+                runs[1, n_own] = slot
+                n_own += 1
+            runs[0, slot] += 1
+            i += 1
+        for j in range(n_own):
+            n_hit = spread_slot(runs[1, j], n_hit, size, plan, scratch)
+        for j in range(n_hit):
+            slot = runs[3, j]
+            add_block(runs[2, slot], sums, slot)
+            runs[2, slot] = 0
+
+
+@compiled
+def spread_slot(slot: int, n_hit: int, size: int, plan: Plan, scratch: Scratch) -> int:
+    """Hand one slot's trades of the block on to the kept slots that contain it."""
+    runs = scratch.block_runs
+    n, runs[0, slot] = runs[0, slot], 0
+    for t in range(plan.slot_within.shape[1]):
+        wider = plan.slot_within[slot, t]
+        if wider < 0:
+            break
+        if scratch.counts[wider] < plan.n_min[size + plan.slot_size[wider]]:
+            continue
+        if runs[2, wider] == 0:
+            runs[3, n_hit] = wider
+            n_hit += 1
+        runs[2, wider] += n
+    return n_hit
+
+
+@compiled
+def spread_node(level: int, scratch: Scratch) -> None:
+    """Weigh the time blocks of the node alone, as slot 0."""
+    trades, blocks, sums = scratch.lists[level], scratch.blocks, scratch.block_sums
+    sums[:, 0] = 0
+    block, n = -1, 0
+    for i in range(scratch.frames[level, LOW], scratch.frames[level, HIGH]):
+        if blocks[trades[i]] != block:
+            add_block(n, sums, 0)
+            block, n = blocks[trades[i]], 0
+        n += 1
+    add_block(n, sums, 0)
+
+
+@compiled
+def add_block(n: int, sums: Array, slot: int) -> None:
+    """Add the weight of a block with n trades: ten times n (1 + 0.1 (n - 1))."""
+    weight = n * (9.0 + n)
+    sums[0, slot] += weight
+    sums[1, slot] += weight * weight
 
 
 @compiled
@@ -248,13 +325,15 @@ def emit_slots(level: int, plan: Plan, scratch: Scratch, cells: Cells, at: int, 
     size, mask = scratch.frames[level, SIZE], scratch.frames[level, MASK]
     if write:
         fill_tensor(level, plan, scratch)
+        if cells.effective_blocks.size:
+            spread_slots(level, plan, scratch)
     for slot in range(scratch.counts.size):
         n = scratch.counts[slot]
         k = size + plan.slot_size[slot]
         if n < plan.n_min[k] or k == 0:
             continue
         if write:
-            write_cell(cells, at, n, mask | plan.slot_mask[slot], scratch.tensor, slot)
+            write_cell(cells, at, n, mask | plan.slot_mask[slot], scratch, slot)
             for w in range(cells.key.shape[1]):
                 cells.key[at, w] = scratch.keys[level, w] | plan.slot_key[slot, w]
         at += 1
@@ -270,7 +349,9 @@ def emit_node(level: int, scratch: Scratch, cells: Cells, at: int, write: bool) 
         sums[:SLOT_WORDS] = 0
         for i in range(low, high):
             add_trade(scratch.rows[trades[i]], sums, 0)
-        write_cell(cells, at, high - low, scratch.frames[level, MASK], sums, 0)
+        if cells.effective_blocks.size:
+            spread_node(level, scratch)
+        write_cell(cells, at, high - low, scratch.frames[level, MASK], scratch, 0)
         for w in range(cells.key.shape[1]):
             cells.key[at, w] = scratch.keys[level, w]
     return at + 1
@@ -339,22 +420,10 @@ def walk_group(n: int, plan: Plan, scratch: Scratch, cells: Cells, at: int, writ
 
 
 @compiled
-def count_cells(n: int, plan: Plan, scratch: Scratch, cells: Cells) -> int:
-    """Number of cells that the loaded group keeps."""
-    return walk_group(n, plan, scratch, cells, 0, False)
-
-
-@compiled
-def write_cells(n: int, plan: Plan, scratch: Scratch, cells: Cells, at: int) -> int:
-    """Write the kept cells of the loaded group from row ``at`` on."""
-    return walk_group(n, plan, scratch, cells, at, True)
-
-
-@compiled
 def write_total(n: int, scratch: Scratch, cells: Cells, at: int) -> None:
     """Write the sums of the whole loaded group to row ``at``."""
     sums = scratch.tensor
     sums[:SLOT_WORDS] = 0
     for i in range(n):
         add_trade(scratch.rows[i], sums, 0)
-    write_cell(cells, at, n, 0, sums, 0)
+    write_cell(cells, at, n, 0, scratch, 0)

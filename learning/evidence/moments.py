@@ -163,11 +163,11 @@ def moments_of(
         (zeros if baseline is None else baseline, R_SCALE),
         (zeros if time_rank is None else time_rank, R_SCALE),
     ]
-    sums = [exact_sum(to_fixed(values, scale))[None] for values, scale in columns]
+    sums = [np.array([exact_sum(to_fixed(values, scale))]) for values, scale in columns]
     fixed = to_fixed(clipped, R_SCALE)
     seg_sum = np.array([[exact_sum(fixed[parts == s]) for s in range(N_SEGMENTS)]])
     seg_n = np.bincount(parts, minlength=N_SEGMENTS).astype(np.int32)[None]
-    return Moments(np.array([n], np.int32), *sums, seg_n=seg_n, seg_sum=seg_sum)
+    return Moments(np.array([n], np.int32), *sums, seg_n, seg_sum)  # type: ignore[call-arg]
 
 
 def concatenated(tables: Sequence[Moments]) -> Moments:

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from operator import mul
 from threading import Lock
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from learning.evidence import cube_kernel as kernel
-from learning.evidence.moments import LARGEST_SUM, R2_SCALE, R_SCALE, Moments, concatenated
+from learning.evidence.moments import LARGEST_SUM, N_SEGMENTS, Moments, concatenated
 
 #: Fewest trades of a kept cell with 1, 2, ... dimensions; the last holds for all larger ones.
 DEFAULT_N_MIN = (10, 10, 20, 20, 30, 30, 50)
@@ -26,10 +27,11 @@ DEFAULT_N_MIN = (10, 10, 20, 20, 30, 30, 50)
 MAX_DIMENSIONS = 15
 #: Values of one dimension are numbered in 16 bits.
 MAX_VALUES = 32_000
+NO_CLIP = (-np.inf, np.inf)
 #: The tail's tensor fits the first-level cache: slots of 112 bytes.
 MAX_SLOTS = 400
 #: One layout of arrays, so that the kernel is compiled once.
-KERNEL_READY = ["C", "W"]
+KERNEL_READY: tuple[Literal["C", "W"], ...] = ("C", "W")
 _UNREACHABLE = np.iinfo(np.int32).max
 
 
@@ -67,6 +69,9 @@ class ScopeCube:
         totals: Sums of the g groups, over all their trades.
         n_min: Fewest trades by number of dimensions, from one dimension on.
         layout: Where the values lie in a key.
+        absent: Trade columns that were not given; their sums are 0 and mean nothing.
+        effective_blocks: Shape (m,), number of time blocks that the cell's trades are worth,
+            (sum u)² / sum u² over blocks with u = n (1 + 0.1 (n - 1)); none without blocks.
     """
 
     group_start: npt.NDArray[np.int64]
@@ -76,6 +81,8 @@ class ScopeCube:
     totals: Moments
     n_min: tuple[int, ...]
     layout: KeyLayout
+    absent: tuple[str, ...]
+    effective_blocks: npt.NDArray[np.float32] | None
 
     def __len__(self) -> int:
         return len(self.mask)
@@ -104,6 +111,7 @@ class ScopeCube:
             mask=self.mask[rows],
             key=self.key[rows],
             moments=self.moments.take(rows),
+            effective_blocks=None if self.effective_blocks is None else self.effective_blocks[rows],
         )
 
 
@@ -120,6 +128,7 @@ def scope_cube(
     time_rank: npt.ArrayLike | None = None,
     cards: Sequence[int] | None = None,
     n_groups: int | None = None,
+    block_length: int | None = None,
     threads: int = 2,
 ) -> ScopeCube:
     """Add up every scope of every group that at least ``n_min`` trades share.
@@ -142,6 +151,8 @@ def scope_cube(
         cards: Number of values of each dimension; absent is counted. Parts that shall merge, and
             a process that must compile once only, give the same.
         n_groups: Number of groups; absent is counted.
+        block_length: Length of a time block, usually 7 days, in the units of ``closed_at``; given,
+            each cell's effective blocks are counted, which takes about as long again.
         threads: Groups worked on at once.
 
     Returns:
@@ -181,8 +192,8 @@ def scope_cube(
     layout = key_layout(_cards(trades.codes, cards))
     plan = _plan(layout, validated_n_min(n_min, len(layout.cards)))
     order, starts = _order(groups, count, clock)
-    limits = (-np.inf, np.inf) if clip is None else clip
-    cells, group_start, totals = _walked(_Walk(trades, plan, order, starts, limits), threads)
+    walk = _Walk(trades, plan, order, starts, clip or NO_CLIP, _block(block_length, clock))
+    cells, group_start, totals = _walked(walk, threads)
     return ScopeCube(
         group_start=group_start,
         mask=cells.mask,
@@ -191,6 +202,8 @@ def scope_cube(
         totals=_moments(totals),
         n_min=tuple(plan.n_min[1:-1].tolist()),
         layout=layout,
+        absent=tuple(name for name in ("baseline", "time_rank") if len(getattr(trades, name)) < n),
+        effective_blocks=cells.effective_blocks if block_length else None,
     )
 
 
@@ -203,7 +216,8 @@ def merged(cubes: Sequence[ScopeCube], *, n_min: Sequence[int]) -> ScopeCube:
         n_min: Fewest trades of a cell of the whole.
 
     Returns:
-        The kept cells, sorted by group and key.
+        The kept cells, sorted by group and key. Effective blocks do not add up over parts that
+        share a block: they are left out.
 
     Raises:
         ValueError: If a part lost cells, or parts differ in their dimensions or groups.
@@ -239,6 +253,7 @@ def merged(cubes: Sequence[ScopeCube], *, n_min: Sequence[int]) -> ScopeCube:
         moments=together.added_by(row, int(fresh.sum())),
         totals=sum((cube.totals for cube in cubes[1:]), first.totals),
         n_min=needed,
+        effective_blocks=None,
     )
     enough = whole.moments.n >= np.array([0, *needed])[whole.size()]
     return whole.take(np.flatnonzero(enough))
@@ -291,7 +306,9 @@ def _groups(group: npt.ArrayLike, n_groups: int | None) -> tuple[npt.NDArray[np.
     """Validated group numbers and how many there are."""
     numbers = np.asarray(group)
     if numbers.ndim != 1 or not (numbers.size == 0 or np.issubdtype(numbers.dtype, np.integer)):
-        raise ValueError(f"group must be integers of shape (n,), got {numbers.dtype}{numbers.shape}")
+        raise ValueError(
+            f"group must be integers of shape (n,), got {numbers.dtype}{numbers.shape}"
+        )
     lowest, highest = (int(numbers.min()), int(numbers.max())) if numbers.size else (0, -1)
     count = highest + 1 if n_groups is None else n_groups
     if lowest < 0 or highest >= count:
@@ -355,9 +372,18 @@ def _clocks(
         raise ValueError(f"{name} must be integers of shape ({n},), got {column.dtype}")
     if segment is None:
         return np.require(column, np.int64, KERNEL_READY), np.zeros(0, np.int8)
-    if n and not 0 <= column.min() <= column.max() < kernel.N_SEGMENTS:
+    if n and not 0 <= column.min() <= column.max() < N_SEGMENTS:
         raise ValueError(f"segment must be 0 to 5, got {column.min()} to {column.max()}")
     return np.zeros(0, np.int64), np.require(column, np.int8, KERNEL_READY)
+
+
+def _block(block_length: int | None, closed_at: npt.NDArray[np.int64]) -> int:
+    """Validated length of a time block, 0 where none is asked for."""
+    if block_length is None:
+        return 0
+    if block_length < 1 or not len(closed_at):
+        raise ValueError(f"block_length must be at least 1 and needs closed_at, got {block_length}")
+    return int(block_length)
 
 
 def _plan(layout: KeyLayout, n_min: tuple[int, ...]) -> kernel.Plan:
@@ -371,6 +397,7 @@ def _plan(layout: KeyLayout, n_min: tuple[int, ...]) -> kernel.Plan:
     stride = np.zeros(len(dims), np.int64)
     slot_key = np.zeros((n_slots, layout.n_words), np.uint64)
     slot_mask, slot_size = np.zeros(n_slots, np.int64), np.zeros(n_slots, np.int64)
+    within = np.arange(n_slots)[:, None]
     step = n_slots
     for position in range(n_wide, len(dims)):
         dim, card = dims[position], int(cards[dims[position]])
@@ -382,6 +409,10 @@ def _plan(layout: KeyLayout, n_min: tuple[int, ...]) -> kernel.Plan:
         slot_key[:, layout.word[dim]] |= np.where(asked, field, np.uint64(0))
         slot_mask |= asked.astype(np.int64) << dim
         slot_size += asked
+        wider = np.where(
+            asked[:, None] & (within >= 0), within + (card - value)[:, None] * step, -1
+        )
+        within = np.concatenate([within, wider], axis=1)
     return kernel.Plan(
         dims=dims,
         cards=cards[dims],
@@ -394,6 +425,7 @@ def _plan(layout: KeyLayout, n_min: tuple[int, ...]) -> kernel.Plan:
         slot_key=slot_key,
         slot_mask=slot_mask,
         slot_size=slot_size,
+        slot_within=-np.sort(-within, axis=1),
     )
 
 
@@ -425,18 +457,22 @@ def _scratch(plan: kernel.Plan, capacity: int) -> kernel.Scratch:
         keys=np.empty((n_dims + 2, n_words), np.uint64),
         tensor=np.empty(n_slots * kernel.SLOT_WORDS, np.int64),
         counts=np.empty(n_slots, np.int32),
+        blocks=np.empty(capacity, np.int32),
+        block_runs=np.empty((4, n_slots), np.int64),
+        block_sums=np.empty((2, n_slots)),
     )
 
 
-def _no_cells(n_cells: int, n_words: int) -> kernel.Cells:
+def _no_cells(n_cells: int, n_words: int, blocks: bool) -> kernel.Cells:
     """Room for cells, its memory not touched yet."""
     return kernel.Cells(
         n=np.empty(n_cells, np.int32),
         mask=np.empty(n_cells, np.int16),
         key=np.empty((n_cells, n_words), np.uint64),
         sums=np.empty((kernel.N_SUMS, n_cells), np.int64),
-        seg_n=np.empty((n_cells, kernel.N_SEGMENTS), np.int32),
-        seg_sum=np.empty((n_cells, kernel.N_SEGMENTS), np.int64),
+        seg_n=np.empty((n_cells, N_SEGMENTS), np.int32),
+        seg_sum=np.empty((n_cells, N_SEGMENTS), np.int64),
+        effective_blocks=np.empty(n_cells if blocks else 0, np.float32),
     )
 
 
@@ -449,12 +485,13 @@ class _Walk:
     order: npt.NDArray[np.int32]
     starts: npt.NDArray[np.int64]
     clip: tuple[float, float]
+    block_length: int  # 0 counts no blocks
 
     def load(self, group: int, scratch: kernel.Scratch) -> int:
         """Lay one group's trades out; return their number."""
         first, last = int(self.starts[group]), int(self.starts[group + 1])
         largest = kernel.load_group(
-            self.order, first, last, self.trades, self.plan, *self.clip, R_SCALE, R2_SCALE, scratch
+            self.order, first, last, self.trades, self.plan, *self.clip, self.block_length, scratch
         )
         if largest >= LARGEST_SUM:
             raise ValueError(
@@ -466,19 +503,19 @@ class _Walk:
         """Number of cells that the group keeps; its totals are written."""
         n = self.load(group, scratch)
         kernel.write_total(n, scratch, totals, group)
-        return kernel.count_cells(n, self.plan, scratch, totals)
+        return kernel.walk_group(n, self.plan, scratch, totals, 0, False)
 
     def write(self, group: int, scratch: kernel.Scratch, cells: kernel.Cells, at: int) -> int:
         """Write the group's cells from row ``at`` on; return the row after the last."""
         n = self.load(group, scratch)
-        return kernel.write_cells(n, self.plan, scratch, cells, at)
+        return kernel.walk_group(n, self.plan, scratch, cells, at, True)
 
 
 def _walked(walk: _Walk, threads: int) -> tuple[kernel.Cells, npt.NDArray[np.int64], kernel.Cells]:
     """All kept cells, where each group's begin, and the groups' totals."""
     n_trades = np.diff(walk.starts)
     n_groups, n_words = len(n_trades), walk.plan.slot_key.shape[1]
-    totals = _no_cells(n_groups, n_words)
+    totals = _no_cells(n_groups, n_words, False)
     counts = np.zeros(n_groups, np.int64)
     largest_first = np.argsort(-n_trades, kind="stable").tolist()
     workers = max(1, min(threads, n_groups))
@@ -489,7 +526,7 @@ def _walked(walk: _Walk, threads: int) -> tuple[kernel.Cells, npt.NDArray[np.int
 
     _each(count, largest_first, scratch)
     starts = _starts(counts)
-    cells = _no_cells(int(starts[-1]), n_words)
+    cells = _no_cells(int(starts[-1]), n_words, walk.block_length > 0)
 
     def write(group: int, own: kernel.Scratch) -> None:
         walk.write(group, own, cells, int(starts[group]))

@@ -19,7 +19,8 @@ CLIP = (-0.9, 4.0)
 def segments_by_count(groups: Any, closed_at: Any) -> list[int]:
     """Segment of each trade: six times the share of its group's trades strictly before it."""
     return [
-        6 * sum(h == g and u < t for h, u in zip(groups, closed_at, strict=True))
+        6
+        * sum(h == g and u < t for h, u in zip(groups, closed_at, strict=True))
         // sum(h == g for h in groups)
         for g, t in zip(groups, closed_at, strict=True)
     ]
@@ -99,7 +100,7 @@ def test_every_column_of_every_cell_equals_the_enumeration(drawn: Any):
         (500, [7, 6, 2, 6, 3, 5], [5, 8, 8, 12]),  # three wide dimensions, a tail of three
         (300, [500, 3, 450], [2]),  # dimensions too wide for any tensor
         (400, [2, 2, 3], [1]),  # the tail alone
-        (300, [30_000, 31_000, 29_000, 30_000, 31_999], [1]),  # keys of two words
+        (20, [30_000, 31_000, 29_000, 30_000, 31_999], [1]),  # keys of two words
         (900, [3, 9, 4, 6], [70, 70, 80]),  # few nodes are worth opening
     ],
 )
@@ -107,12 +108,12 @@ def test_large_groups_equal_the_enumeration(n: int, cards: list[int], n_min: lis
     made = history(n, cards, seed=3)
     cube = scope_cube(**made, n_min=n_min, clip=CLIP)
     expected = enumerated(made, n_min)
-    assert len(expected) > 20
+    assert len(expected) > 15
     assert listed(cube) == expected
 
 
 def test_fifteen_dimensions_reach_the_full_mask():
-    made = history(7, [2] * 15, seed=5, n_groups=1, absent=0.0)
+    made = history(3, [2] * 15, seed=5, n_groups=1, absent=0.0)
     cube = scope_cube(**made, n_min=[1], clip=CLIP)
     assert cube.mask.max() == 2**15 - 1
     assert listed(cube) == enumerated(made, [1])
