@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from learning.evidence.edge_history import (
     EdgeHistory,
@@ -12,6 +13,7 @@ from learning.evidence.edge_history import (
     segment_edge,
     segments,
 )
+from tests.learning.meta.planted_cases import fading_edges
 
 
 def three_weeks() -> EdgeHistory:
@@ -146,3 +148,31 @@ def test_a_scope_without_trades_has_an_empty_history():
     history = edge_history(np.array([1.0]), np.array([0.0]), np.array([False]))
     assert len(history) == 0
     assert segments(history) == ()
+
+
+def running_mean(history: EdgeHistory) -> np.ndarray:
+    """What a history of cumulative means would hold: the trap this module exists to avoid."""
+    return np.cumsum(history.n * history.edge_rr) / np.cumsum(history.n)
+
+
+def log_linear_halflife(days: np.ndarray, edge: np.ndarray) -> tuple[float, float, float]:
+    """Half-life and 95 % interval of a straight line through the log of positive edges."""
+    kept = edge > 0
+    line = stats.linregress(days[kept], np.log(edge[kept]))
+    half = stats.t.isf(0.025, kept.sum() - 2) * line.stderr
+    rates = np.array([-line.slope, -line.slope + half, -line.slope - half])
+    return tuple(np.where(rates > 0, np.log(2) / np.maximum(rates, 1e-12), np.inf))
+
+
+def test_a_half_life_fitted_to_running_means_is_far_off_and_much_too_sure():
+    """Why windows: running means err by 130-180 %, with intervals that hold one time in ten."""
+    histories, truth = fading_edges(np.random.default_rng(3), 100)
+    fits = np.array(
+        [log_linear_halflife(h.mean_closed_at_days, running_mean(h)) for h in histories]
+    )
+    decays = np.isfinite(truth)
+    error = np.abs(fits[decays, 0] - truth[decays]) / truth[decays]
+    covered = (fits[:, 1] <= truth) & (truth <= fits[:, 2])
+    assert np.median(error) > 1.0
+    assert covered[decays].mean() < 0.25
+    assert np.isfinite(fits[~decays, 2]).mean() > 0.2  # constant edges called decaying
