@@ -312,7 +312,11 @@ def _write_plan(adjusted: Adjusted, outcome: Outcome) -> None:
         bars = int(levers.get(name, 0.0))  # toward 0
         if bars != 0:
             adjusted[name] = bars
-    phases = {name: mult for name, mult in levers.items() if name.startswith(_PHASE_SCALING)}
+    phases = {
+        name.removeprefix(_PHASE_SCALING): mult
+        for name, mult in levers.items()
+        if name.startswith(_PHASE_SCALING) and mult != 1.0
+    }
     if phases:
         _write_phases(adjusted, phases)
     if outcome.thresholds:
@@ -341,8 +345,7 @@ def _write_phases(adjusted: Adjusted, phases: Mapping[str, float]) -> None:
     if given is not None and not isinstance(given, Mapping):
         return
     scaling = dict(given or {})
-    for name, mult in phases.items():
-        phase = name.removeprefix(_PHASE_SCALING)
+    for phase, mult in phases.items():
         scaling.setdefault(phase, 1.0)
         _scale(scaling, phase, mult)
     adjusted["phase_scaling"] = scaling
