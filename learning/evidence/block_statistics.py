@@ -16,12 +16,14 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from learning.evidence.compiled import compiled
 from learning.evidence.trade_events import TradeEvents
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.signedinteger]
+Keys = npt.NDArray[np.uint64]
 
 BLOCK_DAYS: Final = 7.0
 CLIP_SHARES: Final = (0.001, 0.99)
@@ -243,8 +245,10 @@ def _simplest(
     return order[np.sort(first)]
 
 
-@njit(cache=True)
-def _refine(parent, column, n_parent, n_levels, least, child):  # type: ignore[no-untyped-def]
+@compiled
+def _refine(
+    parent: Codes, column: Codes, n_parent: int, n_levels: int, least: int, child: Codes
+) -> tuple[int, Ints]:
     """Split each cell of a partition by a column; number the cells with enough trades."""
     table = np.zeros(n_parent * n_levels, np.int64)
     for i in range(len(parent)):
@@ -266,10 +270,10 @@ def _refine(parent, column, n_parent, n_levels, least, child):  # type: ignore[n
     return n_cells, counts
 
 
-@njit(cache=True)
-def _count_cells(  # type: ignore[no-untyped-def]
-    codes, keys, depth, last_dim, n_levels, least
-):
+@compiled
+def _count_cells(
+    codes: Codes, keys: Keys, depth: Ints, last_dim: Ints, n_levels: Ints, least: Ints
+) -> tuple[Ints, Ints, Ints, Keys]:
     """Mask, first row, size and membership hash of every cell with enough trades."""
     n = codes.shape[1]
     part = np.zeros((len(least), n), np.int32)
@@ -306,10 +310,16 @@ def _count_cells(  # type: ignore[no-untyped-def]
     )
 
 
-@njit(cache=True)
-def _fill_cells(  # type: ignore[no-untyped-def]
-    codes, depth, last_dim, n_levels, least, slot, indptr
-):
+@compiled
+def _fill_cells(
+    codes: Codes,
+    depth: Ints,
+    last_dim: Ints,
+    n_levels: Ints,
+    least: Ints,
+    slot: Ints,
+    indptr: Ints,
+) -> Codes:
     """Rows of the chosen cells; visits the cells in the same order as the count."""
     n = codes.shape[1]
     part = np.zeros((len(least), n), np.int32)
@@ -358,6 +368,39 @@ def time_blocks(closed_at_days: Floats, *, per_week: int = 1) -> Blocks:
     block = np.floor(closed_at_days * per_week / BLOCK_DAYS).astype(np.int64)
     held, code = np.unique(block, return_inverse=True)
     return Blocks(code=code.astype(np.int64), n=len(held))
+
+
+def block_mean_variance(outcome: Floats, blocks: Blocks) -> float | None:
+    """Return the block jackknife variance of a mean; None with a single block.
+
+    Examples:
+        Blocks {0, 2}, {4} and {6}: mean 3; without each in turn 5, 8/3 and 2.
+
+        >>> import numpy as np
+        >>> blocks = Blocks(np.array([0, 0, 1, 2]), 3)
+        >>> round(block_mean_variance(np.array([0.0, 2, 4, 6]), blocks), 4)
+        3.4074
+    """
+    if blocks.n < 2:
+        return None
+    n = np.bincount(blocks.code, minlength=blocks.n)
+    total = np.bincount(blocks.code, weights=outcome, minlength=blocks.n)
+    without = (total.sum() - total) / (len(outcome) - n)
+    spread = float(((outcome.mean() - without) ** 2).sum())
+    return (blocks.n - 1) / blocks.n * spread
+
+
+def effective_blocks(blocks: Blocks) -> float:
+    """Return the number of independent episodes among trades: fewer where blocks are uneven.
+
+    Examples:
+        >>> import numpy as np
+        >>> effective_blocks(Blocks(np.array([0, 1, 2, 3]), 4))
+        4.0
+    """
+    n = np.bincount(blocks.code, minlength=blocks.n)
+    u = n * (1 + WITHIN_BLOCK_CORRELATION * (n - 1))
+    return float(u.sum() ** 2 / (u**2).sum())
 
 
 @dataclass(frozen=True)
@@ -425,8 +468,10 @@ def block_evidence(sets: ScopeSets, outcome: Floats, blocks: Blocks) -> BlockEvi
     )
 
 
-@njit(cache=True)
-def _leave_one_block_out(indptr, rows, outcome, code, n_blocks):  # type: ignore[no-untyped-def]
+@compiled
+def _leave_one_block_out(
+    indptr: Ints, rows: Codes, outcome: Floats, code: Ints, n_blocks: int
+) -> tuple[Floats, Floats, Floats, Floats, Floats, Floats]:
     n_sets = len(indptr) - 1
     group_n = np.zeros(n_blocks)
     group_sum = np.zeros(n_blocks)
@@ -481,8 +526,10 @@ def linear_influence(sets: ScopeSets, outcome: Floats, blocks: Blocks) -> Floats
     return influence - of_group
 
 
-@njit(cache=True)
-def _scope_influence(indptr, rows, outcome, code, n_blocks):  # type: ignore[no-untyped-def]
+@compiled
+def _scope_influence(
+    indptr: Ints, rows: Codes, outcome: Floats, code: Ints, n_blocks: int
+) -> Floats:
     influence = np.zeros((len(indptr) - 1, n_blocks))
     for j in range(len(indptr) - 1):
         n_j = indptr[j + 1] - indptr[j]

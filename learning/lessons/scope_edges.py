@@ -18,6 +18,7 @@ from learning.evidence.block_statistics import (
     Floats,
     ScopeSets,
     block_evidence,
+    block_mean_variance,
     clip_limits,
     distinct_trades,
     time_blocks,
@@ -139,16 +140,6 @@ class GroupTrades:
         """Number of levels per dimension."""
         return tuple(len(values) for values in self.levels)
 
-    def mean_variance(self) -> float | None:
-        """Block jackknife variance of the group's mean; None with a single block."""
-        if self.weeks.n < 2:
-            return None
-        n = np.bincount(self.weeks.code, minlength=self.weeks.n)
-        total = np.bincount(self.weeks.code, weights=self.outcome, minlength=self.weeks.n)
-        without = (total.sum() - total) / (self.n - n)
-        spread = float(((self.outcome.mean() - without) ** 2).sum())
-        return (self.weeks.n - 1) / self.weeks.n * spread
-
     def scope_pairs(self, codes: npt.NDArray[np.int16]) -> ScopePairs:
         """Return the conditions that a row of level codes stands for."""
         return tuple(
@@ -258,6 +249,7 @@ class ScopeEdge:
         n_effective_blocks: Independent episodes among them.
         delta_group_rr: Mean of the scope minus mean of the group, clipped outcome.
         se_rr: Standard error that delta and z imply.
+        se_block_rr: Moderated block standard error.
         z: Standard normal score.
         posterior_mean_rr: Shrunken edge.
         ci_low_rr: Lower end of the 95 % posterior interval.
@@ -277,6 +269,7 @@ class ScopeEdge:
     n_effective_blocks: float
     delta_group_rr: float
     se_rr: float
+    se_block_rr: float
     z: float
     posterior_mean_rr: float
     ci_low_rr: float
@@ -315,6 +308,7 @@ def scope_edge(scored: ScoredScopes, j: int, prior: EdgePrior) -> ScopeEdge:
         n_effective_blocks=float(measured.evidence.n_effective_blocks[j]),
         delta_group_rr=delta,
         se_rr=se_effective,
+        se_block_rr=se,
         z=float(scores.z[j]),
         posterior_mean_rr=posterior.mean_rr,
         ci_low_rr=low,
@@ -329,7 +323,9 @@ def scope_edge(scored: ScoredScopes, j: int, prior: EdgePrior) -> ScopeEdge:
 
 
 def _own_mean(trades: GroupTrades, posterior: EdgePosterior) -> dict[str, float]:
-    own = posterior.plus(float(trades.outcome.mean()), trades.mean_variance() or 0.0)
+    own = posterior.plus(
+        float(trades.outcome.mean()), block_mean_variance(trades.outcome, trades.weeks) or 0.0
+    )
     return {
         "own_mean_rr": own.mean_rr,
         "own_mean_q25_rr": own.quantile(TOWARD_ZERO_SHARE),
