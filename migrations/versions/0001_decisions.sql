@@ -450,6 +450,11 @@ DECLARE
     next_status text;
     written lesson_decisions;
 BEGIN
+    IF length(btrim(coalesce(p_reason, ''))) < 10 OR btrim(coalesce(p_job, '')) = '' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'EK106',
+            MESSAGE = 'a move needs a reason of at least 10 characters and the name of its job';
+    END IF;
     PERFORM lock_decisions();
     SELECT * INTO lesson FROM learning_lessons WHERE id = p_lesson_id FOR UPDATE;
     IF NOT FOUND THEN

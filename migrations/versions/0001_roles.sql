@@ -93,7 +93,7 @@ $$;
 -- The bot writes strands, telemetry, heartbeats and what its tracker sees; it reads what it obeys.
 SELECT pg_temp.allow('edgekeeper_bot', rights, target) FROM (VALUES
     ('INSERT (strand_key, kind, module, bot, origin, position_id, trade_id, content, '
-     'regime_context, raw), SELECT (id, strand_key)', 'ad_strands'),
+     'regime_context, raw, import_batch_id), SELECT (id, strand_key)', 'ad_strands'),
     ('INSERT (application_key, bot, origin, module, trade_id, pattern_key, action_category, '
      'override_id, lesson_id, lesson_version, latent_factor_id, generation, revision, scope, '
      'levers_before, levers_after, levers_would_be, arm, u, p, reason, decided_at), '

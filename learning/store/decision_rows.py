@@ -1,0 +1,168 @@
+"""Decisions on lessons: made by functions of the database, which check who, what and whether.
+
+The rules live there so that no page, script or job gets round them; here they are called, and
+what they refuse becomes a ``DecisionRefused`` with the database's sentence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from learning.errors import DecisionRefused
+from learning.lessons.life_cycle import JobDecision, PersonDecision, Status
+from learning.store.schema import lesson_decisions
+
+_REFUSALS = "EK1"  # SQLSTATEs EK101 to EK109, listed in the migration that makes the functions
+_PRIVILEGE = "42501"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One row of ``lesson_decisions``, without its hashes."""
+
+    id: int
+    lesson_id: int
+    lesson_version: int
+    decision: str
+    from_status: Status | None  # None: the lesson is new
+    to_status: Status  # of the first of two approvals: as before
+    decided_by: str
+    decided_at: datetime
+    reason: str
+    source: str
+    token: UUID
+    evidence: Mapping[str, Any]
+
+    @property
+    def waits_for_another(self) -> bool:
+        """Whether this approval needs a second person's."""
+        return self.decision == "approve" and self.to_status != "active"
+
+
+_COLUMNS = (
+    "id", "lesson_id", "lesson_version", "decision", "from_status", "to_status", "decided_by",
+    "decided_at", "reason", "source", "decision_token", "evidence",
+)  # fmt: skip
+
+
+def decide(
+    connection: Connection,
+    *,
+    lesson_id: int,
+    version: int,
+    status: Status,
+    decision: PersonDecision,
+    actor: str,
+    reason: str,
+    token: UUID,
+    source: str,
+    approvals_required: int,
+) -> Decision:
+    """Approve, reject, disable or renew a lesson, with all that follows from it.
+
+    Approving queues a run that materialises; disabling takes the override out of everything a
+    bot reads, in this transaction. The same token decides once: the second time the first
+    result comes back.
+
+    Args:
+        connection: In a transaction; the decision holds when it commits.
+        lesson_id: The lesson.
+        version: As the person saw it.
+        status: As the person saw it.
+        decision: What was decided.
+        actor: Login name of who decides.
+        reason: At least 10 characters.
+        token: Made when the dialog opened.
+        source: cli, dashboard, job or demo.
+        approvals_required: 1, or 2 different people to activate.
+
+    Raises:
+        DecisionRefused: With one sentence. What was done in this transaction before stays.
+    """
+    return _called(
+        connection,
+        sa.func.decide_lesson(
+            lesson_id, version, status, decision, actor, reason, token, source, approvals_required
+        ),
+    )
+
+
+def move(
+    connection: Connection, *, lesson_id: int, decision: JobDecision, reason: str, job: str
+) -> Decision:
+    """Move a lesson for a job: propose, watch, retire, or refresh back to proposed.
+
+    A job can neither activate nor reject, nor take a lesson out of disabled but to retire it.
+    A new lesson, stored as watch or proposed, gets its first decision by the same call.
+
+    Raises:
+        DecisionRefused: If the move is not a job's, or the reason has fewer than 10 characters.
+    """
+    return _called(connection, sa.func.move_lesson(lesson_id, decision, reason, job))
+
+
+def lock(connection: Connection) -> None:
+    """Hold back all decisions until the transaction ends.
+
+    A job that writes lessons and then moves some takes this first, so that it and a person's
+    decision never wait for each other. Keep the transaction short: a disabling waits too.
+    """
+    connection.execute(sa.select(sa.func.lock_decisions()))
+
+
+def read_decisions(
+    connection: Connection, *, lesson_id: int | None = None, limit: int = 500
+) -> list[Decision]:
+    """Return the newest decisions, of one lesson or of all, the newest first."""
+    query = sa.select(*(lesson_decisions.c[name] for name in _COLUMNS))
+    if lesson_id is not None:
+        query = query.where(lesson_decisions.c.lesson_id == lesson_id)
+    query = query.order_by(lesson_decisions.c.id.desc()).limit(limit)
+    return [Decision(*row) for row in connection.execute(query)]
+
+
+def verify_chain(connection: Connection) -> int | None:
+    """Return the id of the first decision that was edited, moved or removed; None if none was."""
+    broken: int | None = connection.scalar(sa.select(sa.func.verify_decision_chain()))
+    return broken
+
+
+def chain_head(connection: Connection) -> str:
+    """Return the hash of the last decision, to be kept elsewhere: it vouches for all before."""
+    head = connection.scalar(sa.text("SELECT encode(row_hash, 'hex') FROM decision_chain_head"))
+    return str(head)
+
+
+def _called(connection: Connection, call: sa.Function[Any]) -> Decision:
+    typed = (sa.column(name, lesson_decisions.c[name].type) for name in _COLUMNS)
+    query = sa.select(*typed).select_from(call.alias("decided"))
+    with refusals_told(connection):
+        return Decision(*connection.execute(query).one())
+
+
+@contextlib.contextmanager
+def refusals_told(connection: Connection) -> Iterator[None]:
+    """Turn what a decision function refuses into a ``DecisionRefused`` with its sentence.
+
+    A savepoint keeps the caller's transaction usable.
+    """
+    try:
+        with connection.begin_nested():
+            yield
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None) or ""
+        said = getattr(getattr(error.orig, "diag", None), "message_primary", None) or str(error)
+        if state.startswith(_REFUSALS):
+            raise DecisionRefused(said) from error
+        if state == _PRIVILEGE:
+            raise DecisionRefused(f"this database login may not decide: {said}") from error
+        raise
