@@ -1,0 +1,60 @@
+"""Clusters lessons that match the same trades into latent factors."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from jobs.job import JobContext, JobReport
+from jobs.standing_trades import STANDING, LessonTrades, lesson_trades
+from learning.domain.pattern_key import MODULES, Module
+from learning.meta.latent_factors import GroupLessons, LatentFactor, latent_factors
+from learning.store import factor_rows, lesson_rows, state_rows
+
+
+def cluster_factors(context: JobContext) -> JobReport:
+    """Cluster the standing lessons of both modules in one go, so that ids never clash."""
+    with context.transaction() as connection:
+        lessons: dict[Module, list[LessonTrades]] = {}
+        previous: dict[str, frozenset[int]] = {}
+        for module in MODULES:
+            standing = lesson_rows.read_lessons(connection, module, statuses=STANDING)
+            lessons[module] = list(lesson_trades(connection, module, standing, context.settings))
+            previous |= factor_rows.read_members(connection, module)
+        groups = [group for one in lessons.values() for group in _groups(one)]
+        factors = latent_factors(groups, previous=previous)
+        for module, found in lessons.items():
+            own = _of_module(factors, found)
+            patterns = {one.lesson.lesson_id: one.lesson.key[0] for one in found}
+            factor_rows.replace_all(connection, module, own, patterns)
+            for factor in own:
+                lesson_rows.set_factor(connection, factor.lesson_ids, factor.factor_id)
+        state_rows.touch(connection)
+    clustered = sum(len(factor.lesson_ids) for factor in factors)
+    return JobReport(clustered, len(factors), {"factors": len(factors), "lessons": clustered})
+
+
+def _groups(lessons: Sequence[LessonTrades]) -> list[GroupLessons]:
+    # a level lesson applies together with a scope lesson, so it is no member of its factor
+    by_group: dict[tuple[str, ...], list[LessonTrades]] = defaultdict(list)
+    for one in lessons:
+        if one.lesson.lesson_type != "level":
+            by_group[(*one.lesson.key, one.lesson.outcome)].append(one)
+    return [
+        GroupLessons(
+            group=members[0].lesson.key,
+            lesson_ids=tuple(one.lesson.lesson_id for one in members),
+            matched=np.array([one.in_scope for one in members]),
+            strengths=np.array([one.lesson.strength for one in members]),
+        )
+        for members in by_group.values()
+    ]
+
+
+def _of_module(
+    factors: Sequence[LatentFactor], lessons: Sequence[LessonTrades]
+) -> list[LatentFactor]:
+    ids = {one.lesson.lesson_id for one in lessons}
+    return [factor for factor in factors if ids.issuperset(factor.lesson_ids)]

@@ -1,0 +1,68 @@
+"""All commands under one name, with errors in one sentence."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from jobs.commands.console import errors
+from learning.errors import ConfigError, DatabaseUnavailable, LearningError
+
+EXIT_FAILED, EXIT_USAGE, EXIT_ENVIRONMENT = 1, 2, 3
+# by subject; each module registers its commands on the app it is given
+_SUBJECTS = ("start", "trades", "learning", "lessons", "jobs_list", "system")
+
+
+def make_app() -> typer.Typer:
+    """Return the application with every command."""
+    app = typer.Typer(
+        name="run",
+        help="Edgekeeper: which setups of a trading bot really have an edge, in which market "
+        "context, for how long; and a safe way to act on it.",
+        epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 database or settings "
+        "not usable. --debug anywhere shows the traceback of an error.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    for subject in _SUBJECTS:
+        importlib.import_module(f"jobs.commands.{subject}").register(app)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; an error is one sentence and an exit code."""
+    # schedule and every log speak UTC because the process does
+    os.environ["TZ"] = "UTC"
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    logging.basicConfig(
+        level=os.environ.get("EDGEKEEPER_LOG_LEVEL", "warning").upper(),
+        format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s",
+    )
+    try:
+        make_app()(args=[one for one in given if one != "--debug"], prog_name="./run")
+    except LearningError as error:
+        if debug:
+            raise
+        errors.print(str(error), style="bold", markup=False, highlight=False)
+        unusable = isinstance(error, ConfigError | DatabaseUnavailable)
+        raise SystemExit(EXIT_ENVIRONMENT if unusable else EXIT_FAILED) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:
+        if debug:
+            raise
+        errors.print(
+            f"Unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            " (run again with --debug for the traceback)",
+            markup=False,
+            highlight=False,
+        )
+        raise SystemExit(EXIT_FAILED) from None

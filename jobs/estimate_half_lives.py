@@ -1,0 +1,119 @@
+"""Rebuilds the windowed edges of patterns and lessons, and fits how fast lessons decay."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection
+
+from jobs.analysed_outcome import analysed_outcome
+from jobs.job import JobContext, JobReport
+from jobs.standing_trades import LessonTrades, lesson_trades
+from learning.domain.pattern_key import MODULES, Module
+from learning.domain.scope import canonical_scope
+from learning.evidence.edge_history import EdgeHistory, edge_history
+from learning.evidence.trade_events import GroupKey
+from learning.meta.half_life import HalfLife, fit_half_lives
+from learning.settings import Settings
+from learning.store import edge_history_rows, event_rows, lesson_rows, state_rows
+
+Histories = dict[tuple[GroupKey, str], EdgeHistory]
+
+
+def estimate_half_lives(context: JobContext) -> JobReport:
+    """Refit every lesson ever found, watched ones included; both modules."""
+    windows = lessons = decaying = 0
+    for module in MODULES:
+        context.progress(0, None, f"edge history of {module}")
+        with context.transaction() as connection:
+            written, fits = refit_module(connection, module, context.settings)
+            state_rows.touch(connection)
+        windows, lessons = windows + written, lessons + len(fits)
+        decaying += sum(fit.decay_halflife_hours is not None for fit in fits)
+    return JobReport(lessons, windows, {"half_lives_refitted": lessons, "decaying": decaying})
+
+
+def refit_module(
+    connection: Connection, module: Module, settings: Settings
+) -> tuple[int, list[HalfLife]]:
+    """Refit one module; return the windows written and the fits."""
+    lessons = lesson_rows.read_lessons(connection, module)
+    trades = list(lesson_trades(connection, module, lessons, settings))
+    histories = [_history(one) for one in trades]
+    fits = list(fit_half_lives(histories).fits)
+    for one, fit in zip(trades, fits, strict=True):
+        _write(connection, one, fit)
+    kept = pattern_histories(connection, module, settings)
+    kept.update(
+        ((one.lesson.key, canonical_scope(one.lesson.scope)), history)
+        for one, history in zip(trades, histories, strict=True)
+        # a level lesson without a condition is the pattern, which is there already
+        if one.lesson.scope
+    )
+    return edge_history_rows.replace_all(connection, module, kept), fits
+
+
+def pattern_histories(connection: Connection, module: Module, settings: Settings) -> Histories:
+    """Return the history of every pattern as a whole: its mean outcome per week."""
+    outcome = analysed_outcome(connection, settings)
+    if outcome is None:
+        return {}
+    events = event_rows.read_trade_events(
+        connection,
+        module,
+        outcome=outcome,
+        dims=settings.dimensions(module),
+        origins=settings.origins,
+    )
+    histories: Histories = {}
+    for code, key in enumerate(events.groups):
+        trades = events.where(events.group == code)
+        histories[key, canonical_scope({})] = edge_history(
+            trades.rr,
+            trades.closed_at_days,
+            np.ones(trades.n, dtype=np.bool_),
+            against_group=False,
+        )
+    return histories
+
+
+def _history(one: LessonTrades) -> EdgeHistory:
+    return edge_history(
+        one.outcomes,
+        one.trades.closed_at_days,
+        one.in_scope,
+        against_group=one.lesson.lesson_type != "level",
+    )
+
+
+def _write(connection: Connection, one: LessonTrades, fit: HalfLife) -> None:
+    lesson_rows.set_half_life(
+        connection,
+        one.lesson.lesson_id,
+        hours=fit.decay_halflife_hours,
+        state=fit.state.value,
+        reason=None if fit.decay_halflife_hours is not None else fit.reason,
+        details=half_life_details(fit),
+    )
+
+
+def half_life_details(fit: HalfLife) -> dict[str, Any]:
+    """Return what screens show of a fit; an infinite end is absent."""
+    details: dict[str, Any] = {"reason": fit.reason, "n": fit.n, "windows": fit.windows}
+    if fit.posterior is not None:
+        posterior = fit.posterior
+        details |= {
+            "median_days": _finite(posterior.median_days),
+            "ci_low_days": _finite(posterior.ci_low_days),
+            "ci_high_days": _finite(posterior.ci_high_days),
+            "p_decaying": posterior.p_decaying,
+            "p_constant": posterior.p_constant,
+            "p_improving": posterior.p_improving,
+        }
+    return details
+
+
+def _finite(days: float) -> float | None:
+    return days if math.isfinite(days) else None

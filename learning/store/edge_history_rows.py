@@ -1,0 +1,81 @@
+"""The windowed edges of patterns and lessons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from learning.domain.pattern_key import Module
+from learning.domain.scope import Scope, canonical_scope
+from learning.evidence.edge_history import WINDOW_DAYS, EdgeHistory
+from learning.evidence.trade_events import GroupKey
+from learning.store.schema import learning_edge_history
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def replace_all(
+    connection: Connection,
+    module: Module,
+    histories: Mapping[tuple[GroupKey, str], EdgeHistory],
+) -> int:
+    """Replace the histories of a module; return how many windows were written.
+
+    Args:
+        histories: By group and scope signature (the canonical scope; ``{}`` is the pattern).
+    """
+    connection.execute(
+        sa.delete(learning_edge_history).where(learning_edge_history.c.module == module)
+    )
+    rows = [
+        row
+        for (key, signature), history in histories.items()
+        for row in _rows(module, key, signature, history)
+    ]
+    if rows:
+        connection.execute(sa.insert(learning_edge_history), rows)
+    return len(rows)
+
+
+def _rows(
+    module: Module, key: GroupKey, signature: str, history: EdgeHistory
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "module": module,
+            "pattern_key": key[0],
+            "action_category": key[1],
+            "scope_signature": signature,
+            "window_start": _EPOCH + timedelta(days=WINDOW_DAYS * int(history.window[i])),
+            "window_days": float(WINDOW_DAYS),
+            "n": int(history.n[i]),
+            "edge_rr": float(history.edge_rr[i]),
+            "se_rr": None if history.se_rr is None else float(history.se_rr[i]),
+            "mean_closed_at": _EPOCH + timedelta(days=float(history.mean_closed_at_days[i])),
+            "variance_within": (float(history.within_variance_rr[i]) if history.n[i] > 1 else None),
+        }
+        for i in range(len(history))
+    ]
+
+
+def read_history(
+    connection: Connection, module: Module, key: GroupKey, scope: Scope
+) -> list[sa.RowMapping]:
+    """Return the windows of one scope in order of time."""
+    c = learning_edge_history.c
+    return list(
+        connection.execute(
+            sa.select(learning_edge_history)
+            .where(
+                c.module == module,
+                c.pattern_key == key[0],
+                c.action_category == key[1],
+                c.scope_signature == canonical_scope(scope),
+            )
+            .order_by(c.window_start)
+        ).mappings()
+    )

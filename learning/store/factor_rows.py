@@ -1,0 +1,63 @@
+"""Latent factors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from learning.domain.pattern_key import Module
+from learning.meta.latent_factors import LatentFactor
+from learning.store.schema import learning_latent_factors
+
+
+def read_members(connection: Connection, module: Module) -> dict[str, frozenset[int]]:
+    """Return the members of each factor of the last run."""
+    c = learning_latent_factors.c
+    rows = connection.execute(sa.select(c.factor_id, c.lesson_ids).where(c.module == module))
+    return {factor_id: frozenset(lesson_ids) for factor_id, lesson_ids in rows}
+
+
+def replace_all(
+    connection: Connection,
+    module: Module,
+    factors: Sequence[LatentFactor],
+    pattern_of_lesson: Mapping[int, str],
+) -> None:
+    """Replace the factors of a module; an id that lost its members is kept, empty.
+
+    So that an id never comes back with another meaning.
+    """
+    c = learning_latent_factors.c
+    kept = [factor.factor_id for factor in factors]
+    connection.execute(
+        sa.update(learning_latent_factors)
+        .where(c.module == module, c.factor_id.not_in(kept))
+        .values(lesson_ids=[], updated_at=sa.func.now())
+    )
+    connection.execute(sa.delete(learning_latent_factors).where(c.factor_id.in_(kept)))
+    if factors:
+        connection.execute(
+            sa.insert(learning_latent_factors),
+            [_row(module, factor, pattern_of_lesson) for factor in factors],
+        )
+
+
+def _row(
+    module: Module, factor: LatentFactor, pattern_of_lesson: Mapping[int, str]
+) -> dict[str, object]:
+    return {
+        "factor_id": factor.factor_id,
+        "module": module,
+        "pattern_keys": sorted({pattern_of_lesson[one] for one in factor.lesson_ids}),
+        "lesson_ids": list(factor.lesson_ids),
+        "representative_pattern": pattern_of_lesson[factor.representative_id],
+        "representative_lesson_id": factor.representative_id,
+        "correlation_matrix": {
+            "lesson_ids": list(factor.lesson_ids),
+            "similarity": factor.similarity.round(6).tolist(),
+            "shared_trade_share": factor.shared_trade_share,
+            "effective_lessons": factor.effective_lessons,
+        },
+    }
