@@ -14,7 +14,7 @@ from learning.meta.latent_factors import (
     linkage_labels,
     similarity_matrix,
 )
-from tests.learning.meta.planted_cases import overlapping_lessons
+from learning.simulation.planted_world import lesson_sets
 
 GROUP = ("pm.uptrend.S1.buy_flag", "entry")
 
@@ -159,7 +159,7 @@ def test_the_screen_gets_like_beside_like():
 def test_planted_factors_are_found(hard: bool, least: float):
     scores = []
     for seed in range(6):
-        matched, truth = overlapping_lessons(np.random.default_rng(seed), hard=hard)
+        matched, truth = lesson_sets(np.random.default_rng(seed), hard=hard)
         scores.append(adjusted_rand_score(truth, linkage_labels(similarity_matrix(matched))))
     assert np.mean(scores) >= least
 
