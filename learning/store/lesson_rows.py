@@ -212,6 +212,20 @@ def append_version(connection: Connection, lesson_id: int, *, reason: str) -> No
     )
 
 
+def read_effects(connection: Connection, module: Module) -> dict[int, Mapping[str, Any]]:
+    """Return the effect of each lesson's current version, as it was offered or approved."""
+    lessons, versions = learning_lessons.c, lesson_versions.c
+    rows = connection.execute(
+        sa.select(lessons.id, versions.snapshot["effect"])
+        .join(
+            lesson_versions,
+            sa.and_(versions.lesson_id == lessons.id, versions.version == lessons.version),
+        )
+        .where(lessons.module == module)
+    )
+    return dict(rows.tuples().all())
+
+
 def set_confirmation(connection: Connection, lesson_id: int, *, state: str, reason: str) -> None:
     """Write what the trades since discovery say."""
     connection.execute(
