@@ -1,0 +1,1 @@
+"""Files of closed trades → strands: recognised by content, opened read-only, counted in full."""

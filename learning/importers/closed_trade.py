@@ -1,0 +1,116 @@
+"""A closed trade as every importer makes it, and the strands that it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+from learning.domain.scope import ScopeValue
+from learning.events.strands import Strand
+
+_IMPORTS: Final = UUID("5d1f2c2e-5f0c-5a0e-9c3b-6a8f4f0f7a11")  # the namespace of imported strands
+
+MAX_NAME_LENGTH: Final = 64
+MAX_ID_LENGTH: Final = 130  # "<name>:<id>" is indexed, and read as a text of at most 200
+
+
+@dataclass(frozen=True, slots=True)
+class TradeAction:
+    """One action of a trade, in the order of time."""
+
+    category: str
+    acted_at: datetime
+    decision_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedTrade:
+    """A closed trade: identity, context, outcome and actions.
+
+    ``summary`` is the trade_summary of its close; ``no_risk`` says why it has no R multiple.
+    """
+
+    trade_id: str
+    pattern_key: str
+    origin: str
+    opened_at: datetime
+    closed_at: datetime
+    scope: Mapping[str, ScopeValue]
+    signals: Mapping[str, float]
+    applied_knobs: Mapping[str, float]
+    summary: Mapping[str, Any]
+    actions: tuple[TradeAction, ...]
+    no_risk: str | None = None
+    is_untagged: bool = False
+
+    @property
+    def rr_kinds(self) -> tuple[str, ...]:
+        """Which kinds of outcome the trade has; never one under the name of the other."""
+        by_risk = "r_multiple" in self.summary or "r_multiple_net" in self.summary
+        kinds = ("r_initial_stop" if by_risk else None, "rr_path" * ("rr_path" in self.summary))
+        return tuple(kind for kind in kinds if kind)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceIdentity:
+    """What makes an imported strand the same strand when it is read again.
+
+    Never a hash of the file: a live database grows. ``first_trade`` is empty for backtests,
+    whose trades are identified by strategy, pair and open time.
+    """
+
+    format: str
+    name: str
+    first_trade: str
+
+    def namespace(self) -> UUID:
+        """Return the namespace of this source's strand keys."""
+        return uuid5(_IMPORTS, f"{self.format}\n{self.name}\n{self.first_trade}")
+
+
+def strands_of(trade: ClosedTrade, *, bot: str, namespace: UUID) -> Iterator[Strand]:
+    """Yield the strands of a trade: one per action in time order, then its close."""
+    module = trade.pattern_key.partition(".")[0]
+    trade_id = f"{bot}:{trade.trade_id}"
+    controls = {"signals": trade.signals, "applied_knobs": trade.applied_knobs}
+    completed: list[dict[str, Any]] = []
+    for seq, action in enumerate(trade.actions):
+        entry: dict[str, Any] = {
+            "pattern_key": trade.pattern_key,
+            "action_category": action.category,
+            "scope": trade.scope,
+            "ts": action.acted_at.isoformat(),
+        }
+        if action.decision_type is not None:
+            entry["decision_type"] = action.decision_type
+        completed.append(entry)
+        yield Strand(
+            strand_key=uuid5(namespace, f"{module}_action\n{trade.trade_id}\n{seq}"),
+            kind=f"{module}_action",
+            module=module,
+            bot=bot,
+            origin=trade.origin,
+            content={**entry, "controls": controls},
+            trade_id=trade_id,
+        )
+    yield Strand(
+        strand_key=uuid5(namespace, f"position_closed\n{trade.trade_id}\n0"),
+        kind="position_closed",
+        module=module,
+        bot=bot,
+        origin=trade.origin,
+        content={
+            "trade_id": trade_id,
+            "entry_context": {
+                "pattern_key": trade.pattern_key,
+                "scope": trade.scope,
+                "controls": controls,
+            },
+            "trade_summary": trade.summary,
+            "completed_trades": completed,
+        },
+        trade_id=trade_id,
+    )

@@ -1,0 +1,204 @@
+"""The values that stand in files: numbers, instants, sides and names, or the rule they break."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime, tzinfo
+from typing import Final
+
+_ABSENT: Final = frozenset({"", "nan", "null", "none", "n/a", "na", "-", "<na>", "nat"})
+_THOUSANDS: Final = {
+    ".": re.compile(r"-?\d{1,3}(,\d{3})+"),
+    ",": re.compile(r"-?\d{1,3}(\.\d{3})+"),
+}
+_PLAIN: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
+_GROUPED: Final = re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d+")
+_EPOCH: Final = re.compile(r"-?\d{9,19}(\.\d+)?")
+_DATE_FIRST: Final = re.compile(r"(\d{4})[./](\d{2})[./](\d{2})(.*)", re.DOTALL)
+_SIDES: Final = {
+    "long": "long", "buy": "long", "b": "long", "l": "long", "1": "long", "+1": "long",
+    "1.0": "long", "short": "short", "sell": "short", "s": "short", "-1": "short",
+    "-1.0": "short",
+}  # fmt: skip
+_EARLIEST: Final = datetime(1970, 1, 2, tzinfo=UTC)
+_LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
+MAX_TEXT_LENGTH: Final = 200
+
+
+def as_number(value: object, *, decimal: str = ".") -> float | None:
+    """Return a cell as a finite number; None where it is empty.
+
+    A cell is never guessed: a lone ``1,234`` could be one and a bit or more than a thousand.
+
+    Raises:
+        ValueError: If it is neither empty nor a finite number in one reading.
+
+    Examples:
+        >>> as_number(" 1 234.5"), as_number("−0,5", decimal=","), as_number("")
+        (1234.5, -0.5, None)
+        >>> as_number("1,234")
+        Traceback (most recent call last):
+        ValueError: must be a number in one reading (name the decimal sign in the mapping)
+    """
+    if value is None:
+        return None
+    if type(value) is float and value - value == 0.0:  # finite: the common case of typed columns
+        return value
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not true or false")
+    if isinstance(value, float | int):
+        return _finite(value)
+    if isinstance(value, str):
+        return _number_in_text(value, decimal)
+    raise ValueError("must be a number")
+
+
+def _finite(value: float) -> float | None:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if number != number:
+        return None
+    if math.isinf(number):
+        raise ValueError("must be a finite number")
+    return number
+
+
+def _number_in_text(value: str, decimal: str) -> float | None:
+    text = value.strip()
+    if text.lower() in _ABSENT:
+        return None
+    text = text.replace("\u2212", "-").replace("\u00a0", "").replace("\u202f", "").replace(" ", "")
+    if _THOUSANDS[decimal].fullmatch(text):
+        raise ValueError("must be a number in one reading (name the decimal sign in the mapping)")
+    if decimal == ",":
+        if "." in text and "," not in text:
+            raise ValueError("must be a number with a decimal comma")
+        text = text.translate({ord("."): ",", ord(","): "."})
+    if _GROUPED.fullmatch(text):
+        text = text.replace(",", "")
+    if not _PLAIN.fullmatch(text):
+        raise ValueError("must be a number")
+    return _finite(float(text))
+
+
+def as_instant(value: object, *, zone: tzinfo = UTC) -> datetime | None:
+    """Return a cell as an instant in UTC; None where it is empty.
+
+    Text is ISO 8601 (year first); without an offset it is in ``zone``. Numbers are seconds,
+    milli-, micro- or nanoseconds since 1970, told apart by their size.
+
+    Raises:
+        ValueError: If it is neither, or outside 1970 to 2100.
+
+    Examples:
+        >>> as_instant("2024-03-01 12:00:00").isoformat()
+        '2024-03-01T12:00:00+00:00'
+        >>> as_instant(1711956600000) == as_instant("1711956600")
+        True
+        >>> as_instant("03/04/2024")
+        Traceback (most recent call last):
+        ValueError: must be a time such as 2024-03-01 12:00:00
+    """
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        return _in_range(value if value.tzinfo else value.replace(tzinfo=zone))
+    if isinstance(value, bool):
+        raise ValueError("must be a time, not true or false")
+    if isinstance(value, int | float):
+        number = _finite(value)
+        return None if number is None else _from_epoch(number)
+    if isinstance(value, str):
+        return _instant_in_text(value.strip(), zone)
+    raise ValueError("must be a time such as 2024-03-01 12:00:00")
+
+
+def _instant_in_text(text: str, zone: tzinfo) -> datetime | None:
+    if text.lower() in _ABSENT:
+        return None
+    if _EPOCH.fullmatch(text):
+        return _from_epoch(float(text))
+    dated = _DATE_FIRST.fullmatch(text)
+    try:
+        moment = datetime.fromisoformat("-".join(dated.groups()[:3]) + dated[4] if dated else text)
+    except ValueError:
+        raise ValueError("must be a time such as 2024-03-01 12:00:00") from None
+    return _in_range(moment if moment.tzinfo else moment.replace(tzinfo=zone))
+
+
+def _from_epoch(number: float) -> datetime:
+    size = abs(number)
+    unit = 1.0 if size < 1e11 else 1e3 if size < 1e14 else 1e6 if size < 1e17 else 1e9
+    seconds = number / unit
+    if not _EARLIEST.timestamp() <= seconds <= _LATEST.timestamp():
+        raise ValueError("must be a time between 1970 and 2100")
+    return datetime.fromtimestamp(seconds, tz=UTC)
+
+
+def _in_range(moment: datetime) -> datetime:
+    try:
+        instant = moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be a time between 1970 and 2100") from None
+    if not _EARLIEST <= instant <= _LATEST:
+        raise ValueError("must be a time between 1970 and 2100")
+    return instant
+
+
+def as_side(value: object) -> str | None:
+    """Return ``long`` or ``short`` for a cell; None where it is empty.
+
+    Examples:
+        >>> as_side("Sell"), as_side(1), as_side(None)
+        ('short', 'long', None)
+    """
+    if value is None or isinstance(value, bool) or value != value:
+        if isinstance(value, bool):
+            raise ValueError("must be long or short")
+        return None
+    text = str(value).strip().lower()
+    if text in _ABSENT:
+        return None
+    side = _SIDES.get(text)
+    if side is None:
+        raise ValueError("must be long or short")
+    return side
+
+
+def as_name(value: object) -> str | None:
+    """Return a cell as a short printable text; None where it is empty.
+
+    A whole float becomes its integer, since a column with gaps reads its integers as floats.
+
+    Examples:
+        >>> as_name(7.0), as_name(" BTC/USDT "), as_name(float("nan"))
+        ('7', 'BTC/USDT', None)
+    """
+    if value is None or value != value:
+        return None
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        value = int(value)
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        raise ValueError("must be text or a number")
+    text = str(value).strip()
+    if len(text) > MAX_TEXT_LENGTH:
+        raise ValueError(f"must have at most {MAX_TEXT_LENGTH} characters")
+    if not text.isprintable() or "\ufffd" in text:
+        raise ValueError("must be printable text (is the file UTF-8?)")
+    return text or None
+
+
+def shown(value: object) -> str:
+    """Return a value as it is shown in a reason: short, printable, valid as JSON.
+
+    Examples:
+        >>> shown("abc\\n"), shown(None)
+        ("'abc\\\\n'", 'nothing')
+    """
+    if value is None:
+        return "nothing"
+    text = ascii(value) if not isinstance(value, str) or not value.isprintable() else repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,306 @@
+"""Freqtrade's backtest exports (.json, .zip, or the results folder) and REST trade lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from learning.errors import ImportRefused
+from learning.importers.closed_trade import ClosedTrade
+from learning.importers.field_values import as_instant, as_number
+from learning.importers.freqtrade_trades import (
+    Fill,
+    closed_trade,
+    instant,
+    is_true,
+    text,
+    timeframe_name,
+)
+from learning.importers.import_report import ReportTally, RowRejected
+from learning.importers.mapping import ColumnMapping
+from learning.importers.source_file import json_members, kind_of, read_json
+
+_NO_TRADES: Final = "is JSON, but neither a freqtrade backtest export nor a list of trades"
+
+
+@dataclass(frozen=True, slots=True)
+class FreqtradeBacktest:
+    """One export with one or several strategies; a trade is its strategy, pair and open time."""
+
+    path: Path
+    mapping: ColumnMapping
+    max_stop_distance: float
+    origin: str | None = None
+    format: str = "freqtrade_backtest"
+
+    @property
+    def description(self) -> str:
+        """Say what the source is."""
+        return f"freqtrade backtest export: {self.path.name}"
+
+    def first_trade(self) -> str:
+        """Return the identity of the earliest trade: strategy, pair and open time."""
+        ids = [
+            (opened, trade_id)
+            for strategy, block in self._blocks().items()
+            for raw in block["trades"]
+            if (opened := _opened(raw)) is not None
+            and (trade_id := _trade_id(strategy, raw, opened)) is not None
+        ]
+        if not ids:
+            raise ImportRefused(f"{self.path.name} holds no trades")
+        return min(ids)[1]
+
+    def trades(self, tally: ReportTally) -> Iterator[ClosedTrade]:
+        """Yield the usable trades, strategy by strategy; the rest is counted in the tally."""
+        seen: set[str] = set()
+        for strategy, block in self._blocks().items():
+            for row, raw in enumerate(block["trades"], start=1):
+                tally.trades_found += 1
+                try:
+                    trade = self._trade(strategy, block, raw, seen, tally)
+                except RowRejected as why:
+                    tally.reject(self.path.name, "trade", row, why)
+                    continue
+                if trade is not None:
+                    _extend_run(tally.runs, strategy, trade)
+                    yield trade
+
+    def _blocks(self) -> dict[str, Mapping[str, Any]]:
+        content = backtest_content(self.path)
+        blocks = content.get("strategy") if isinstance(content, dict) else None
+        if not is_backtest(content) or not isinstance(blocks, dict):
+            raise ImportRefused(f"{self.path.name} {_NO_TRADES}")
+        return blocks
+
+    def _trade(
+        self,
+        strategy: str,
+        block: Mapping[str, Any],
+        raw: object,
+        seen: set[str],
+        tally: ReportTally,
+    ) -> ClosedTrade | None:
+        if not isinstance(raw, dict):
+            raise RowRejected("trade", "must be an object", raw)
+        if is_true(raw, "is_open"):
+            tally.trades_open += 1
+            return None
+        opened = instant(raw, "opened")
+        trade_id = None if opened is None else _trade_id(strategy, raw, opened)
+        if trade_id is None:
+            raise RowRejected("pair", "and open_date must be given", None)
+        if trade_id in seen:
+            raise RowRejected("trade", "must be the only one of its pair and open time", trade_id)
+        fills = fills_of(raw.get("orders"), is_short=is_true(raw, "is_short"))
+        trade = closed_trade(
+            {"stake_currency": block.get("stake_currency"), **_mode(block), **raw},
+            trade_id=trade_id,
+            strategy=strategy,
+            timeframe=_timeframe(block),
+            origin=self.origin or self.mapping.origin or "backtest",
+            fills=fills,
+            custom={},
+            mapping=self.mapping,
+            max_stop_distance=self.max_stop_distance,
+        )
+        seen.add(trade_id)
+        tally.actions_found += len(fills)
+        tally.actions_usable += len(fills)
+        return trade
+
+
+@dataclass(frozen=True, slots=True)
+class FreqtradeTradeList:
+    """A list of trades as freqtrade's REST interface and ``show-trades`` write it."""
+
+    path: Path
+    mapping: ColumnMapping
+    max_stop_distance: float
+    origin: str | None = None
+    format: str = "freqtrade_trade_list"
+
+    @property
+    def description(self) -> str:
+        """Say what the source is."""
+        return f"freqtrade trade list: {self.path.name}"
+
+    def _rows(self) -> list[Any]:
+        content = read_json(self.path)
+        if not is_trade_list(content):
+            raise ImportRefused(f"{self.path.name} {_NO_TRADES}")
+        rows: list[Any] = content["trades"]
+        return rows
+
+    def first_trade(self) -> str:
+        """Return the identity of the trade with the lowest id: id, pair and open time."""
+        found = [
+            (raw["trade_id"], f"{raw['trade_id']} {raw.get('pair')} {opened.isoformat()}")
+            for raw in self._rows()
+            if isinstance(raw, dict)
+            and isinstance(raw.get("trade_id"), int)
+            and (opened := _opened(raw)) is not None
+        ]
+        if not found:
+            raise ImportRefused(f"{self.path.name} holds no trades")
+        return min(found)[1]
+
+    def trades(self, tally: ReportTally) -> Iterator[ClosedTrade]:
+        """Yield the usable trades in the order of the file; the rest is counted in the tally."""
+        seen: set[int] = set()
+        for row, raw in enumerate(self._rows(), start=1):
+            tally.trades_found += 1
+            try:
+                trade = self._trade(raw, seen, tally)
+            except RowRejected as why:
+                tally.reject(self.path.name, "trade", row, why)
+                continue
+            if trade is not None:
+                yield trade
+
+    def _trade(self, raw: object, seen: set[int], tally: ReportTally) -> ClosedTrade | None:
+        if not isinstance(raw, dict):
+            raise RowRejected("trade", "must be an object", raw)
+        trade_id = raw.get("trade_id")
+        if type(trade_id) is not int:
+            raise RowRejected("trade_id", "must be an integer", trade_id)
+        if is_true(raw, "is_open"):
+            tally.trades_open += 1
+            return None
+        if trade_id in seen:
+            raise RowRejected("trade_id", "must differ from those before", trade_id)
+        fills = fills_of(raw.get("orders"), is_short=is_true(raw, "is_short"))
+        trade = closed_trade(
+            raw,
+            trade_id=str(trade_id),
+            strategy=text(raw, "strategy") or "",
+            timeframe=_timeframe(raw),
+            origin=self.origin or self.mapping.origin or _origin(raw),
+            fills=fills,
+            custom={},
+            mapping=self.mapping,
+            max_stop_distance=self.max_stop_distance,
+        )
+        seen.add(trade_id)
+        tally.actions_found += len(fills)
+        tally.actions_usable += len(fills)
+        return trade
+
+
+def is_backtest(content: object) -> bool:
+    """Say whether JSON content is a backtest result: strategies that hold lists of trades."""
+    blocks = content.get("strategy") if isinstance(content, dict) else None
+    return (
+        isinstance(blocks, dict)
+        and bool(blocks)
+        and all(isinstance(b, dict) and isinstance(b.get("trades"), list) for b in blocks.values())
+    )
+
+
+def is_trade_list(content: object) -> bool:
+    """Say whether JSON content is a REST trade list."""
+    return isinstance(content, dict) and isinstance(content.get("trades"), list)
+
+
+def backtest_content(path: Path) -> Any:
+    """Return the result of an export: the file itself, or the zip member that is one.
+
+    Raises:
+        ImportRefused: If a zip holds no result, or several.
+    """
+    if kind_of(path) != "zip":
+        return read_json(path)
+    results = [content for _, content in json_members(path) if is_backtest(content)]
+    if len(results) != 1:
+        raise ImportRefused(
+            f"{path.name} must hold one freqtrade backtest result, holds {len(results)}"
+        )
+    return results[0]
+
+
+def fills_of(orders: object, *, is_short: bool) -> list[Fill]:
+    """Return the fills of an export's ``orders``, in the order of time; none where it has none.
+
+    Raises:
+        RowRejected: If an order is malformed.
+    """
+    if orders is None:
+        return []
+    if not isinstance(orders, list):
+        raise RowRejected("orders", "must be a list", orders)
+    fills = [fill for order in orders if (fill := _fill(order, is_short)) is not None]
+    last = float("inf")
+    return sorted(fills, key=lambda f: f.filled_at.timestamp() if f.filled_at else last)
+
+
+def _fill(order: object, is_short: bool) -> Fill | None:
+    if not isinstance(order, dict):
+        raise RowRejected("orders", "must hold objects", order)
+    value: Any = None
+    try:
+        value = order.get("filled", order.get("amount"))
+        amount = as_number(value)
+        if amount is None or amount <= 0:
+            return None
+        value = order.get("safe_price") or order.get("average") or order.get("price")
+        price = as_number(value)
+        value = order.get("order_filled_timestamp")
+        filled_at = as_instant(value)
+    except ValueError as error:
+        raise RowRejected("orders", str(error), value) from None
+    if filled_at is None:
+        return None  # never filled: a limit order that was cancelled
+    if price is None or price <= 0:
+        raise RowRejected("orders", "must have a price where they filled", price)
+    is_entry = order.get("ft_is_entry")
+    if is_entry is None:
+        is_entry = order.get("ft_order_side") == ("sell" if is_short else "buy")
+    return Fill(bool(is_entry), price, amount, filled_at)
+
+
+def _opened(raw: object) -> datetime | None:
+    """Open time of a trade whose other values may still be malformed."""
+    try:
+        return instant(raw, "opened") if isinstance(raw, dict) else None
+    except RowRejected:
+        return None
+
+
+def _trade_id(strategy: str, raw: Mapping[str, Any], opened: datetime) -> str | None:
+    """What a trade of a backtest is, whichever run it is from."""
+    pair = raw.get("pair")
+    if not isinstance(pair, str) or not pair:
+        return None
+    return f"{strategy}/{pair}/{round(opened.timestamp() * 1000)}"
+
+
+def _extend_run(runs: dict[str, Any], strategy: str, trade: ClosedTrade) -> None:
+    """Keep what a strategy's run covers, so that a re-run of it can be told from new evidence."""
+    opened = trade.opened_at.isoformat()
+    run = runs.setdefault(strategy, {"first_open": opened, "last_open": opened, "pairs": {}})
+    run["first_open"] = min(run["first_open"], opened)
+    run["last_open"] = max(run["last_open"], opened)
+    symbol = trade.summary["symbol"]
+    run["pairs"][symbol] = run["pairs"].get(symbol, 0) + 1
+
+
+def _mode(block: Mapping[str, Any]) -> dict[str, Any]:
+    return {"trading_mode": block["trading_mode"]} if "trading_mode" in block else {}
+
+
+def _timeframe(block: Mapping[str, Any]) -> str | None:
+    value = block.get("timeframe")
+    try:
+        return timeframe_name(value if isinstance(value, str | int | float) else None)
+    except ValueError as error:
+        raise RowRejected("timeframe", str(error), value) from None
+
+
+def _origin(raw: Mapping[str, Any]) -> str:
+    """Dry run where the ids of its orders say so, else live."""
+    orders: Sequence[Any] = raw.get("orders") or ()
+    first = orders[0] if orders and isinstance(orders[0], dict) else {}
+    return "dry_run" if str(first.get("order_id", "")).startswith("dry_run_") else "live"

@@ -1,0 +1,199 @@
+"""What an import found: every row is usable, open, or rejected with its reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from learning.importers.closed_trade import ClosedTrade
+from learning.importers.field_values import shown
+
+RowKind = Literal["trade", "action"]
+KEPT_REJECTS: Final = 1000  # shown one by one; beyond it rows are counted by rule
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """A row that was not taken. ``row`` counts as the file does: from 1, a CSV's header is 1."""
+
+    file: str
+    kind: RowKind
+    row: int
+    column: str
+    rule: str
+    value: str
+
+    def __str__(self) -> str:
+        """Name the thing, the rule and the value."""
+        return f"{self.file}, row {self.row}: {self.column} {self.rule}, got {self.value}"
+
+
+class RowRejected(Exception):
+    """Raised while a row is read; caught where rows are counted."""
+
+    def __init__(self, column: str, rule: str, value: object) -> None:
+        super().__init__(f"{column} {rule}, got {shown(value)}")
+        self.column, self.rule, self.value = column, rule, value
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """The counts of one pass over a source.
+
+    ``trades_found = trades_usable + trades_open + trades_rejected`` and
+    ``actions_found = actions_usable + actions_rejected``, always. ``actions_written`` counts the
+    action strands: those of the file and those derived from a trade. ``outcomes`` and ``rr_kinds``
+    count usable trades; a trade can have both kinds.
+    """
+
+    source_name: str
+    format: str
+    description: str
+    first_trade: str
+    trades_found: int
+    trades_usable: int
+    trades_open: int
+    trades_rejected: int
+    actions_found: int
+    actions_usable: int
+    actions_rejected: int
+    actions_written: int
+    without_pattern: int
+    without_risk: dict[str, int]
+    outcomes: dict[str, int]
+    rr_kinds: dict[str, int]
+    origins: dict[str, int]
+    sides: dict[str, int]
+    pattern_keys: dict[str, int]
+    symbols: tuple[str, ...]
+    opened_first: str | None
+    closed_last: str | None
+    rejected_by_rule: dict[str, int]
+    rejected_rows: tuple[RejectedRow, ...]
+    notes: tuple[str, ...] = ()
+    runs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def strands(self) -> int:
+        """Strands that the source holds: its actions and one close a trade."""
+        return self.actions_written + self.trades_usable
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as JSON values, with at most the first hundred rejected rows."""
+        content = asdict(self)
+        content["rejected_rows"] = [str(row) for row in self.rejected_rows[:100]]
+        content["symbols"] = list(self.symbols)
+        content["notes"] = list(self.notes)
+        return content
+
+    def sentences(self) -> list[str]:
+        """Return the report for people, one fact a line."""
+        span = f"{self.opened_first} to {self.closed_last}" if self.opened_first else "no trades"
+        lines = [
+            f"{self.description}",
+            f"{self.trades_found} trades found: {self.trades_usable} usable, "
+            f"{self.trades_open} still open (skipped), {self.trades_rejected} rejected",
+            f"{self.actions_written} actions, {self.actions_rejected} rejected",
+            f"{len(self.symbols)} symbols, {len(self.pattern_keys)} patterns, {span}",
+            "outcomes: " + (_counts(self.outcomes) or "none"),
+            "rr_kind: " + (_counts(self.rr_kinds) or "none"),
+        ]
+        if self.without_pattern:
+            lines.append(f"{self.without_pattern} trades name no setup (untagged)")
+        lines += [f"no initial risk: {n} trades, {why}" for why, n in self.without_risk.items()]
+        lines += [f"rejected: {n} rows, {rule}" for rule, n in self.rejected_by_rule.items()]
+        return [*lines, *self.notes]
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {n}" for name, n in counts.items())
+
+
+class ReportTally:
+    """Counts while a source is read. One tally belongs to one pass."""
+
+    def __init__(self) -> None:
+        self.trades_found = self.trades_usable = self.trades_open = 0
+        self.actions_found = self.actions_usable = self.actions_written = 0
+        self.without_pattern = 0
+        self.rejected: Counter[RowKind] = Counter()
+        self.rejected_by_rule: Counter[str] = Counter()
+        self.rejected_rows: list[RejectedRow] = []
+        self.without_risk: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
+        self.rr_kinds: Counter[str] = Counter()
+        self.origins: Counter[str] = Counter()
+        self.sides: Counter[str] = Counter()
+        self.pattern_keys: Counter[str] = Counter()
+        self.symbols: set[str] = set()
+        self.opened_first: datetime | None = None
+        self.closed_last: datetime | None = None
+        self.notes: Counter[str] = Counter()
+        self.runs: dict[str, Any] = {}
+
+    def reject(self, file: str, kind: RowKind, row: int, why: RowRejected) -> None:
+        """Count a row that is not taken, with its reason."""
+        self.rejected[kind] += 1
+        self.rejected_by_rule[f"{why.column} {why.rule}"] += 1
+        if len(self.rejected_rows) < KEPT_REJECTS:
+            self.rejected_rows.append(
+                RejectedRow(file, kind, row, why.column, why.rule, shown(why.value))
+            )
+
+    def take(self, trade: ClosedTrade) -> None:
+        """Count a usable trade."""
+        self.trades_usable += 1
+        self.actions_written += len(trade.actions)
+        summary = trade.summary
+        for name in ("r_multiple_net", "r_multiple", "rr_path"):
+            if name in summary:
+                self.outcomes[name] += 1
+        for kind in trade.rr_kinds:
+            self.rr_kinds[kind] += 1
+        if trade.no_risk is not None:
+            self.without_risk[trade.no_risk] += 1
+        self.without_pattern += trade.is_untagged
+        self.origins[trade.origin] += 1
+        self.sides[summary.get("side", "unknown")] += 1
+        self.pattern_keys[trade.pattern_key] += 1
+        if "symbol" in summary:
+            self.symbols.add(summary["symbol"])
+        if self.opened_first is None or trade.opened_at < self.opened_first:
+            self.opened_first = trade.opened_at
+        if self.closed_last is None or trade.closed_at > self.closed_last:
+            self.closed_last = trade.closed_at
+
+    def report(
+        self, *, source_name: str, format: str, description: str, first_trade: str
+    ) -> ImportReport:
+        """Return what was counted."""
+        return ImportReport(
+            source_name=source_name,
+            format=format,
+            description=description,
+            first_trade=first_trade,
+            trades_found=self.trades_found,
+            trades_usable=self.trades_usable,
+            trades_open=self.trades_open,
+            trades_rejected=self.rejected["trade"],
+            actions_found=self.actions_found,
+            actions_usable=self.actions_usable,
+            actions_rejected=self.rejected["action"],
+            actions_written=self.actions_written,
+            without_pattern=self.without_pattern,
+            without_risk=dict(self.without_risk.most_common()),
+            outcomes=dict(self.outcomes),
+            rr_kinds=dict(self.rr_kinds),
+            origins=dict(self.origins),
+            sides=dict(self.sides),
+            pattern_keys=dict(self.pattern_keys.most_common()),
+            symbols=tuple(sorted(self.symbols)),
+            opened_first=self.opened_first.isoformat() if self.opened_first else None,
+            closed_last=self.closed_last.isoformat() if self.closed_last else None,
+            rejected_by_rule=dict(self.rejected_by_rule.most_common()),
+            rejected_rows=tuple(self.rejected_rows),
+            notes=tuple(f"{n} {what}" for what, n in self.notes.items()),
+            runs=self.runs,
+        )

@@ -1,0 +1,214 @@
+"""A table of rows, Parquet or CSV, read a few thousand rows at a time."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from learning.errors import ImportRefused
+from learning.importers.import_report import RowRejected
+
+ROWS_PER_CHUNK: Final = 4096
+MAX_COLUMNS: Final = 2000
+_DELIMITERS: Final = (",", ";", "\t", "|")
+_DECIMAL_COMMA: Final = re.compile(r"\s*[-+\u2212]?\d+,\d+\s*")
+_DECIMAL_POINT: Final = re.compile(r"\s*[-+\u2212]?\d+\.\d+\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some rows, by column.
+
+    ``row_numbers`` are those of the file: from 1, a CSV's header is row 1. ``broken`` are rows
+    that could not be cut into cells; they are in no column.
+    """
+
+    row_numbers: Sequence[int]
+    columns: Mapping[str, Sequence[object]]
+    broken: Sequence[tuple[int, RowRejected]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TableFile:
+    """A table: its columns, and how its text is written where it is text."""
+
+    path: Path
+    kind: str  # "parquet" or "csv"
+    columns: tuple[str, ...]
+    delimiter: str = ","
+    encoding: str = "utf-8-sig"
+    decimal: str = "."
+
+    def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
+        """Yield the rows of the named columns in chunks; those that it lacks are left out."""
+        wanted = [name for name in dict.fromkeys(columns) if name in self.columns]
+        if self.kind == "parquet":
+            yield from _parquet_chunks(self.path, wanted)
+        else:
+            yield from _csv_chunks(self, wanted)
+
+
+def open_parquet(path: Path) -> TableFile:
+    """Return a Parquet file as a table.
+
+    Raises:
+        ImportRefused: If it is damaged.
+    """
+    try:
+        with pq.ParquetFile(path) as stored:
+            columns = _checked_header(list(stored.schema_arrow.names), path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ImportRefused(f"{path.name} is a damaged Parquet file: {error}") from None
+    return TableFile(path, "parquet", columns)
+
+
+def open_csv(path: Path, *, decimal: str | None = None) -> TableFile:
+    """Return a CSV file as a table; delimiter, encoding and decimal sign are seen from it.
+
+    Raises:
+        ImportRefused: If it has no header, repeats a column, or mixes decimal signs.
+    """
+    encoding = _encoding(path)
+    lines = list(islice(_lines(path, encoding), 101))
+    first = next((line for line in lines if line.strip()), "")
+    delimiter = max(_DELIMITERS, key=first.count)
+    if first.count(delimiter) == 0:
+        raise ImportRefused(f"{path.name} is no table: its first line has no , ; tab or |")
+    try:
+        header = _cells(first, delimiter)
+    except csv.Error as error:
+        raise ImportRefused(f"{path.name} has a header that cannot be read: {error}") from None
+    columns = _checked_header([name.strip() for name in header], path)
+    sample = lines[lines.index(first) + 1 :]
+    return TableFile(
+        path, "csv", columns, delimiter, encoding, decimal or _decimal(sample, delimiter, path)
+    )
+
+
+def _encoding(path: Path) -> str:
+    with path.open("rb") as stream:
+        head = stream.read(2)
+    return "utf-16" if head in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+
+
+def _lines(path: Path, encoding: str) -> Iterator[str]:
+    try:
+        with path.open(encoding=encoding, errors="replace", newline=None) as stream:
+            # bounded: a file without line ends is no table, and must not fill the memory
+            while line := stream.readline(2**20):
+                yield line
+    except (OSError, UnicodeError) as error:
+        raise ImportRefused(f"{path.name} cannot be read: {error}") from None
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    return next(csv.reader((line.rstrip("\n"),), delimiter=delimiter, strict=True), [])
+
+
+def _checked_header(names: list[str], path: Path) -> tuple[str, ...]:
+    while names and not names[-1]:  # a trailing delimiter
+        names.pop()
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise ImportRefused(f"{path.name} repeats the column {repeated[0]!r}")
+    if not names or len(names) > MAX_COLUMNS:
+        raise ImportRefused(f"{path.name} must have 1 to {MAX_COLUMNS} columns, has {len(names)}")
+    return tuple(names)
+
+
+def _decimal(lines: Sequence[str], delimiter: str, path: Path) -> str:
+    commas = points = False
+    for line in lines:
+        try:
+            cells = _cells(line, delimiter)
+        except csv.Error:
+            continue
+        commas = commas or any(_DECIMAL_COMMA.fullmatch(cell) for cell in cells)
+        points = points or any(_DECIMAL_POINT.fullmatch(cell) for cell in cells)
+    if commas and points:
+        raise ImportRefused(
+            f"{path.name} mixes decimal commas and points: name the sign as decimal in a mapping"
+        )
+    return "," if commas else "."
+
+
+def _csv_chunks(table: TableFile, wanted: Sequence[str]) -> Iterator[Chunk]:
+    lines = enumerate(_lines(table.path, table.encoding), start=1)
+    width = len(table.columns)
+    for _, line in lines:  # the header is the first line that is not blank
+        if line.strip():
+            break
+    while True:
+        numbers: list[int] = []
+        rows: list[list[str]] = []
+        broken: list[tuple[int, RowRejected]] = []
+        for number, line in islice(lines, ROWS_PER_CHUNK):
+            _sort_line(table.delimiter, width, number, line, (numbers, rows, broken))
+        if not rows and not broken:
+            rest = next(lines, None)  # a run of blank lines is not the end
+            if rest is None:
+                return
+            _sort_line(table.delimiter, width, rest[0], rest[1], (numbers, rows, broken))
+        by_column = list(zip(*rows, strict=True)) if rows else [()] * width
+        places = {name: index for index, name in enumerate(table.columns)}
+        yield Chunk(numbers, {name: by_column[places[name]] for name in wanted}, broken)
+
+
+def _sort_line(
+    delimiter: str,
+    width: int,
+    number: int,
+    line: str,
+    into: tuple[list[int], list[list[str]], list[tuple[int, RowRejected]]],
+) -> None:
+    if not line.strip():
+        return
+    numbers, rows, broken = into
+    try:
+        cells = _cells(line, delimiter)
+    except csv.Error as error:
+        broken.append((number, RowRejected("row", f"must be a line of cells ({error})", line)))
+        return
+    while len(cells) > width and not cells[-1].strip():
+        cells.pop()
+    if len(cells) != width:
+        why = RowRejected("row", f"must have {width} cells like the header", len(cells))
+        broken.append((number, why))
+        return
+    numbers.append(number)
+    rows.append(cells)
+
+
+def _parquet_chunks(path: Path, wanted: Sequence[str]) -> Iterator[Chunk]:
+    start = 1
+    try:
+        with pq.ParquetFile(path) as stored:
+            for batch in stored.iter_batches(ROWS_PER_CHUNK, columns=list(wanted)):
+                numbers = range(start, start + batch.num_rows)
+                start += batch.num_rows
+                yield Chunk(numbers, {name: _values(batch.column(name)) for name in wanted})
+    except (pa.ArrowException, OSError) as error:
+        raise ImportRefused(f"{path.name} is a damaged Parquet file: {error}") from None
+
+
+def _values(column: Any) -> list[object]:
+    """Cells of a column; a 32-bit float as the shortest decimal that it stands for."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_float32(column.type) or pa.types.is_float16(column.type):
+        # 0.67 was written, 0.6700000166893005 is what a plain widening would show
+        column = pc.cast(pc.cast(column, pa.string()), pa.float64())
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        column = pc.cast(column, pa.timestamp("us", column.type.tz), safe=False)
+    values: list[object] = column.to_pylist()
+    return values

@@ -1,0 +1,53 @@
+"""What follows from the prices of a closed trade: its initial risk and its return.
+
+The reasons carry no values: an import counts trades by them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class NoRisk:
+    """A trade whose initial risk is not known, and why."""
+
+    reason: str
+
+
+def initial_risk_pct(
+    *, side: str | None, entry: float | None, stop: float | None, max_distance: float
+) -> float | NoRisk:
+    """Return the distance from entry to initial stop, in percent of the entry price.
+
+    A stop further than ``max_distance`` (a fraction) is a catastrophe stop: it was never meant
+    to be hit, so it is not the risk of the trade.
+
+    Examples:
+        >>> initial_risk_pct(side="long", entry=100.0, stop=95.0, max_distance=0.12)
+        5.0
+        >>> initial_risk_pct(side="short", entry=100.0, stop=95.0, max_distance=0.12)
+        NoRisk(reason='the stop is on the wrong side of the entry')
+    """
+    if stop is None or stop <= 0:
+        return NoRisk("no initial stop")
+    if entry is None or entry <= 0:
+        return NoRisk("no entry price")
+    if side is None:
+        return NoRisk("no side")
+    distance = (entry - stop) / entry * (1 if side == "long" else -1)
+    if distance <= 0:
+        return NoRisk("the stop is on the wrong side of the entry")
+    if distance > max_distance * (1 + 1e-9):  # 0.12 itself still counts, rounded prices or not
+        return NoRisk(f"the stop is further than {max_distance:.0%} from the entry")
+    return distance * 100.0
+
+
+def price_return_pct(side: str, entry: float, exit_price: float) -> float:
+    """Return the return of a price move in percent, without costs and leverage.
+
+    Examples:
+        >>> price_return_pct("short", 100.0, 90.0)
+        10.0
+    """
+    return (exit_price - entry) / entry * 100.0 * (1 if side == "long" else -1)

@@ -1,0 +1,474 @@
+"""Closed trades in a table, one row a trade, with their actions in a second table where given.
+
+At least these columns, under these names or mapped to them: ``trade_id``, ``pattern_key`` (or a
+pattern template), ``entry_time``, ``exit_time``, and an outcome: ``r_multiple``,
+``r_multiple_net`` or ``rr_path``, or the prices from which one follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final
+
+from learning.domain.pattern_key import Module, action_category, normalise_pattern_key
+from learning.domain.scope import ScopeValue, scope_value
+from learning.errors import ImportRefused
+from learning.events.outcomes import path_rr
+from learning.importers.action_table import ActionIndex, read_actions
+from learning.importers.closed_trade import MAX_ID_LENGTH, ClosedTrade, TradeAction
+from learning.importers.field_values import as_instant, as_name, as_number, as_side
+from learning.importers.import_report import ReportTally, RowRejected
+from learning.importers.mapping import ColumnMapping
+from learning.importers.table_file import Chunk, TableFile
+from learning.importers.trade_outcomes import NoRisk, initial_risk_pct, price_return_pct
+
+SIGNAL_COLUMNS: Final = (
+    "TS", "OX", "DX", "EDX", "OBV_z", "rsi14", "atr_pct", "vol_ratio", "bbw_rank",
+    "dist_ema200_atr",
+)  # fmt: skip
+KNOB_COLUMNS: Final = (
+    "entry_delay_bars", "phase1_frac", "trim_delay", "trail_mult", "trail_speed",
+    "panic_trigger_level", "wait_n_bars_after_trim", "min_ts_for_add", "min_dx_for_add",
+    "max_edx_for_add", "min_ox_for_trim",
+)  # fmt: skip
+_NUMBERS: Final = (
+    "entry_price", "exit_price", "initial_stop", "return_pct", "return_net_pct",
+    "max_drawdown_pct", "r_multiple", "r_multiple_net", "rr_path", "mfe_r", "mae_r",
+    "hours_to_1r", "best_entry_price", "best_exit_price", "bars_to_mfe", "bars_to_mae",
+    "risk_amount", "pnl_amount",
+)  # fmt: skip
+_NAMES: Final = (
+    "trade_id", "pattern_key", "symbol", "exit_reason", "currency", "timeframe", "action_category",
+    "origin",
+)  # fmt: skip
+_OUTCOMES: Final = ("r_multiple_net", "r_multiple", "rr_path")
+_COPIED: Final = (
+    "entry_price", "exit_price", "initial_stop", "return_pct", "return_net_pct",
+    "max_drawdown_pct", "r_multiple", "r_multiple_net", "rr_path", "mfe_r", "mae_r",
+    "risk_amount", "pnl_amount", "symbol", "side", "exit_reason", "currency",
+)  # fmt: skip
+_SIMULATION: Final = frozenset({"era", "signal_time", "bars_to_mfe", "bars_to_mae", "final_stop"})
+_ORIGINS: Final = ("live", "dry_run", "backtest", "simulated")
+_LIMIT_R: Final = 1e6  # beyond this an outcome is an input error
+_SIGNAL_PREFIX: Final = "signal_"
+_HOURS: Final = {"m": 1 / 60, "h": 1.0, "d": 24.0, "w": 168.0}
+Row = dict[str, Any]
+Role = tuple[str, str]  # group ("" for the trade itself, scope, signal, knob, pattern) and name
+Parser = tuple[str, Callable[[object], Any]]
+_GROUPS: Final = ("scope", "signal", "knob", "pattern")
+
+
+@dataclass(frozen=True, slots=True)
+class TradeTable:
+    """A table of closed trades and, where given, the table of their actions."""
+
+    table: TableFile
+    actions: TableFile | None
+    mapping: ColumnMapping
+    dimensions: Mapping[Module, Sequence[str]]
+    max_stop_distance: float
+    origin: str | None = None
+    format: str = "trade_table"
+
+    @property
+    def description(self) -> str:
+        """Say what the source is."""
+        kind = "Parquet" if self.table.kind == "parquet" else "CSV"
+        text = f"closed trades in {kind}: {self.table.path.name}"
+        return text + (f" with actions {self.actions.path.name}" if self.actions else "")
+
+    def require_columns(self) -> None:
+        """Refuse a table that lacks what a closed trade needs.
+
+        Raises:
+            ImportRefused: Naming the missing column.
+        """
+        needed = ["trade_id", "entry_time", "exit_time"]
+        needed += [] if self.mapping.pattern else ["pattern_key"]
+        for ours in needed:
+            if not self._has(ours):
+                raise ImportRefused(self._lacks(ours, self.mapping.column(ours)))
+        for theirs in _mapped_columns(self.mapping):
+            if theirs not in self.table.columns and theirs != "side":
+                raise ImportRefused(self._lacks(theirs, theirs))
+        if not any(self._has(name) for name in _OUTCOMES) and not self._has_prices():
+            raise ImportRefused(
+                f"{self.table.path.name} has no outcome: it needs r_multiple, r_multiple_net or "
+                "rr_path, or side, entry_price, exit_price and one of initial_stop and "
+                "max_drawdown_pct"
+            )
+
+    def _has(self, ours: str) -> bool:
+        return self.mapping.column(ours) in self.table.columns
+
+    def _has_prices(self) -> bool:
+        if self._has("return_pct") and self._has("max_drawdown_pct"):
+            return True
+        priced = all(self._has(name) for name in ("side", "entry_price", "exit_price"))
+        return priced and (self._has("initial_stop") or self._has("max_drawdown_pct"))
+
+    def _lacks(self, ours: str, theirs: str) -> str:
+        known = ", ".join(self.table.columns[:40])
+        return (
+            f"{self.table.path.name} lacks the column {theirs!r} ({ours}); it has: {known}. "
+            f"Another name goes into a mapping file, as columns: {{{ours}: <your column>}}"
+        )
+
+    def default_origin(self) -> str:
+        """Return the origin of trades that do not name their own.
+
+        Trades that carry the marks of a simulated path (bars to the extremes, signal time, era,
+        final stop) are simulated; any other table of closed trades counts as live.
+        """
+        said = self.origin or self.mapping.origin
+        simulated = set(self.table.columns) >= _SIMULATION
+        return said or ("simulated" if simulated else "live")
+
+    def first_trade(self) -> str:
+        """Return the identity of the earliest trade: id, symbol and entry time.
+
+        The earliest, not the topmost, so that a table sorted the other way, or grown, stays the
+        same source.
+        """
+        tally = ReportTally()
+        best: tuple[datetime, str, str] | None = None
+        for row in self._rows(tally, only=("trade_id", "entry_time", "symbol")):
+            if row["trade_id"] is not None and row["entry_time"] is not None:
+                found = (row["entry_time"], row["trade_id"], row.get("symbol") or "")
+                best = found if best is None else min(best, found)
+        if best is None:
+            raise ImportRefused(f"{self.table.path.name} has no trade with an id and a time")
+        return f"{best[1]} {best[2]} {best[0].isoformat()}"
+
+    def trades(self, tally: ReportTally) -> Iterator[ClosedTrade]:
+        """Yield the usable trades in the order of the file; the rest is counted in the tally."""
+        index = read_actions(self.actions, self.mapping, tally) if self.actions else ActionIndex()
+        seen: dict[str, int] = {}
+        for row in self._rows(tally):
+            try:
+                trade = self._trade(row, index, seen)
+            except RowRejected as why:
+                tally.reject(self.table.path.name, "trade", row["row"], why)
+                tally.without_pattern += why.column == "pattern_key" and why.value is None
+                continue
+            tally.actions_usable += len(trade.actions) if self.actions else 0
+            yield trade
+        for number, trade_id in index.left():
+            assert self.actions is not None
+            orphan = RowRejected("trade_id", "must name a usable trade of its table", trade_id)
+            tally.reject(self.actions.path.name, "action", number, orphan)
+
+    def _rows(self, tally: ReportTally, only: Sequence[str] | None = None) -> Iterator[Row]:
+        parsers = self._parsers(only)
+        columns = [theirs for theirs, _ in parsers.values()]
+        for chunk in self.table.chunks(columns):
+            for number, why in chunk.broken:
+                tally.trades_found += 1
+                tally.reject(self.table.path.name, "trade", number, why)
+            tally.trades_found += len(chunk.row_numbers)
+            yield from _parsed_rows(chunk, parsers, tally, self.table.path.name, bool(only))
+
+    def _parsers(self, only: Sequence[str] | None) -> dict[Role, Parser]:
+        """Role of each value of a row → the column that holds it and how it is read."""
+
+        def number(value: object) -> float | None:
+            return as_number(value, decimal=self.table.decimal)
+
+        def instant(value: object) -> datetime | None:
+            return as_instant(value, zone=self.mapping.zone)
+
+        column = self.mapping.column
+        read: dict[Role, Parser] = {("", name): (column(name), number) for name in _NUMBERS}
+        read |= {("", name): (column(name), _repeated_name) for name in _NAMES}
+        read["", "trade_id"] = (column("trade_id"), as_name)
+        read |= {("", name): (column(name), instant) for name in ("entry_time", "exit_time")}
+        read["", "side"] = (column("side"), as_side)
+        read |= {("pattern", name): (name, as_name) for name in self.mapping.pattern_columns()}
+        read |= self._context_parsers(number)
+        if only is not None:
+            read = {("", name): read["", name] for name in only}
+        return {role: spec for role, spec in read.items() if spec[0] in self.table.columns}
+
+    def _context_parsers(self, number: Callable[[object], float | None]) -> dict[Role, Parser]:
+        mapping = self.mapping
+        dims = dict.fromkeys(name for dims in self.dimensions.values() for name in dims)
+        scope = {name: mapping.column(name) for name in dims} | dict(mapping.dimensions)
+        signals = {name: name for name in SIGNAL_COLUMNS}
+        signals |= {
+            name.removeprefix(_SIGNAL_PREFIX): name
+            for name in self.table.columns
+            if name.startswith(_SIGNAL_PREFIX) and name != "signal_time"
+        }
+        knobs = {name: name for name in KNOB_COLUMNS} | dict(mapping.knobs)
+        signals |= mapping.signals
+        return (
+            {("scope", name): (column, _scope_parser(name)) for name, column in scope.items()}
+            | {("signal", name): (column, number) for name, column in signals.items()}
+            | {("knob", name): (column, number) for name, column in knobs.items()}
+        )
+
+    def _trade(self, row: Row, index: ActionIndex, seen: dict[str, int]) -> ClosedTrade:
+        trade_id = _given(row, "trade_id")
+        if len(trade_id) > MAX_ID_LENGTH:
+            raise RowRejected("trade_id", f"must have at most {MAX_ID_LENGTH} characters", trade_id)
+        if trade_id in seen:
+            raise RowRejected("trade_id", f"was given before, in row {seen[trade_id]}", trade_id)
+        opened_at, closed_at = _given(row, "entry_time"), _given(row, "exit_time")
+        if closed_at < opened_at:
+            raise RowRejected("exit_time", "must not be before entry_time", str(closed_at))
+        summary, no_risk = _summary(row, self.max_stop_distance)
+        trade = ClosedTrade(
+            trade_id=trade_id,
+            pattern_key=self._pattern_key(row),
+            origin=self._origin(row),
+            opened_at=opened_at,
+            closed_at=closed_at,
+            scope={**self.mapping.constants, **row["scope"]},
+            signals=row["signal"],
+            applied_knobs=row["knob"],
+            summary=summary,
+            actions=index.take(trade_id) or (_only_action(row, opened_at),),
+            no_risk=no_risk,
+        )
+        seen[trade_id] = row["row"]
+        return trade
+
+    def _origin(self, row: Row) -> str:
+        said: str | None = row.get("origin")
+        if said is None or self.origin is not None:
+            return self.default_origin()
+        if said not in _ORIGINS:
+            raise RowRejected("origin", f"must be one of {', '.join(_ORIGINS)}", said)
+        return said
+
+    def _pattern_key(self, row: Row) -> str:
+        if self.mapping.pattern is not None:
+            side = {"side": row["side"]} if row.get("side") else {}
+            return self.mapping.pattern_key({**row["pattern"], **side})
+        given = _given(row, "pattern_key")
+        try:
+            return _one_spelling(given)
+        except ValueError as error:
+            rule = str(error).partition(", got ")[0].removeprefix("pattern_key ")
+            raise RowRejected("pattern_key", rule, given) from None
+
+
+_one_spelling = lru_cache(maxsize=4096)(normalise_pattern_key)
+_repeated_name = lru_cache(maxsize=4096, typed=True)(as_name)  # symbols, patterns, timeframes
+
+
+def _mapped_columns(mapping: ColumnMapping) -> Iterator[str]:
+    yield from mapping.dimensions.values()
+    yield from mapping.signals.values()
+    yield from mapping.knobs.values()
+    yield from mapping.pattern_columns()
+
+
+def _scope_parser(name: str) -> Callable[[object], ScopeValue | None]:
+    @lru_cache(maxsize=1024, typed=True)
+    def parse(value: object) -> ScopeValue | None:
+        # "3" in text and 3 in a typed column are the same rank
+        if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
+            value = int(value)
+        return scope_value(name, value)
+
+    return parse
+
+
+def _parsed_rows(
+    chunk: Chunk,
+    parsers: Mapping[Role, Parser],
+    tally: ReportTally,
+    file: str,
+    keep_bad: bool,
+) -> Iterator[Row]:
+    """Read a chunk column by column, then hand it out row by row."""
+    bad: dict[int, RowRejected] = {}
+    columns = {
+        role: _parsed_column(chunk.columns[theirs], parse, theirs, bad)
+        for role, (theirs, parse) in parsers.items()
+    }
+    size = len(chunk.row_numbers)
+    trades = _grouped_rows(columns, "", size)
+    groups = [_present(_grouped_rows(columns, group, size)) for group in _GROUPS]
+    for place, (row, *context) in enumerate(zip(trades, *groups, strict=True)):
+        if place in bad and not keep_bad:
+            tally.reject(file, "trade", chunk.row_numbers[place], bad[place])
+            continue
+        yield {**row, **dict(zip(_GROUPS, context, strict=True)), "row": chunk.row_numbers[place]}
+
+
+def _grouped_rows(
+    columns: Mapping[Role, Sequence[Any]], group: str, size: int
+) -> Iterator[dict[str, Any]]:
+    names = [name for kind, name in columns if kind == group]
+    if not names:
+        return ({} for _ in range(size))
+    rows = zip(*(columns[group, name] for name in names), strict=True)
+    return (dict(zip(names, values, strict=True)) for values in rows)
+
+
+def _present(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    return ({name: v for name, v in row.items() if v is not None} for row in rows)
+
+
+def _parsed_column(
+    cells: Sequence[object],
+    parse: Callable[[object], Any],
+    column: str,
+    bad: dict[int, RowRejected],
+) -> list[Any]:
+    try:
+        return [parse(cell) for cell in cells]
+    except (ValueError, TypeError):
+        return [_parsed_cell(place, cell, parse, column, bad) for place, cell in enumerate(cells)]
+
+
+def _parsed_cell(
+    place: int,
+    cell: object,
+    parse: Callable[[object], Any],
+    column: str,
+    bad: dict[int, RowRejected],
+) -> Any:
+    try:
+        return parse(cell)
+    except (ValueError, TypeError) as error:
+        # a list or a struct cannot be looked up: TypeError
+        text = str(error).partition(", got ")[0]
+        rule = text[text.find("must ") :] if "must " in text else "must be a plain value"
+        bad.setdefault(place, RowRejected(column, rule, cell))
+        return None
+
+
+def _given(row: Row, name: str) -> Any:
+    value = row.get(name)
+    if value is None:
+        raise RowRejected(name, "must be given", None)
+    return value
+
+
+def _only_action(row: Row, opened_at: datetime) -> TradeAction:
+    """The one action that a table without actions is sure of."""
+    said = row.get("action_category") or "entry"
+    try:
+        category = action_category(said)
+    except ValueError:
+        raise RowRejected("action_category", "must be a known category", said) from None
+    return TradeAction(category, opened_at, said if said != category else None)
+
+
+def _summary(row: Row, max_stop_distance: float) -> tuple[dict[str, Any], str | None]:
+    """The trade_summary of a row and, where it has no R multiple, the reason."""
+    _fill_returns(row)
+    no_risk = _fill_r_multiples(row, max_stop_distance)
+    _fill_path_rr(row)
+    for name in ("r_multiple", "r_multiple_net"):
+        value = row.get(name)
+        if value is not None and abs(value) > _LIMIT_R:
+            raise RowRejected(name, f"must be within ±{_LIMIT_R:.0f}", value)
+    kinds = [
+        kind
+        for kind, names in (("r_initial_stop", _OUTCOMES[:2]), ("rr_path", _OUTCOMES[2:]))
+        if any(row.get(name) is not None for name in names)
+    ]
+    if not kinds:
+        rule = f"needs r_multiple, r_multiple_net, rr_path or the prices for it ({no_risk})"
+        raise RowRejected("outcome", rule, None)
+    summary = {name: row[name] for name in _COPIED if row.get(name) is not None}
+    if no_risk is not None:
+        summary.pop("initial_stop", None)  # it is not the risk of this trade
+    summary |= {
+        "opened_at": row["entry_time"].isoformat(),
+        "closed_at": row["exit_time"].isoformat(),
+        "rr_kind": "+".join(kinds),
+    }
+    return summary | _payback(row) | _counterfactuals(row), no_risk
+
+
+def _fill_returns(row: Row) -> None:
+    for name in ("entry_price", "exit_price"):
+        price = row.get(name)
+        if price is not None and price <= 0:
+            raise RowRejected(name, "must be above 0", price)
+    drawdown = row.get("max_drawdown_pct")
+    if drawdown is not None and drawdown < 0:
+        row["max_drawdown_pct"] = -drawdown  # an excursion is a distance, signed in some sources
+    entry, exit_price, side = row.get("entry_price"), row.get("exit_price"), row.get("side")
+    if row.get("return_pct") is None and side and entry and exit_price:
+        row["return_pct"] = price_return_pct(side, entry, exit_price)
+
+
+def _fill_r_multiples(row: Row, max_stop_distance: float) -> str | None:
+    """Compute the R multiples that the row lacks; return why it has none."""
+    risk = initial_risk_pct(
+        side=row.get("side"),
+        entry=row.get("entry_price"),
+        stop=row.get("initial_stop"),
+        max_distance=max_stop_distance,
+    )
+    if not isinstance(risk, NoRisk):
+        for name, of in (("r_multiple", "return_pct"), ("r_multiple_net", "return_net_pct")):
+            if row.get(name) is None and row.get(of) is not None:
+                row[name] = row[of] / risk
+    if row.get("r_multiple") is not None or row.get("r_multiple_net") is not None:
+        return None
+    return risk.reason if isinstance(risk, NoRisk) else "no return"
+
+
+def _fill_path_rr(row: Row) -> None:
+    rr, drawdown = row.get("rr_path"), row.get("max_drawdown_pct")
+    if rr is not None:
+        row["rr_path"] = path_rr(rr, 1.0)  # bounded to ±33, as its definition says
+    elif row.get("return_pct") is not None and drawdown is not None:
+        row["rr_path"] = path_rr(row["return_pct"], drawdown)
+
+
+def _payback(row: Row) -> dict[str, Any]:
+    hours = row.get("hours_to_1r")
+    if hours is None:
+        return {}
+    if hours < 0:
+        raise RowRejected("hours_to_1r", "must be at least 0", hours)
+    return {"payback_hours": hours}
+
+
+def _counterfactuals(row: Row) -> dict[str, Any]:
+    """What the path would have allowed, in R of the initial stop; absent without one."""
+    entry, stop, side = row.get("entry_price"), row.get("initial_stop"), row.get("side")
+    if entry is None or stop is None or side is None or entry == stop:
+        return {}
+    risk = abs(entry - stop)
+    sign = 1.0 if side == "long" else -1.0
+    found: dict[str, Any] = {}
+    best = row.get("best_entry_price")
+    if best is not None:
+        missed = max(sign * (entry - best) / risk, 0.0)
+        found["could_enter_better"] = _better(row, best, missed, "bars_to_mae")
+    best, exit_price = row.get("best_exit_price"), row.get("exit_price")
+    if best is not None and exit_price is not None:
+        missed = max(sign * (best - exit_price) / risk, 0.0)
+        found["could_exit_better"] = _better(row, best, missed, "bars_to_mfe")
+    return found
+
+
+def _better(row: Row, best: float, missed_rr: float, bars: str) -> dict[str, Any]:
+    """A better price; ``bars_after`` counts from the first bar of the trade."""
+    found: dict[str, Any] = {"best_price": best, "missed_rr": round(missed_rr, 6)}
+    count, hours = row.get(bars), _bar_hours(row.get("timeframe"))
+    if count is not None and 0 <= count < 1e6:
+        found["bars_after"] = count
+        if hours is not None:
+            found["time"] = (row["entry_time"] + timedelta(hours=count * hours)).isoformat()
+    return found
+
+
+@lru_cache(maxsize=256)
+def _bar_hours(timeframe: str | None) -> float | None:
+    """Hours of a bar such as 15m, 1h, 4h, 1d."""
+    if not timeframe or timeframe[-1] not in _HOURS or not timeframe[:-1].isdecimal():
+        return None
+    return int(timeframe[:-1]) * _HOURS[timeframe[-1]]
