@@ -41,6 +41,8 @@ class GroupLessons:
         strengths: Shape (L,), how strong each lesson is; breaks ties for the representative.
         leads: Positions of lessons that stand for factors of their own (the stepwise ones of a
             dense lattice); absent clusters by linkage.
+        directions: Shape (L,), +1 for winning lessons, -1 for losing ones: opposite ones never
+            share a factor, whose levers would cancel. Absent compares by trades alone.
     """
 
     group: GroupKey
@@ -48,16 +50,26 @@ class GroupLessons:
     matched: BoolArray
     strengths: FloatArray
     leads: tuple[int, ...] | None = None
+    directions: FloatArray | None = None
 
     def __post_init__(self) -> None:
         count = len(self.lesson_ids)
         if self.matched.ndim != 2 or len(self.matched) != count:
             raise ValueError(f"matched must have shape ({count}, N), got {self.matched.shape}")
-        if self.strengths.shape != (count,):
-            raise ValueError(f"strengths must have shape ({count},), got {self.strengths.shape}")
+        for name in ("strengths", "directions"):
+            values = getattr(self, name)
+            if values is not None and values.shape != (count,):
+                raise ValueError(f"{name} must have shape ({count},), got {values.shape}")
         for lead in self.leads or ():
             if not 0 <= lead < count:
                 raise ValueError(f"leads must lie in 0..{count - 1}, got {lead}")
+
+    def similarity(self) -> FloatArray:
+        """Shape (L, L): by matched trades, 0 between lessons of opposite direction."""
+        similarity = similarity_matrix(self.matched)
+        if self.directions is None:
+            return similarity
+        return np.where(np.equal.outer(self.directions, self.directions), similarity, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -212,7 +224,7 @@ def group_similarity(group: GroupLessons) -> GroupSimilarity:
     Returns:
         Similarities in dendrogram order.
     """
-    similarity = similarity_matrix(group.matched)
+    similarity = group.similarity()
     order = _dendrogram_order(similarity)
     return GroupSimilarity(
         group=group.group,
@@ -233,7 +245,7 @@ class _Draft:
 
 
 def _group_factors(group: GroupLessons) -> Iterator[_Draft]:
-    similarity = similarity_matrix(group.matched)
+    similarity = group.similarity()
     if group.leads is None:
         labels = linkage_labels(similarity)
     else:

@@ -164,6 +164,13 @@ def test_planted_factors_are_found(hard: bool, least: float):
     assert np.mean(scores) >= least
 
 
+def test_a_winning_and_a_losing_lesson_never_share_a_factor():
+    both = GroupLessons(
+        GROUP, (1, 2), matches((0, 20), (0, 18)), np.ones(2), directions=np.array([1.0, -1.0])
+    )
+    assert len(latent_factors([both], previous={})) == 2
+
+
 def test_no_lesson_no_factor():
     assert latent_factors([lessons(np.zeros((0, 10), dtype=bool), ())], previous={}) == []
 
