@@ -63,9 +63,11 @@ class FreqtradeDatabase:
         with sqlite_snapshot(self.path) as connection:
             _require_trades(connection, self.path)
             origin = self.origin or self.mapping.origin or _origin(connection, self.path)
-            rows = connection.execute("SELECT * FROM trades ORDER BY id")
+            rows = connection.cursor().execute("SELECT * FROM trades ORDER BY id")
+            seen: set[int] = set()
             while batch := rows.fetchmany(_TRADES_AT_ONCE):
-                yield from self._batch([dict(row) for row in batch], connection, origin, tally)
+                trades = [dict(row) for row in batch]
+                yield from self._batch(trades, connection, origin, tally, seen)
 
     def _batch(
         self,
@@ -73,6 +75,7 @@ class FreqtradeDatabase:
         connection: sqlite3.Connection,
         origin: str,
         tally: ReportTally,
+        seen: set[int],
     ) -> Iterator[ClosedTrade]:
         ids = [row["id"] for row in batch if isinstance(row["id"], int)]
         orders = _by_trade(connection, "orders", ids)
@@ -80,6 +83,7 @@ class FreqtradeDatabase:
         for row in batch:
             tally.trades_found += 1
             try:
+                _check_id(row["id"], seen)
                 if is_true(row, "is_open"):
                     tally.trades_open += 1
                     continue
@@ -97,8 +101,6 @@ class FreqtradeDatabase:
         origin: str,
         tally: ReportTally,
     ) -> ClosedTrade:
-        if not isinstance(row["id"], int):
-            raise RowRejected("id", "must be an integer", row["id"])
         fills = fills_of(orders, is_short=is_true(row, "is_short"))
         trade = closed_trade(
             row,
@@ -114,6 +116,14 @@ class FreqtradeDatabase:
         tally.actions_found += len(fills)
         tally.actions_usable += len(fills)
         return trade
+
+
+def _check_id(trade_id: object, seen: set[int]) -> None:
+    if not isinstance(trade_id, int):
+        raise RowRejected("id", "must be an integer", trade_id)
+    if trade_id in seen:
+        raise RowRejected("id", "must differ from those before", trade_id)
+    seen.add(trade_id)
 
 
 def _require_trades(connection: sqlite3.Connection, path: Path) -> None:
