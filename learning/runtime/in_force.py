@@ -113,11 +113,17 @@ def _is_older(proposed: InForce, current: InForce) -> bool:
     )
 
 
-def distrust(problem: str) -> None:
-    """Say that the newest config cannot be used: levers fall to their safe values."""
+def distrust(problem: str, *, overrides_on: bool = True) -> None:
+    """Say that the newest config cannot be used: levers fall to their safe values.
+
+    Args:
+        problem: Why, for people.
+        overrides_on: The kill switch, where it could be read; off is obeyed, on turns nothing on.
+    """
     global _current
     with _installing:
-        _current = replace(_current, problem=problem)
+        is_on = _current.overrides_on and overrides_on
+        _current = replace(_current, problem=problem, overrides_on=is_on)
 
 
 def uninstall() -> None:

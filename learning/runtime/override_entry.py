@@ -36,6 +36,10 @@ NEVER_HELD_OUT: Final = frozenset({"size_mult", "alloc_mult"})
 _NESTED: Final = ("phase_scaling", "signal_thresholds")
 
 
+class LessonDisabled(ValueError):
+    """An entry in good order whose lesson somebody turned off: nothing of it is kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class LessonReference:
     """The lesson that an override rests on."""
@@ -92,6 +96,7 @@ def read_override(entry: object, kind: OverrideKind) -> Override:
     whole entry.
 
     Raises:
+        LessonDisabled: If its lesson is turned off.
         ValueError: With the field, the rule and the value.
     """
     fields = _mapping(entry, "entry")
@@ -183,8 +188,10 @@ def _lesson(raw: Mapping[str, Any]) -> LessonReference:
         raise ValueError(f"lesson.strength must be within 0 to 1, got {_shown(raw['strength'])}")
     if raw.get("type") not in LESSON_TYPES:
         raise ValueError(f"lesson.type must be one of {LESSON_TYPES}, got {raw.get('type')!r}")
+    if raw.get("enabled") is False:
+        raise LessonDisabled("the lesson is disabled")
     if raw.get("enabled") is not True:
-        raise ValueError("lesson.enabled must be true")
+        raise ValueError(f"lesson.enabled must be true, got {_shown(raw.get('enabled'))}")
     factor = raw.get("latent_factor_id")
     if factor is not None and type(factor) is not str:
         raise ValueError(f"lesson.latent_factor_id must be text or null, got {_shown(factor)}")

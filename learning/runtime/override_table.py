@@ -20,6 +20,7 @@ from learning.errors import LearningError
 from learning.runtime.override_entry import (
     KINDS,
     LIST_OF_KIND,
+    LessonDisabled,
     Override,
     OverrideKind,
     read_override,
@@ -411,19 +412,26 @@ class _Reader:
             if (kind, override.override_id) in self.found:
                 raise ValueError(f"override_id {override.override_id} stands twice")
         except (ValueError, TypeError, KeyError, OverflowError) as error:
-            self._refuse(kind, position, entry, str(error))
+            before = None if isinstance(error, LessonDisabled) else self._predecessor(kind, entry)
+            self._refuse(kind, position, before, str(error))
         else:
             self.found[kind, override.override_id] = override
 
-    def _refuse(self, kind: OverrideKind, position: int, entry: object, reason: str) -> None:
+    def _predecessor(self, kind: OverrideKind, entry: object) -> Override | None:
         name = entry.get("override_id") if type(entry) is dict else None
-        before = self._before.get((kind, name)) if type(name) is int else None
-        is_replaced = before is not None and (kind, before.override_id) not in self.found
-        if before is not None and is_replaced:
+        if type(name) is not int or (kind, name) in self.found:
+            return None
+        return self._before.get((kind, name))
+
+    def _refuse(
+        self, kind: OverrideKind, position: int, before: Override | None, reason: str
+    ) -> None:
+        if before is not None:
             self.found[kind, before.override_id] = before.protective_part()
         self.n_refused += 1
         if len(self.refusals) < _KEPT_REFUSALS:
-            self.refusals.append(Refusal(LIST_OF_KIND[kind], position, reason, is_replaced))
+            refusal = Refusal(LIST_OF_KIND[kind], position, reason, is_replaced=before is not None)
+            self.refusals.append(refusal)
 
 
 def _object(raw: object, name: str) -> Mapping[str, Any]:

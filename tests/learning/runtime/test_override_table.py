@@ -200,6 +200,11 @@ def test_a_broken_entry_keeps_the_protective_part_of_its_predecessor():
     assert after.refusals[0].is_replaced
 
 
+def test_of_a_disabled_lesson_nothing_is_kept():
+    before = table(entry(1, {"size_mult": 0.8}))
+    assert table(entry(1, {"size_mult": 0.8}, enabled=False), previous=before).overrides == ()
+
+
 @pytest.mark.parametrize(
     "broken",
     [
