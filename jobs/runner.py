@@ -84,6 +84,17 @@ class Runner:
             claimed = job_rows.claim(connection, worker=self.worker, code_version=self.version)
         return None if claimed is None else self.run_claimed(claimed)
 
+    def run_queued(self, name: str) -> RunOutcome | None:
+        """Run the oldest queued run of one job; None where there is none, or it runs elsewhere."""
+        with database.transaction(self.engine) as connection:
+            run_id = job_rows.oldest_queued(connection, name)
+            claimed = None
+            if run_id is not None:
+                claimed = job_rows.claim(
+                    connection, worker=self.worker, code_version=self.version, run_id=run_id
+                )
+        return None if claimed is None else self.run_claimed(claimed)
+
     def run_claimed(self, claimed: ClaimedRun, *, progress: Progress = silent) -> RunOutcome:
         """Run what was claimed and close its row, however it ends."""
         with _Heartbeat(self.engine, claimed.run_id, self.worker):

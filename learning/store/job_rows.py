@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -107,6 +107,16 @@ def claim(
     return None if row is None else ClaimedRun(*row)
 
 
+def oldest_queued(connection: Connection, job: str) -> int | None:
+    """Return the oldest queued run of a job, None where none is."""
+    oldest: int | None = connection.scalar(
+        sa.select(sa.func.min(job_runs.c.id)).where(
+            job_runs.c.job == job, job_runs.c.status == "queued"
+        )
+    )
+    return oldest
+
+
 def is_still_mine(connection: Connection, *, run_id: int, worker: str) -> bool:
     """Say, and hold to the end of the transaction, whether this worker still owns a run."""
     owned = sa.select(job_runs.c.id).where(
@@ -186,3 +196,33 @@ def database_now(connection: Connection) -> datetime:
     """Return the database's clock, the one that counts."""
     now: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
     return now
+
+
+def clock_skew(connection: Connection) -> timedelta:
+    """Return how far this process's clock is ahead of the database's."""
+    before = datetime.now(UTC)
+    theirs = database_now(connection)
+    return before + (datetime.now(UTC) - before) / 2 - theirs
+
+
+def paused_jobs(connection: Connection) -> set[str]:
+    """Return the paused jobs."""
+    rows = connection.execute(sa.select(job_settings.c.job).where(job_settings.c.is_paused))
+    return set(rows.scalars())
+
+
+def set_paused(
+    connection: Connection, job: str, *, paused: bool, changed_by: str, reason: str
+) -> None:
+    """Pause or resume a job."""
+    values = {
+        "is_paused": paused,
+        "changed_by": changed_by,
+        "reason": reason,
+        "changed_at": sa.func.now(),
+    }
+    connection.execute(
+        insert(job_settings)
+        .values(job=job, **values)
+        .on_conflict_do_update(index_elements=["job"], set_=values)
+    )

@@ -1,0 +1,195 @@
+"""Commands on lessons: list, approve, reject, disable, renew."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Any
+from uuid import uuid4
+
+import typer
+
+from jobs.commands.console import console, print_table
+from jobs.commands.session import actor, runner_for
+from jobs.runner import Runner
+from learning.domain.scope import scope_text
+from learning.errors import DecisionRefused
+from learning.lessons.life_cycle import STATUSES, PersonDecision, levers_of_effect
+from learning.settings import Settings
+from learning.store import database, decision_rows, lesson_rows
+from learning.store.lesson_rows import StoredLesson
+
+Lesson = Annotated[str, typer.Argument(help="The lesson, as ./run lessons prints it: L-0042.")]
+Reason = Annotated[str, typer.Option(help="Why, in at least 10 characters; kept for good.")]
+Version = Annotated[
+    int | None, typer.Option(help="The version you looked at; by default the newest.")
+]
+Person = Annotated[str | None, typer.Option("--as", help="Who decides; by default your login.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("lessons")(lessons)
+    app.command("approve")(approve)
+    app.command("reject")(reject)
+    app.command("disable")(disable)
+    app.command("renew")(renew)
+
+
+def lessons(
+    status: Annotated[
+        list[str] | None, typer.Option(help=f"Only these: {', '.join(STATUSES)}.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, all numbers.")] = False,
+) -> None:
+    """List what was learned: edge with its interval, trades, and what it would change."""
+    unknown = sorted(set(status or ()) - set(STATUSES))
+    if unknown:
+        raise typer.BadParameter(f"status must be one of {', '.join(STATUSES)}, got {unknown[0]}")
+    runner = runner_for(Settings.from_env())
+    with database.transaction(runner.engine, read_only=True) as connection:
+        found = lesson_rows.read_lessons(connection, statuses=status or None)
+    if as_json:
+        typer.echo(json.dumps([_as_json(one) for one in found], indent=2, default=str))
+        return
+    if not found:
+        console.print("No lessons." if status is None else f"No lessons: {', '.join(status)}.")
+        return
+    print_lessons(found)
+
+
+def print_lessons(found: list[StoredLesson]) -> None:
+    """Print lessons as a table."""
+    print_table(
+        (
+            "lesson",
+            "status",
+            "pattern",
+            "action",
+            "context",
+            "n",
+            "edge R",
+            "95 %",
+            "q",
+            "would set",
+        ),
+        [_row(one) for one in found],
+        numbers=("n", "edge R", "q"),
+    )
+    kinds = sorted({one.outcome for one in found})
+    console.print(f"Edges in R ({', '.join(kinds)}), shrunken, against the pattern's own mean.")
+
+
+def _row(lesson: StoredLesson) -> tuple[object, ...]:
+    stats = lesson.stats
+    q_value = stats.get("q_value")
+    changes = ", ".join(
+        f"{name} {value:.3g}" for name, value in levers_of_effect(lesson.effect).items()
+    )
+    context = scope_text(lesson.scope)
+    return (
+        f"{lesson.label} v{lesson.version}",
+        lesson.status,
+        lesson.key[0],
+        lesson.key[1],
+        f"level: {context}" if lesson.lesson_type == "level" else context,
+        lesson.n,
+        f"{stats['posterior_mean_rr']:+.2f}",
+        f"{stats['ci_low_rr']:+.2f} to {stats['ci_high_rr']:+.2f}",
+        "" if q_value is None else f"{q_value:.3f}",
+        changes or "nothing",
+    )
+
+
+def _as_json(lesson: StoredLesson) -> dict[str, Any]:
+    return {
+        "lesson": lesson.label,
+        "id": lesson.lesson_id,
+        "version": lesson.version,
+        "status": lesson.status,
+        "status_reason": lesson.status_reason,
+        "module": lesson.module,
+        "pattern_key": lesson.key[0],
+        "action_category": lesson.key[1],
+        "scope": dict(lesson.scope),
+        "lesson_type": lesson.lesson_type,
+        "outcome": lesson.outcome,
+        "n": lesson.n,
+        "stats": dict(lesson.stats),
+        "effect": dict(lesson.effect),
+        "lesson_strength": lesson.strength,
+        "decay_halflife_hours": lesson.decay_halflife_hours,
+        "half_life_state": lesson.half_life_state,
+        "half_life_reason": lesson.half_life_reason,
+        "latent_factor_id": lesson.latent_factor_id,
+        "confirmation": lesson.confirmation,
+        "composition": dict(lesson.composition),
+        "activated_at": lesson.activated_at,
+        "expires_at": lesson.expires_at,
+    }
+
+
+def approve(lesson: Lesson, reason: Reason, version: Version = None, person: Person = None) -> None:
+    """Approve a lesson: its override is materialised at once, by the first small step."""
+    _decide("approve", lesson, reason, version, person)
+
+
+def reject(lesson: Lesson, reason: Reason, version: Version = None, person: Person = None) -> None:
+    """Reject a proposed lesson; it stays away unless its evidence changes materially."""
+    _decide("reject", lesson, reason, version, person)
+
+
+def disable(lesson: Lesson, reason: Reason, version: Version = None, person: Person = None) -> None:
+    """Disable an active lesson; its override is gone from every bot's next read."""
+    _decide("disable", lesson, reason, version, person)
+
+
+def renew(lesson: Lesson, reason: Reason, version: Version = None, person: Person = None) -> None:
+    """Renew an active lesson: its override gets a new end date."""
+    _decide("renew", lesson, reason, version, person)
+
+
+def _decide(
+    decision: PersonDecision, lesson: str, reason: str, version: int | None, person: str | None
+) -> None:
+    settings = Settings.from_env()
+    runner = runner_for(settings)
+    with database.transaction(runner.engine) as connection:
+        seen = _lesson(lesson_rows.read_lessons(connection, lesson_id=_lesson_id(lesson)), lesson)
+        made = decision_rows.decide(
+            connection,
+            lesson_id=seen.lesson_id,
+            version=seen.version if version is None else version,
+            status=seen.status,  # type: ignore[arg-type]
+            decision=decision,
+            actor=actor(person),
+            reason=reason,
+            token=uuid4(),
+            source="cli",
+            approvals_required=settings.approvals_required,
+        )
+    console.print(f"{seen.label} v{made.lesson_version}: {made.from_status} → {made.to_status}.")
+    if decision == "approve" and made.to_status != "active":
+        console.print("A second person has to approve it.")
+    if made.to_status == "active":
+        _materialise(runner)
+
+
+def _lesson_id(text: str) -> int:
+    spelled = re.fullmatch(r"(?:L-)?0*(\d{1,12})", text.strip(), flags=re.IGNORECASE)
+    if spelled is None:
+        raise typer.BadParameter(f"a lesson is named like L-0042 or 42, got {text!r}")
+    return int(spelled[1])
+
+
+def _lesson(found: list[StoredLesson], asked: str) -> StoredLesson:
+    if not found:
+        raise DecisionRefused(f"there is no lesson {asked}")
+    return found[0]
+
+
+def _materialise(runner: Runner) -> None:
+    """Run the queued materialising here, unless a worker was faster."""
+    while runner.run_queued("materialise_overrides") is not None:
+        pass
+    console.print("Its override is materialised: bots read it within a second.")

@@ -1,0 +1,166 @@
+"""Commands on the system itself: url, migrate, doctor, stop, kill switch, bench."""
+
+from __future__ import annotations
+
+import runpy
+import shutil
+import socket
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from sqlalchemy import Connection, Engine
+
+from jobs.commands.console import console, print_table
+from jobs.commands.session import actor, open_database
+from jobs.timetable import JOBS
+from learning.errors import LearningError
+from learning.settings import Settings, documented
+from learning.store import database, job_rows, switch_rows, validation_rows
+from learning.store.embedded import server_status, stop_server
+from learning.store.validation_rows import Check, State
+
+_BENCHMARKS = Path(__file__).parents[2] / "tests" / "benchmarks"
+_MAX_SKEW = timedelta(seconds=5)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("url")(url)
+    app.command("migrate")(migrate)
+    app.command("doctor")(doctor)
+    app.command("stop")(stop)
+    app.command("kill")(kill)
+    app.command("settings")(settings_list)
+    app.command("bench")(bench)
+
+
+def url() -> None:
+    """Print the database URL and nothing else; starts the embedded server where none is named."""
+    settings = Settings.from_env()
+    typer.echo(database.resolve_url(settings.database_url, settings.home))
+
+
+def migrate() -> None:
+    """Bring the tables up to date; any number of processes may do so at once."""
+    open_database(Settings.from_env())
+    console.print("The tables are up to date.")
+
+
+def stop() -> None:
+    """Stop the embedded database server; dashboard, worker and bots on it lose it."""
+    settings = Settings.from_env()
+    if settings.database_url is not None:
+        console.print("DATABASE_URL names an external PostgreSQL: nothing of ours to stop.")
+        return
+    stopped = stop_server(settings.home)
+    console.print("Stopped." if stopped else "It was not running.")
+
+
+def settings_list() -> None:
+    """List every setting with its meaning and default."""
+    print_table(("environment variable", "meaning"), documented().items())
+
+
+def kill(
+    state: Annotated[str, typer.Argument(help="off: stop applying all overrides; on: again.")],
+    reason: Annotated[str, typer.Option(help="Why; needed to switch on again.")] = "",
+    confirm: Annotated[str, typer.Option(help="Type ENABLE to switch on again.")] = "",
+) -> None:
+    """Turn the kill switch: off stops all overrides at every bot's next read."""
+    if state not in ("on", "off"):
+        raise typer.BadParameter(f"the kill switch is on or off, got {state!r}")
+    engine = open_database(Settings.from_env())
+    with database.transaction(engine) as connection:
+        switch = switch_rows.set_switch(
+            connection, on=state == "on", actor=actor(None), reason=reason, confirmation=confirm
+        )
+    console.print(f"Overrides are {'ON' if switch.overrides_on else 'OFF'}.")
+
+
+def doctor() -> None:
+    """Check this machine, the database and every promise; exit code 1 where something failed."""
+    settings = Settings.from_env()
+    checks = [_python(), _server(settings)]
+    engine = open_database(settings)
+    with database.transaction(engine) as connection:
+        checks += [_migrations(connection), _clock(connection), *_jobs(connection)]
+    checks += [_port(settings), _browser(), *_promises(engine)]
+    print_table(("check", "state", "finding"), [(c.name, c.state, c.finding) for c in checks])
+    failed = [check.name for check in checks if check.state == "failed"]
+    if failed:
+        raise LearningError(f"{len(failed)} failed: {', '.join(failed)}")
+
+
+def _python() -> Check:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Check("Python", "ok" if sys.version_info >= (3, 11) else "failed", version)
+
+
+def _server(settings: Settings) -> Check:
+    if settings.database_url is not None:
+        return Check("database server", "ok", database.masked(settings.database_url))
+    status = server_status(settings.home)
+    return Check("database server", "ok", f"embedded, {status.state}, {status.data_dir}")
+
+
+def _migrations(connection: Connection) -> Check:
+    present = database.schema_revision(connection)
+    newest = database.newest_revision()
+    return Check("migrations", "ok" if present == newest else "failed", f"{present} of {newest}")
+
+
+def _clock(connection: Connection) -> Check:
+    skew = job_rows.clock_skew(connection)
+    state: State = "warning" if abs(skew) > _MAX_SKEW else "ok"
+    return Check("clock", state, f"{skew.total_seconds():+.1f} s against the database")
+
+
+def _jobs(connection: Connection) -> list[Check]:
+    last = {row["job"]: row for row in job_rows.last_runs(connection)}
+    now = job_rows.database_now(connection)
+    checks = []
+    for name, job in JOBS.items():
+        row = last.get(name)
+        if row is None:
+            checks.append(Check(f"job {name}", "warning", "never ran"))
+            continue
+        ok_at = row["last_ok_at"]
+        late = ok_at is None or now - ok_at > job.max_age
+        told = f"last {row['status']}" + (f", well {ok_at:%Y-%m-%d %H:%M} UTC" if ok_at else "")
+        checks.append(Check(f"job {name}", "warning" if late else "ok", told))
+    return checks
+
+
+def _port(settings: Settings) -> Check:
+    with socket.socket() as probe:
+        taken = probe.connect_ex((settings.host, settings.port)) == 0
+    told = "answers: a dashboard or something else" if taken else "free"
+    return Check("dashboard port", "ok", f"{settings.host}:{settings.port} {told}")
+
+
+def _browser() -> Check:
+    found = shutil.which("chromium")
+    return Check("Chromium, for browser tests only", "ok", found or "not found: they are skipped")
+
+
+def _promises(engine: Engine) -> list[Check]:
+    with database.transaction(engine, read_only=True) as connection:
+        return validation_rows.run_checks(connection)
+
+
+def bench(
+    name: Annotated[str | None, typer.Argument(help="Which; none: list them.")] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(help="Passed on.")] = None,
+) -> None:
+    """Run a benchmark of the repository: ratios against named peers, in one run."""
+    known = sorted(path.stem.removeprefix("bench_") for path in _BENCHMARKS.glob("bench_*.py"))
+    if name is None:
+        console.print("\n".join(known))
+        return
+    if name not in known:
+        raise typer.BadParameter(f"a benchmark is one of {', '.join(known)}, got {name!r}")
+    sys.argv = [f"bench_{name}", *(arguments or [])]
+    runpy.run_module(f"tests.benchmarks.bench_{name}", run_name="__main__")
