@@ -1,0 +1,197 @@
+"""What each role may do: exactly the allowed statements succeed, all others lack the right."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from learning.store.schema import metadata
+from tests.learning.store.stored_lessons import store_lesson, store_override
+
+Role = Literal["bot", "worker", "dashboard", "approver"]
+ROLES: tuple[Role, ...] = ("bot", "worker", "dashboard", "approver")
+_NO_RIGHT = {"42501", "428C9", "0LP01"}  # privilege, GENERATED ALWAYS column, role membership
+
+STRAND = (
+    "INSERT INTO ad_strands (strand_key, kind, module, bot, origin, trade_id, content)"
+    " VALUES (gen_random_uuid(), 'pm_action', 'pm', 'b', 'live', 't1', '{}')"
+)
+HEARTBEAT = (
+    "INSERT INTO bot_heartbeats (bot, process_id, last_read_at, generation, revision,"
+    " switch_revision, overrides_on) VALUES ('b', '1', now(), 1, 1, 1, true)"
+    " ON CONFLICT (bot, process_id) DO UPDATE SET last_read_at = excluded.last_read_at"
+)
+TELEMETRY = (
+    "INSERT INTO override_applications (application_key, bot, module, pattern_key,"
+    " action_category, override_id, lesson_id, lesson_version, generation, revision, scope,"
+    " levers_before, levers_after, levers_would_be, arm, reason, decided_at)"
+    " VALUES (gen_random_uuid(), 'b', 'pm', 'p', 'entry', 1, :active, 1, 1, 1, '{}', '{}', '{}',"
+    " '{}', 'treated', 'applied', now()) ON CONFLICT (application_key) DO NOTHING"
+)
+DECIDE = (
+    "SELECT decide_lesson(:proposed, 1, 'proposed', 'approve', 'ann', 'looked at the evidence',"
+    " gen_random_uuid(), 'dashboard', 1)"
+)
+DISABLE = (
+    "SELECT decide_lesson(:active, 1, 'active', 'disable', 'ann', 'looked at the evidence',"
+    " gen_random_uuid(), 'dashboard', 1)"
+)
+MOVE = "SELECT move_lesson(:active, 'retire', 'lost its evidence', 'mine_lessons')"
+QUEUE = (
+    "INSERT INTO job_runs (job, slot, run_trigger, requested_by, status)"
+    " VALUES ('ingest_strands', now(), 'manual', 'ann', 'queued')"
+)
+ATTEMPTS: tuple[tuple[str, str], ...] = (
+    # (who may, statement); b bot, w worker, d dashboard, a approver
+    ("bw", STRAND),
+    ("bw", f"{STRAND} RETURNING id, strand_key"),
+    ("bw", "COPY ad_strands (strand_key, kind, module, bot, origin, trade_id, import_batch_id)"
+           " FROM '/dev/null'"),
+    ("", STRAND.replace("(strand_key", "(id, strand_key").replace("VALUES (", "VALUES (1, ")),
+    ("", STRAND.replace("(strand_key", "(content_hash, strand_key").replace(
+        "VALUES (", "VALUES ('x', ")),
+    ("wda", "SELECT content FROM ad_strands"),
+    ("bwda", "SELECT count(*) FROM actions_of_trade('b', 't1')"),
+    ("", "UPDATE ad_strands SET bot = 'c'"),
+    ("", "DELETE FROM ad_strands"),
+    ("", "TRUNCATE ad_strands CASCADE"),
+    ("b", HEARTBEAT),
+    ("b", TELEMETRY),
+    ("wda", "SELECT * FROM override_applications"),
+    ("", "UPDATE override_applications SET arm = 'held_out'"),
+    ("bw", "INSERT INTO phase_state_bucket VALUES ('mid', 'macro', now(), 'Dip', NULL)"),
+    ("bw", "INSERT INTO token_cap_bucket VALUES ('SOL', now(), 'mid', NULL)"),
+    ("bwda", "SELECT * FROM phase_state_bucket"),
+    ("bwda", "SELECT * FROM learning_configs"),
+    ("bwda", "SELECT * FROM kill_switch"),
+    ("bwda", "SELECT * FROM edgekeeper_state"),
+    ("bwda", "SELECT * FROM alembic_version"),
+    ("wda", "SELECT * FROM learning_lessons"),
+    ("wda", "SELECT * FROM pattern_scope_stats"),
+    ("wda", "SELECT * FROM strand_accounts"),
+    ("wda", "SELECT verify_decision_chain()"),
+    ("w", "INSERT INTO override_history (lesson_id, lesson_version, module, change, epoch, reason,"
+          " generation, revision) VALUES (:active, 1, 'pm', 'moved', now(), 'r', 1, 1)"),
+    ("", "DELETE FROM override_history"),
+    ("w", "DELETE FROM pattern_trade_events"),
+    ("w", "DELETE FROM trade_actions"),
+    ("w", "TRUNCATE scope_stat_cells"),
+    ("w", "UPDATE pm_overrides SET revision = revision + 1"),
+    ("w", "UPDATE learning_configs SET version = version"),
+    ("w", "DELETE FROM pm_overrides"),
+    ("w", "SELECT * FROM learning_lessons WHERE status = 'active' FOR SHARE"),
+    ("w", "UPDATE learning_lessons SET n = n + 1, stats = stats"),
+    ("", "UPDATE learning_lessons SET status = 'active'"),
+    ("", "UPDATE learning_lessons SET expires_at = now() + interval '9 years'"),
+    ("", "UPDATE learning_lessons SET pattern_key = 'pm.a.b.c'"),
+    ("", "DELETE FROM learning_lessons"),
+    ("", "INSERT INTO lesson_decisions (lesson_id, lesson_version, decision, to_status,"
+         " decided_by, reason, source, decision_token, evidence, previous_hash, row_hash)"
+         " VALUES (:active, 1, 'approve', 'active', 'me', 'because I say so', 'cli',"
+         " gen_random_uuid(), '{}', '', '')"),
+    ("", "UPDATE lesson_decisions SET reason = 'another reason'"),
+    ("", "UPDATE decision_chain_head SET last_id = 0"),
+    ("", "INSERT INTO people (name, role) VALUES ('me', 'admin')"),
+    ("", "UPDATE kill_switch SET overrides_on = true"),
+    ("", "UPDATE edgekeeper_state SET generation = 0"),
+    ("w", "UPDATE edgekeeper_state SET data_version = data_version + 1"),
+    ("", "DELETE FROM edgekeeper_state"),
+    ("", "UPDATE feature_flags SET enabled = true"),
+    ("a", DECIDE),
+    ("a", DISABLE),
+    ("a", "SELECT set_kill_switch(false, 'ann', '')"),
+    ("w", MOVE),
+    ("w", "SELECT lock_decisions()"),
+    ("", "SELECT remove_override(l, 'r') FROM learning_lessons AS l"),
+    ("", "SELECT append_decision(l, 'approve', 'proposed', 'active', 'me', 'because I say so',"
+         " 'cli', gen_random_uuid()) FROM learning_lessons AS l"),
+    ("", "SELECT carry_out(l, 'approve', 'active', 'me', 'r') FROM learning_lessons AS l"),
+    ("wa", QUEUE),
+    ("a", "INSERT INTO job_settings (job, is_paused, changed_by, reason)"
+          " VALUES ('ingest_strands', true, 'ann', 'r')"),
+    ("", "CREATE TABLE mine (x int)"),
+    ("", "DROP TABLE ad_strands"),
+    ("", "ALTER TABLE lesson_decisions DISABLE TRIGGER append_only"),
+    ("", "SET LOCAL session_replication_role = replica"),
+    ("", "COPY ad_strands TO PROGRAM 'cat'"),
+    ("", "SELECT pg_read_file('/etc/passwd')"),
+    ("", "CREATE ROLE mine"),
+)  # fmt: skip
+# the server's file is read only by who may; the others show that the columns are
+_SERVER_FILES = "FROM '/dev/null'"
+
+
+@pytest.fixture
+def lessons(connection: Connection) -> dict[str, int]:
+    active = store_lesson(connection, "active")
+    store_override(connection, active, size_mult=1.01)
+    return {"active": active, "proposed": store_lesson(connection)}
+
+
+def outcome(connection: Connection, role: Role, statement: str, lessons: dict[str, int]) -> str:
+    """'ok', or the SQLSTATE of the refusal."""
+    values = {name: value for name, value in lessons.items() if f":{name}" in statement}
+    undo = connection.begin_nested()
+    try:
+        if _SERVER_FILES in statement:
+            connection.execute(sa.text(f"GRANT pg_read_server_files TO edgekeeper_{role}"))
+        connection.execute(sa.text(f"SET LOCAL ROLE edgekeeper_{role}"))
+        connection.execute(sa.text(statement), values)
+    except DBAPIError as error:
+        return str(error.orig.sqlstate)  # type: ignore[union-attr]
+    else:
+        return "ok"
+    finally:
+        undo.rollback()
+
+
+@pytest.mark.parametrize(("allowed", "statement"), ATTEMPTS, ids=lambda text: text[:48])
+def test_exactly_the_roles_it_is_meant_for_may_do_it(
+    connection: Connection, allowed: str, statement: str, lessons: dict[str, int]
+) -> None:
+    found = {role: outcome(connection, role, statement, lessons) for role in ROLES}
+    for role, said in found.items():
+        assert said == "ok" if role[0] in allowed else said in _NO_RIGHT, found
+
+
+@pytest.mark.parametrize("role", ["dashboard", "approver"])
+def test_who_looks_may_read_every_table(connection: Connection, role: Role) -> None:
+    for table in (*metadata.tables, "pattern_scope_stats", "strand_accounts"):
+        assert outcome(connection, role, f"SELECT * FROM {table} LIMIT 1", {}) == "ok", table
+
+
+def test_the_bot_reads_only_what_it_obeys_and_tracks(connection: Connection) -> None:
+    readable = {
+        table
+        for table in metadata.tables
+        if outcome(connection, "bot", f"SELECT * FROM {table} LIMIT 1", {}) == "ok"
+    }
+    assert readable == {
+        "bot_heartbeats", "phase_state_bucket", "token_cap_bucket", "learning_configs",
+        "kill_switch", "edgekeeper_state",
+    }  # fmt: skip
+
+
+def test_the_dashboard_writes_nothing(connection: Connection) -> None:
+    writable = connection.scalars(
+        sa.text(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+            " AND relkind IN ('r', 'v') AND has_any_column_privilege("
+            "'edgekeeper_dashboard', oid, 'INSERT, UPDATE')"
+        )
+    )
+    assert list(writable) == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_that_logs_in_has_time_limits(connection: Connection, role: Role) -> None:
+    settings = connection.scalar(
+        sa.text("SELECT rolconfig FROM pg_roles WHERE rolname = :name"),
+        {"name": f"edgekeeper_{role}"},
+    )
+    named = {setting.partition("=")[0] for setting in settings}
+    assert named == {"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"}
