@@ -18,6 +18,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from learning.evidence.false_discovery import q_values
+from learning.lessons.posterior import EdgePosterior, edge_posterior, fit_edge_prior
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -386,6 +387,32 @@ def judge_at_horizon(
     return {
         name: HorizonVerdict(float(q), _verdict_of(effect.estimate_rr if q <= fdr_target else 0.0))
         for (name, effect), q in zip(effects.items(), corrected, strict=True)
+    }
+
+
+def shrunken_effects(
+    effects: Mapping[str, Effect], *, outcome_sd: float
+) -> dict[str, EdgePosterior]:
+    """Pull the effects of many overrides toward what overrides in general achieve.
+
+    The largest of many measured effects is too large (winner's curse). The prior is the mixture
+    that serves the edges of scopes, fitted to these effects.
+
+    Args:
+        effects: One per override, by its name, all of one kind.
+        outcome_sd: Standard deviation of the clipped outcome, R; scales the prior.
+
+    Returns:
+        Posterior of each effect by name: mean, 95 % interval, probability of the wrong sign.
+    """
+    if not effects:
+        return {}
+    estimates = np.array([effect.estimate_rr for effect in effects.values()])
+    variances = np.array([effect.se_rr**2 for effect in effects.values()])
+    prior = fit_edge_prior(estimates, variances, outcome_sd=outcome_sd)
+    return {
+        name: edge_posterior(prior, effect.estimate_rr, effect.se_rr)
+        for name, effect in effects.items()
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from learning.overrides.effects import (
     judge_at_horizon,
     sample_ratio,
     sequence_half_width,
+    shrunken_effects,
     size_uplift,
 )
 
@@ -266,6 +268,19 @@ def test_many_overrides_pay_for_being_many():
         Verdict.NOT_CLEAR,
     ]
     assert all(verdicts[str(i)].verdict is Verdict.NOT_CLEAR for i in range(4, 15))
+
+
+def test_effects_that_are_only_noise_are_pulled_to_zero_and_a_clear_one_is_kept():
+    rng = np.random.default_rng(13)
+    noise = {
+        str(i): replace(with_p(0.5, sign=1), estimate_rr=0.05 * rng.normal()) for i in range(40)
+    }
+    clear = replace(with_p(0.0, sign=1), estimate_rr=0.8)
+    shrunken = shrunken_effects({**noise, "clear": clear}, outcome_sd=2.0)
+    largest = max(noise, key=lambda name: noise[name].estimate_rr)
+    assert shrunken[largest].mean_rr < 0.5 * noise[largest].estimate_rr
+    assert shrunken["clear"].mean_rr == pytest.approx(0.8, abs=0.05)
+    assert shrunken_effects({}, outcome_sd=2.0) == {}
 
 
 def with_p(p_value: float, *, sign: int) -> Effect:
