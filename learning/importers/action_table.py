@@ -34,6 +34,7 @@ class ActionIndex:
         self._codes = bytearray()
         self._decisions: dict[int, str] = {}
         self._of_trade: dict[str, array[int]] = {}
+        self.n_taken = 0
 
     def add(
         self, trade_id: str, *, decision: str, acted_at: datetime, seq: float, row: int
@@ -54,6 +55,7 @@ class ActionIndex:
         places = self._of_trade.pop(trade_id, None)
         if places is None:
             return ()
+        self.n_taken += len(places)
         times, seqs = self._times, self._seqs
         ordered = sorted(places, key=lambda place: (times[place], seqs[place]))
         return tuple(

@@ -154,8 +154,8 @@ class TradeTable:
                 tally.reject(self.table.path.name, "trade", row["row"], why)
                 tally.without_pattern += why.column == "pattern_key" and why.value is None
                 continue
-            tally.actions_usable += len(trade.actions) if self.actions else 0
             yield trade
+        tally.actions_usable = index.n_taken
         for number, trade_id in index.left():
             assert self.actions is not None
             orphan = RowRejected("trade_id", "must name a usable trade of its table", trade_id)
