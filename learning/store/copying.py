@@ -27,8 +27,7 @@ def copy_into(
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
         sql.Identifier(table.name), sql.SQL(", ").join(map(sql.Identifier, columns))
     )
-    driver: Any = connection.connection.driver_connection
-    with driver.cursor() as cursor:
+    with _driver(connection).cursor() as cursor:
         with cursor.copy(statement) as copy:
             for row in rows:
                 copy.write_row(row)
@@ -41,6 +40,12 @@ def copy_out(connection: Connection, query: Select) -> bytes:
         dialect=connection.dialect, compile_kwargs={"render_postcompile": True}
     )
     statement = f"COPY ({compiled}) TO STDOUT (FORMAT csv, HEADER)"
-    driver: Any = connection.connection.driver_connection
-    with driver.cursor() as cursor, cursor.copy(statement, compiled.params) as copy:
+    with _driver(connection).cursor() as cursor, cursor.copy(statement, compiled.params) as copy:
         return b"".join(copy)
+
+
+def _driver(connection: Connection) -> Any:
+    """The driver's connection, in a transaction that SQLAlchemy knows of and will commit."""
+    if not connection.in_transaction():
+        connection.begin()
+    return connection.connection.driver_connection

@@ -58,6 +58,16 @@ def test_content_that_is_no_json_for_the_database_is_kept_as_bytes(connection: C
     assert b"nul\\u0000" in kept[1]
 
 
+def test_appended_strands_are_committed_with_their_connection(own_engine: Engine) -> None:
+    with own_engine.connect() as connection:
+        strand_rows.append(connection, [action()])
+        connection.commit()
+        strand_rows.append(connection, [close()])
+        connection.rollback()
+    with own_engine.connect() as connection:
+        assert balance(connection).strands == 1
+
+
 def test_what_was_appended_comes_back_whole(connection: Connection) -> None:
     sent = close(position_id="p", regime={"macro_phase": "Dip"}, symbol="Ünïcode 🚀")
     strand_rows.append(connection, [sent])
