@@ -38,7 +38,8 @@ _MACRO, _MESO, _MICRO = 0, 1, 2
 def rr_noise(rng: np.random.Generator, n: int) -> Floats:
     """Draw outcomes of mean 0: losses like stops, lognormal wins, now and then a runner.
 
-    Standard deviation 1.8 R, skewness about 13.
+    Standard deviation 1.8 R; the tail is so fat that the skewness of a sample, 4 to 13, depends
+    on its largest runner.
     """
     return _raw_noise(rng, n) - _noise_mean()
 

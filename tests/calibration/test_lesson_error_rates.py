@@ -6,21 +6,26 @@ single lesson more or less is multiplier noise. Their seeds were never used to c
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 
 from learning.lessons.mining import MiningRun, surviving_lessons
-from learning.simulation.planted_world import planted_world, trade_events
+from learning.simulation.planted_world import (
+    PlantedEffect,
+    PlantedWorld,
+    planted_world,
+    trade_events,
+)
 from learning.simulation.scoring import LessonScore, emitted_lesson, score_lessons
 
 PLANTED_SEEDS = range(100, 112)
 NULL_SEEDS = range(400, 410)
 
 
-def scored_run(seed: int, **world_options: float) -> tuple[LessonScore, MiningRun]:
-    world = planted_world(seed, **world_options)  # type: ignore[arg-type]
+def scored(world: PlantedWorld) -> tuple[LessonScore, MiningRun]:
     trades = world.sample()
     run = surviving_lessons(trade_events(world, trades), fdr_target=0.1, look=1, seed=0)
     lessons = [emitted_lesson(world, one) for one in run.lessons if one.status == "proposed"]
@@ -29,29 +34,41 @@ def scored_run(seed: int, **world_options: float) -> tuple[LessonScore, MiningRu
 
 def test_small_worlds_without_an_edge_yield_no_lesson():
     """At most one of six: with q = 0.10 two or more happen by chance in one case in nine."""
-    small = {"null": True, "n_trades": 4000, "n_patterns": 5}
-    scores = [scored_run(seed, **small)[0] for seed in range(600, 606)]
+    worlds = [planted_world(s, null=True, n_trades=4000, n_patterns=5) for s in range(600, 606)]
+    scores = [scored(world)[0] for world in worlds]
     assert sum(score.n_lessons > 0 for score in scores) <= 1
 
 
 def test_small_worlds_with_large_edges_yield_mostly_true_lessons():
-    large = {"n_trades": 12_000, "n_patterns": 10, "effect_scale": 1.5}
-    scores = [scored_run(seed, **large)[0] for seed in (700, 701)]
+    """Eight edges of 2 R a world, each in one phase of one large group."""
+    scores = [scored(with_plain_effects(seed))[0] for seed in (700, 701, 702)]
     n = sum(score.n_lessons for score in scores)
     n_false = sum(score.n_lessons * score.false_share for score in scores)
-    assert n >= 8
-    assert n_false <= 0.2 * n
-    assert np.mean([score.detectable_power for score in scores if score.detectable_power]) > 0.5
+    assert n >= 12
+    assert n_false <= 0.1 * n
+    assert np.mean([score.power for score in scores if score.power is not None]) >= 0.6
+
+
+def with_plain_effects(seed: int) -> PlantedWorld:
+    world = planted_world(seed, null=True, n_trades=6000, n_patterns=5)
+    trades = world.sample()
+    largest = np.argsort(-np.bincount(trades.group))[:8].tolist()
+    effects = []
+    for i, group in enumerate(largest):
+        phases = np.bincount(trades.levels[trades.group == group, 2], minlength=6)
+        scope = ((2, int(np.argsort(phases)[-2])),)  # the second commonest micro phase
+        effects.append(PlantedEffect(i, "stationary", group, scope, 2.0 * (-1) ** i))
+    return replace(world, effects=tuple(effects))
 
 
 @cache
 def planted_runs() -> tuple[tuple[LessonScore, MiningRun], ...]:
-    return tuple(scored_run(seed) for seed in PLANTED_SEEDS)
+    return tuple(scored(planted_world(seed)) for seed in PLANTED_SEEDS)
 
 
 @cache
 def null_runs() -> tuple[tuple[LessonScore, MiningRun], ...]:
-    return tuple(scored_run(seed, null=True) for seed in NULL_SEEDS)
+    return tuple(scored(planted_world(seed, null=True)) for seed in NULL_SEEDS)
 
 
 def mean(name: str) -> float:

@@ -9,12 +9,11 @@ import pytest
 
 from learning.evidence.trade_events import TradeEvents
 from learning.lessons.mining import FoundLesson, MiningRun, surviving_lessons
-from learning.simulation.planted_world import planted_world, trade_events
+from tests.learning.lessons.test_mining import made_events
 
 
-def world_events(seed: int = 100) -> TradeEvents:
-    world = planted_world(seed, n_patterns=6, n_trades=6000, effect_scale=1.5)
-    return trade_events(world, world.sample())
+def world_events() -> TradeEvents:
+    return made_events(2, edge_rr=2.0, n=2500)
 
 
 def mined(events: TradeEvents) -> MiningRun:
@@ -41,7 +40,7 @@ def test_the_numbering_of_groups_and_levels_does_not_matter():
     codes, levels = events.scope_codes.copy(), []
     for i, values in enumerate(events.levels):
         to_level = rng.permutation(len(values))
-        codes[:, i] = to_level[events.scope_codes[:, i]]
+        codes[:, i] = np.append(to_level, -1)[events.scope_codes[:, i]]  # -1 stays absent
         levels.append(tuple(values[j] for j in np.argsort(to_level)))
     renumbered = replace(
         events,
@@ -64,22 +63,22 @@ def test_a_dimension_that_repeats_another_changes_no_lesson():
     events = world_events()
     doubled = replace(
         events,
-        dims=(*events.dims, "micro_phase_again"),
-        scope_codes=np.column_stack([events.scope_codes, events.scope_codes[:, 2]]),
-        levels=(*events.levels, events.levels[2]),
+        dims=(*events.dims, "bucket_again"),
+        scope_codes=np.column_stack([events.scope_codes, events.scope_codes[:, 1]]),
+        levels=(*events.levels, events.levels[1]),
     )
     one, other = mined(events), mined(doubled)
     assert one.counts.n_distinct == other.counts.n_distinct
     assert same_lessons(one, other)
 
 
-def shifted(events: TradeEvents, *, by_group: float = 0.0, times: float = 1.0) -> TradeEvents:
-    return replace(events, rr=times * (events.rr + by_group))
+def shifted(events: TradeEvents, *, by: float = 0.0, times: float = 1.0) -> TradeEvents:
+    return replace(events, rr=times * (events.rr + by))
 
 
 def test_adding_a_constant_to_every_outcome_changes_no_edge():
     events = world_events()
-    one, other = mined(events), mined(shifted(events, by_group=5.0))
+    one, other = mined(events), mined(shifted(events, by=5.0))
     assert_same_up_to(one, other, factor=1.0)
 
 
