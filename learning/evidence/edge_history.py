@@ -143,17 +143,15 @@ def edge_history(
     *,
     against_group: bool = True,
 ) -> EdgeHistory:
-    """Rebuild the weekly edges of one scope from the trades of its group.
-
-    Holds for any order of the trades: a window depends on nothing but its own trades.
+    """Rebuild the weekly edges of one scope from the trades of its group, in any order.
 
     Args:
         outcomes: Shape (N,), outcome of each trade of the (pattern, category) group, R,
             clipped as for the tests.
         closed_at_days: Shape (N,), close time, days since 1970-01-01 UTC.
         in_scope: Shape (N,), which trades the scope matches.
-        against_group: False compares with 0 instead of the group's mean of the window: for
-            the pattern as a whole, whose edge over itself would be 0 by construction.
+        against_group: False compares with 0 instead of the group's mean: for the pattern as a
+            whole, whose edge over itself is 0 by construction.
 
     Returns:
         Windows in order of time; empty when the scope has no comparable trade.
@@ -162,7 +160,7 @@ def edge_history(
         ValueError: If the shapes differ, or an outcome or a time is not finite.
 
     Examples:
-        Two weeks; the scope wins by 1 R against its group in the first, by 0.5 R in the second.
+        Two weeks; the scope beats its group by 1 R in the first, by 0.5 R in the second.
 
         >>> history = edge_history(
         ...     np.array([3.0, 1.0, 1.0, 0.0]),

@@ -244,14 +244,11 @@ def fit_half_lives(histories: Sequence[EdgeHistory]) -> HalfLives:
     Returns:
         Fits in the same order, and the prior.
     """
-    likelihoods = [
-        _Likelihood.of(part)
-        for history in histories
-        for part in segments(history)[-1:]
-        if _too_little(part) is None
-    ]
-    prior = _learned_prior([each.log_marginal for each in likelihoods])
-    return HalfLives(tuple(fit_half_life(each, prior=prior) for each in histories), prior)
+    read = [_Reading.of(history) for history in histories]
+    prior = _learned_prior(
+        [each.likelihood.log_marginal for each in read if each.likelihood is not None]
+    )
+    return HalfLives(tuple(each.under(prior) for each in read), prior)
 
 
 def fit_half_life(history: EdgeHistory, *, prior: DecayPrior | None = None) -> HalfLife:
@@ -268,28 +265,7 @@ def fit_half_life(history: EdgeHistory, *, prior: DecayPrior | None = None) -> H
         State, reason and, only where the edge decays, a half-life. ``decaying`` needs both a
         posterior and a profile-likelihood interval above zero.
     """
-    parts = segments(history)
-    edges = tuple(segment_edge(part) for part in parts)
-    current = parts[-1] if parts else history
-    lack = _too_little(current)
-    if lack is not None:
-        reason = lack if len(parts) < 2 else f"{lack} since the break of over {BREAK_DAYS:.0f} days"
-        return _without_fit(current, reason, edges)
-    likelihood = _Likelihood.of(current)
-    posterior = _posterior(likelihood, prior or DEFAULT_PRIOR, current)
-    profile = _profile_interval(likelihood)
-    state, reason = _state(current, posterior, profile)
-    decaying = state is DecayState.DECAYING
-    return HalfLife(
-        state=state,
-        reason=reason,
-        n=current.n_trades,
-        windows=len(current),
-        decay_halflife_hours=posterior.median_days * 24 if decaying else None,
-        posterior=posterior,
-        profile=profile,
-        segment_edges=edges,
-    )
+    return _Reading.of(history).under(prior or DEFAULT_PRIOR)
 
 
 def decay_curve(posterior: DecayPosterior, at_days: FloatArray) -> DecayCurve:
@@ -366,6 +342,55 @@ class _Likelihood:
             start_variance_rr=1 / precision,
             weighted_rss=weight @ history.edge_rr**2 - cross**2 / squares,
             windows=len(history),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reading:
+    """A history cut at its breaks, its last part read as far as no prior is needed."""
+
+    current: EdgeHistory
+    segment_edges: tuple[SegmentEdge, ...]
+    likelihood: _Likelihood | None
+    lack: str
+
+    @classmethod
+    def of(cls, history: EdgeHistory) -> _Reading:
+        parts = segments(history)
+        current = parts[-1] if parts else history
+        lack = _too_little(current)
+        likelihood = _Likelihood.of(current) if lack is None else None
+        since = f" since the break of over {BREAK_DAYS:.0f} days" if len(parts) > 1 else ""
+        return cls(current, tuple(map(segment_edge, parts)), likelihood, f"{lack}{since}")
+
+    def under(self, prior: DecayPrior) -> HalfLife:
+        if self.likelihood is None:
+            return self._without_fit()
+        posterior = _posterior(self.likelihood, prior, self.current)
+        profile = _profile_interval(self.likelihood)
+        state, reason = _state(self.current, posterior, profile)
+        decaying = state is DecayState.DECAYING
+        return HalfLife(
+            state=state,
+            reason=reason,
+            n=self.current.n_trades,
+            windows=len(self.current),
+            decay_halflife_hours=posterior.median_days * 24 if decaying else None,
+            posterior=posterior,
+            profile=profile,
+            segment_edges=self.segment_edges,
+        )
+
+    def _without_fit(self) -> HalfLife:
+        return HalfLife(
+            state=DecayState.UNDETERMINED,
+            reason=self.lack,
+            n=self.current.n_trades,
+            windows=len(self.current),
+            decay_halflife_hours=None,
+            posterior=None,
+            profile=None,
+            segment_edges=self.segment_edges,
         )
 
 
@@ -494,19 +519,6 @@ def _too_little(history: EdgeHistory) -> str | None:
     if history.n_trades < MIN_TRADES:
         return f"not identified: {history.n_trades} trades, {MIN_TRADES} needed"
     return None
-
-
-def _without_fit(history: EdgeHistory, reason: str, edges: tuple[SegmentEdge, ...]) -> HalfLife:
-    return HalfLife(
-        state=DecayState.UNDETERMINED,
-        reason=reason,
-        n=history.n_trades,
-        windows=len(history),
-        decay_halflife_hours=None,
-        posterior=None,
-        profile=None,
-        segment_edges=edges,
-    )
 
 
 def _weighted_mean(values: FloatArray, weight: FloatArray) -> tuple[float, float]:
