@@ -272,6 +272,11 @@ def read_category(source: Mapping[str, Any], where: str) -> tuple[ActionCategory
     return from_rule(where + "action_category", action_category, said), decision
 
 
+@lru_cache(maxsize=4096)  # few texts, met again and again
+def _scope_text(name: str, text: str) -> ScopeValue | None:
+    return scope_value(name, text)
+
+
 def scope_at(scope: Mapping[str, Any], dims: tuple[str, ...], where: str) -> dict[str, ScopeValue]:
     """Return the configured dimensions that a scope has, in their order.
 
@@ -284,7 +289,7 @@ def scope_at(scope: Mapping[str, Any], dims: tuple[str, ...], where: str) -> dic
         if value is None:
             continue
         try:
-            present = scope_value(name, value)
+            present = _scope_text(name, value) if type(value) is str else scope_value(name, value)
         except (ValueError, OverflowError):
             rule = "printable text of at most 64 characters or an integer below 2**53"
             raise broken(f"{where}.{name}", rule, value) from None

@@ -1,4 +1,4 @@
-"""COPY: the quickest way into and out of PostgreSQL, for whole batches."""
+"""COPY: the quickest way into PostgreSQL, for whole batches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Connection, Select, Table
+from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DataError, IntegrityError
 
 REFUSED = (
@@ -32,16 +32,6 @@ def copy_into(
             for row in rows:
                 copy.write_row(row)
         return int(cursor.rowcount)
-
-
-def copy_out(connection: Connection, query: Select) -> bytes:
-    """Return the rows of a query as CSV with a header; null is empty, text never is."""
-    compiled = query.compile(
-        dialect=connection.dialect, compile_kwargs={"render_postcompile": True}
-    )
-    statement = f"COPY ({compiled}) TO STDOUT (FORMAT csv, HEADER)"
-    with _driver(connection).cursor() as cursor, cursor.copy(statement, compiled.params) as copy:
-        return b"".join(copy)
 
 
 def _driver(connection: Connection) -> Any:
