@@ -11,12 +11,12 @@ by the tail's dimensions as by any other.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from learning.evidence.compiled import compiled
+from learning.evidence.compiled import compiled_in_place
 from learning.evidence.moments import N_SEGMENTS, R2_SCALE, R_SCALE
 
 #: Below this many trades a node is cheaper split than spread over a tensor (measured: 48-96).
@@ -70,6 +70,7 @@ class Scratch(NamedTuple):
     keys: Array  # (d + 2, n_words)
     tensor: Array  # (n_slots * SLOT_WORDS,) int64
     counts: Array  # (n_slots,) int32
+    magnitudes: Array  # (N_SUMS + 1,) float64: what the group's sums can reach
     blocks: Array  # (capacity,) int32: number of the time block, from 0
     block_runs: Array  # (4, n_slots) int64: trades of the block, and which slots have any
     block_sums: Array  # (2, n_slots) float64: sum of block weights, and of their squares
@@ -87,17 +88,20 @@ class Cells(NamedTuple):
     effective_blocks: Array  # (m,) float32 or (0,)
 
 
+#: The first slot, typed: a plain 0 would compile what takes it a second time.
+FIRST = cast(int, np.int64(0))
+
 # Columns of the walk's stack.
 LOW, HIGH, POSITION, LAST, VALUE, SIZE, MASK = 0, 1, 2, 3, 4, 5, 6
 
 
-@compiled
+@compiled_in_place
 def fixed_point(value: float, scale: float) -> int:
     """The nearest integer number of steps, ties to even."""
     return np.int64(np.rint(value * scale))  # type: ignore[return-value]
 
 
-@compiled
+@compiled_in_place
 def load_group(
     order: Array,
     first: int,
@@ -111,7 +115,8 @@ def load_group(
 ) -> float:
     """Lay the trades order[first:last] out for the walk; return the largest sum they can reach."""
     n = last - first
-    largest = np.zeros(N_SUMS + 1)
+    largest = scratch.magnitudes
+    largest[:] = 0
     began = 0
     for i in range(n):
         trade = order[first + i]
@@ -139,22 +144,22 @@ def load_group(
         row[ROW_SLOT] = load_codes(trade, i, trades.codes, plan, scratch.columns)
         for j in range(N_SUMS + 1):
             largest[j] += abs(float(row[ROW_CLIPPED + j]))
-    return largest.max()  # type: ignore[no-any-return]
+    highest = 0.0
+    for j in range(N_SUMS + 1):
+        highest = max(highest, largest[j])
+    return highest
 
 
-@compiled
-def by_group(groups: Array, rows: Array, starts: Array) -> Array:
+@compiled_in_place
+def by_group(groups: Array, rows: Array, next_row: Array, ordered: Array) -> None:
     """Sort rows by their group, keeping their order inside it."""
-    ordered = np.empty_like(rows)
-    next_row = starts.copy()
     for i in range(rows.size):
         group = groups[rows[i]]
         ordered[next_row[group]] = rows[i]
         next_row[group] += 1
-    return ordered
 
 
-@compiled
+@compiled_in_place
 def load_codes(trade: int, i: int, codes: Array, plan: Plan, columns: Array) -> int:
     """Write one trade's values by position; return its slot of the tail's tensor."""
     slot = 0
@@ -167,7 +172,7 @@ def load_codes(trade: int, i: int, codes: Array, plan: Plan, columns: Array) -> 
     return slot
 
 
-@compiled
+@compiled_in_place
 def split(level: int, position: int, card: int, scratch: Scratch) -> None:
     """Sort the node's trades by one dimension into the next level's list, keeping their order."""
     low, high = scratch.frames[level, LOW], scratch.frames[level, HIGH]
@@ -185,7 +190,7 @@ def split(level: int, position: int, card: int, scratch: Scratch) -> None:
         starts[v] += 1
 
 
-@compiled
+@compiled_in_place
 def count_slots(level: int, plan: Plan, scratch: Scratch) -> None:
     """Count the node's trades in every slot of the tail."""
     counts = scratch.counts
@@ -196,14 +201,14 @@ def count_slots(level: int, plan: Plan, scratch: Scratch) -> None:
     for p in range(plan.n_wide, plan.dims.size):
         stride, card = plan.slot_stride[p], plan.cards[p]
         for outer in range(0, counts.size, stride * (card + 1)):
-            for inner in range(outer, outer + stride):
-                total = counts[inner + card * stride]
-                for v in range(card):
-                    total += counts[inner + v * stride]
-                counts[inner + card * stride] = total
+            target = counts[outer + card * stride : outer + (card + 1) * stride]
+            for v in range(card):
+                source = counts[outer + v * stride : outer + (v + 1) * stride]
+                for w in range(stride):
+                    target[w] += source[w]
 
 
-@compiled
+@compiled_in_place
 def fill_tensor(level: int, plan: Plan, scratch: Scratch) -> None:
     """Add the node's trades up in every slot of the tail."""
     tensor = scratch.tensor
@@ -215,14 +220,14 @@ def fill_tensor(level: int, plan: Plan, scratch: Scratch) -> None:
     for p in range(plan.n_wide, plan.dims.size):
         stride, card = plan.slot_stride[p] * SLOT_WORDS, plan.cards[p]
         for outer in range(0, tensor.size, stride * (card + 1)):
-            target = outer + card * stride
+            target = tensor[outer + card * stride : outer + (card + 1) * stride]
             for v in range(card):
-                source = outer + v * stride
+                source = tensor[outer + v * stride : outer + (v + 1) * stride]
                 for w in range(stride):
-                    tensor[target + w] += tensor[source + w]
+                    target[w] += source[w]
 
 
-@compiled
+@compiled_in_place
 def add_trade(row: Array, sums: Array, at: int) -> None:
     """Add one trade to the slot that begins at word ``at``."""
     segment = row[ROW_SEGMENT]
@@ -232,7 +237,7 @@ def add_trade(row: Array, sums: Array, at: int) -> None:
         sums[at + SLOT_SUMS + j] += row[ROW_SUMS + j]
 
 
-@compiled
+@compiled_in_place
 def write_cell(cells: Cells, at: int, n: int, mask: int, scratch: Scratch, slot: int) -> None:
     """Write one kept cell; its key is the caller's."""
     sums = scratch.tensor
@@ -252,7 +257,7 @@ def write_cell(cells: Cells, at: int, n: int, mask: int, scratch: Scratch, slot:
         cells.effective_blocks[at] = weight * weight / scratch.block_sums[1, slot]
 
 
-@compiled
+@compiled_in_place
 def spread_slots(level: int, plan: Plan, scratch: Scratch) -> None:
     """Weigh the time blocks of every slot that is kept; the node's trades are in time order."""
     runs, sums = scratch.block_runs, scratch.block_sums
@@ -262,7 +267,7 @@ def spread_slots(level: int, plan: Plan, scratch: Scratch) -> None:
     i, high = scratch.frames[level, LOW], scratch.frames[level, HIGH]
     size = scratch.frames[level, SIZE]
     while i < high:
-        block, n_own, n_hit = blocks[trades[i]], 0, 0
+        block, n_own, n_hit = blocks[trades[i]], FIRST, FIRST
         while i < high and blocks[trades[i]] == block:
             slot = rows[trades[i], ROW_SLOT]
             if runs[0, slot] == 0:
@@ -278,7 +283,7 @@ def spread_slots(level: int, plan: Plan, scratch: Scratch) -> None:
             runs[2, slot] = 0
 
 
-@compiled
+@compiled_in_place
 def spread_slot(slot: int, n_hit: int, size: int, plan: Plan, scratch: Scratch) -> int:
     """Hand one slot's trades of the block on to the kept slots that contain it."""
     runs = scratch.block_runs
@@ -296,21 +301,21 @@ def spread_slot(slot: int, n_hit: int, size: int, plan: Plan, scratch: Scratch) 
     return n_hit
 
 
-@compiled
+@compiled_in_place
 def spread_node(level: int, scratch: Scratch) -> None:
     """Weigh the time blocks of the node alone, as slot 0."""
     trades, blocks, sums = scratch.lists[level], scratch.blocks, scratch.block_sums
     sums[:, 0] = 0
-    block, n = -1, 0
+    block, n = FIRST - 1, FIRST
     for i in range(scratch.frames[level, LOW], scratch.frames[level, HIGH]):
         if blocks[trades[i]] != block:
-            add_block(n, sums, 0)
-            block, n = blocks[trades[i]], 0
+            add_block(n, sums, FIRST)
+            block, n = blocks[trades[i]], FIRST
         n += 1
-    add_block(n, sums, 0)
+    add_block(n, sums, FIRST)
 
 
-@compiled
+@compiled_in_place
 def add_block(n: int, sums: Array, slot: int) -> None:
     """Add the weight of a block with n trades: ten times n (1 + 0.1 (n - 1))."""
     weight = n * (9.0 + n)
@@ -318,7 +323,7 @@ def add_block(n: int, sums: Array, slot: int) -> None:
     sums[1, slot] += weight * weight
 
 
-@compiled
+@compiled_in_place
 def emit_slots(level: int, plan: Plan, scratch: Scratch, cells: Cells, at: int, write: bool) -> int:
     """Keep the node and every slot of its tail that has trades enough."""
     count_slots(level, plan, scratch)
@@ -340,7 +345,7 @@ def emit_slots(level: int, plan: Plan, scratch: Scratch, cells: Cells, at: int, 
     return at
 
 
-@compiled
+@compiled_in_place
 def emit_node(level: int, scratch: Scratch, cells: Cells, at: int, write: bool) -> int:
     """Keep the node alone."""
     low, high = scratch.frames[level, LOW], scratch.frames[level, HIGH]
@@ -348,16 +353,16 @@ def emit_node(level: int, scratch: Scratch, cells: Cells, at: int, write: bool) 
         sums, trades = scratch.tensor, scratch.lists[level]
         sums[:SLOT_WORDS] = 0
         for i in range(low, high):
-            add_trade(scratch.rows[trades[i]], sums, 0)
+            add_trade(scratch.rows[trades[i]], sums, FIRST)
         if cells.effective_blocks.size:
             spread_node(level, scratch)
-        write_cell(cells, at, high - low, scratch.frames[level, MASK], scratch, 0)
+        write_cell(cells, at, high - low, scratch.frames[level, MASK], scratch, FIRST)
         for w in range(cells.key.shape[1]):
             cells.key[at, w] = scratch.keys[level, w]
     return at + 1
 
 
-@compiled
+@compiled_in_place
 def enter(level: int, plan: Plan, scratch: Scratch, cells: Cells, at: int, write: bool) -> int:
     """Keep what the node holds and say by which positions it is to be split."""
     frame = scratch.frames[level]
@@ -374,7 +379,7 @@ def enter(level: int, plan: Plan, scratch: Scratch, cells: Cells, at: int, write
     return emit_node(level, scratch, cells, at, write)
 
 
-@compiled
+@compiled_in_place
 def descend(level: int, value: int, plan: Plan, scratch: Scratch) -> None:
     """Lay the frame of one child on the stack."""
     frame, child = scratch.frames[level], scratch.frames[level + 1]
@@ -384,13 +389,14 @@ def descend(level: int, value: int, plan: Plan, scratch: Scratch) -> None:
     child[POSITION] = position
     child[SIZE] = frame[SIZE] + 1
     child[MASK] = frame[MASK] | plan.mask_bit[position]
-    scratch.keys[level + 1] = scratch.keys[level]
+    for w in range(scratch.keys.shape[1]):
+        scratch.keys[level + 1, w] = scratch.keys[level, w]
     scratch.keys[level + 1, plan.key_word[position]] |= np.uint64(value + 1) << np.uint64(
         plan.key_shift[position]
     )
 
 
-@compiled
+@compiled_in_place
 def walk_group(n: int, plan: Plan, scratch: Scratch, cells: Cells, at: int, write: bool) -> int:
     """Walk the lattice of one loaded group; return the row after its last kept cell."""
     for i in range(n):
@@ -399,8 +405,8 @@ def walk_group(n: int, plan: Plan, scratch: Scratch, cells: Cells, at: int, writ
     scratch.frames[0, HIGH] = n
     scratch.frames[0, POSITION] = -1
     scratch.keys[0] = 0
-    at = enter(0, plan, scratch, cells, at, write)
-    level = 0
+    level = FIRST
+    at = enter(level, plan, scratch, cells, at, write)
     while level >= 0:
         frame = scratch.frames[level]
         if frame[VALUE] < 0:
@@ -419,11 +425,11 @@ def walk_group(n: int, plan: Plan, scratch: Scratch, cells: Cells, at: int, writ
     return at
 
 
-@compiled
+@compiled_in_place
 def write_total(n: int, scratch: Scratch, cells: Cells, at: int) -> None:
     """Write the sums of the whole loaded group to row ``at``."""
     sums = scratch.tensor
     sums[:SLOT_WORDS] = 0
     for i in range(n):
-        add_trade(scratch.rows[i], sums, 0)
-    write_cell(cells, at, n, 0, scratch, 0)
+        add_trade(scratch.rows[i], sums, FIRST)
+    write_cell(cells, at, n, FIRST, scratch, FIRST)

@@ -437,7 +437,9 @@ def _order(
     rows = np.arange(len(groups), dtype=np.int32)
     if np.any(closed_at[1:] < closed_at[:-1]):
         rows = np.argsort(closed_at).astype(np.int32)
-    return kernel.by_group(groups, rows, starts), starts
+    ordered = np.empty_like(rows)
+    kernel.by_group(groups, rows, starts.copy(), ordered)
+    return ordered, starts
 
 
 def _starts(counts: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
@@ -457,6 +459,7 @@ def _scratch(plan: kernel.Plan, capacity: int) -> kernel.Scratch:
         keys=np.empty((n_dims + 2, n_words), np.uint64),
         tensor=np.empty(n_slots * kernel.SLOT_WORDS, np.int64),
         counts=np.empty(n_slots, np.int32),
+        magnitudes=np.empty(kernel.N_SUMS + 1),
         blocks=np.empty(capacity, np.int32),
         block_runs=np.empty((4, n_slots), np.int64),
         block_sums=np.empty((2, n_slots)),
