@@ -48,6 +48,8 @@ def _groups(lessons: Sequence[LessonTrades]) -> list[GroupLessons]:
             lesson_ids=tuple(one.lesson.lesson_id for one in members),
             matched=np.array([one.in_scope for one in members]),
             strengths=np.array([one.lesson.strength for one in members]),
+            # a winner and a loser on the same trades are two lessons: merged, they would cancel
+            directions=np.sign([one.lesson.stats["posterior_mean_rr"] for one in members]),
         )
         for members in by_group.values()
     ]

@@ -10,14 +10,21 @@ from sqlalchemy import Connection
 
 from jobs.analysed_outcome import analysed_outcome
 from jobs.job import JobContext, JobReport
-from jobs.standing_trades import LessonTrades, lesson_trades
+from jobs.standing_trades import STANDING, LessonTrades, lesson_trades
 from learning.domain.pattern_key import MODULES, Module
 from learning.domain.scope import canonical_scope
 from learning.evidence.edge_history import EdgeHistory, edge_history
 from learning.evidence.trade_events import GroupKey
-from learning.meta.half_life import HalfLife, fit_half_lives
+from learning.meta.half_life import HalfLife, fit_half_lives, sign_flip_reason
 from learning.settings import Settings
-from learning.store import edge_history_rows, event_rows, lesson_rows, state_rows
+from learning.store import (
+    decision_rows,
+    edge_history_rows,
+    event_rows,
+    lesson_rows,
+    state_rows,
+)
+from learning.store.lesson_rows import StoredLesson
 
 Histories = dict[tuple[GroupKey, str], EdgeHistory]
 
@@ -28,6 +35,7 @@ def estimate_half_lives(context: JobContext) -> JobReport:
     for module in MODULES:
         context.progress(0, None, f"edge history of {module}")
         with context.transaction() as connection:
+            decision_rows.lock(connection)
             written, fits = refit_module(connection, module, context.settings)
             state_rows.touch(connection)
         windows, lessons = windows + written, lessons + len(fits)
@@ -43,8 +51,9 @@ def refit_module(
     trades = list(lesson_trades(connection, module, lessons, settings))
     histories = [_history(one) for one in trades]
     fits = list(fit_half_lives(histories).fits)
-    for one, fit in zip(trades, fits, strict=True):
+    for one, fit, history in zip(trades, fits, histories, strict=True):
         _write(connection, one, fit)
+        retire_where_flipped(connection, one.lesson, history)
     kept = pattern_histories(connection, module, settings)
     kept.update(
         ((one.lesson.key, canonical_scope(one.lesson.scope)), history)
@@ -97,6 +106,27 @@ def _write(connection: Connection, one: LessonTrades, fit: HalfLife) -> None:
         reason=None if fit.decay_halflife_hours is not None else fit.reason,
         details=half_life_details(fit),
     )
+
+
+def retire_where_flipped(
+    connection: Connection, lesson: StoredLesson, history: EdgeHistory
+) -> None:
+    """Retire a lesson whose edge turned round in the windows since it was found.
+
+    Windows before its discovery flatter it and do not count.
+    """
+    if lesson.status not in STANDING:
+        return
+    sign = 1 if lesson.stats["posterior_mean_rr"] > 0 else -1
+    reason = sign_flip_reason(history.since(lesson.discovered_at.timestamp() / 86400), sign=sign)
+    if reason is not None:
+        decision_rows.move(
+            connection,
+            lesson_id=lesson.lesson_id,
+            decision="retire",
+            reason=f"sign flip since discovery: {reason}",
+            job="estimate_half_lives",
+        )
 
 
 def half_life_details(fit: HalfLife) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -41,7 +42,9 @@ def learn() -> None:
         raise LearningError(f"failed: {', '.join(failed)}")
 
 
-def run_learning(runner: Runner, *, requested_by: str, trigger: str) -> list[str]:
+def run_learning(
+    runner: Runner, *, requested_by: str, trigger: str, quiet: bool = False
+) -> list[str]:
     """Run the learning jobs with progress bars, print their table; return those that failed."""
     rows: list[tuple[object, ...]] = []
     failed = []
@@ -52,12 +55,18 @@ def run_learning(runner: Runner, *, requested_by: str, trigger: str) -> list[str
         rows.append(_row(name, ended, time.monotonic() - started))
         if ended is None or ended.status != "ok":
             failed.append(name)
+    if not quiet:
+        print_jobs(rows)
+    return failed
+
+
+def print_jobs(rows: Sequence[tuple[object, ...]]) -> None:
+    """Print what each job did."""
     print_table(
         ("job", "status", "rows in", "rows out", "time s", "what changed"),
         rows,
         numbers=("rows in", "rows out", "time s"),
     )
-    return failed
 
 
 def _row(name: str, ended: RunOutcome | None, seconds: float) -> tuple[object, ...]:

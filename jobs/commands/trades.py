@@ -13,9 +13,9 @@ from jobs.commands.console import console, progress_bar
 from jobs.commands.session import actor, open_database
 from jobs.job import Progress
 from learning.errors import ImportRefused
-from learning.importers.closed_trade import ClosedTrade
 from learning.importers.import_report import ImportReport, ReportTally
 from learning.importers.import_source import ImportSource, TradeReader, recognise
+from learning.importers.imported_trade import ImportedTrade
 from learning.importers.mapping import read_mapping
 from learning.importers.store_import import StoredImport, store_import
 from learning.settings import Settings
@@ -132,7 +132,7 @@ class _ToldReader:
     def first_trade(self) -> str:
         return self.reader.first_trade()
 
-    def trades(self, tally: ReportTally) -> Iterator[ClosedTrade]:
+    def trades(self, tally: ReportTally) -> Iterator[ImportedTrade]:
         for done, trade in enumerate(self.reader.trades(tally), start=1):
             if done % 500 == 0:
                 self.tell(done, self.total, "trades")
