@@ -135,50 +135,35 @@ class Recorder:
 
         Args:
             trade_id: Names the trade; the same one is given when its position closes.
-            pattern_key: Such as ``pm.uptrend.S1.buy_flag``; or give its parts instead.
-            family: First part of the pattern, such as ``uptrend``.
-            state: Second part, such as ``S1``.
-            motif: Third part, such as ``buy_flag``.
-            action_category: entry, add, trim or exit.
-            decision_type: The bot's own word, such as ``emergency_exit``; one of the two is given.
+            pattern_key: Such as ``pm.uptrend.S1.buy_flag``; or instead its parts ``family``,
+                ``state`` and ``motif``: ``uptrend``, ``S1``, ``buy_flag``.
+            action_category: entry, add, trim or exit; or instead a ``decision_type``, the bot's
+                own word such as ``emergency_exit``.
             scope: As from ``build_scope``; what is unknown is left out.
             signals_seen: Signal values; one that is not finite is left out as absent.
             applied_knobs: The knobs as applied, after overrides.
             ts: When it was decided, by default now. A time without a zone is UTC.
             position_id: Where one trade id stands for several positions.
-            module: pm, or dm for an allocation.
-            regime_context: The regime of the moment, where known.
+            module: pm, or dm for an allocation; ``regime_context`` where it is known.
 
         Returns:
-            The key of the strand; None where not even a note could be taken. What breaks a rule
-            is not refused here: it is quarantined with its reason, where people see it.
+            The key of the strand, None where no note could be taken. What breaks a rule is not
+            refused here but quarantined with its reason, where people see it.
         """
         try:
-            key = _pattern_key(pattern_key, module, family, state, motif)
-            decided = {"action_category": action_category, "decision_type": decision_type}
-            seen = {"signals": signals(signals_seen or {})}
             content = {
-                "pattern_key": key,
-                **{name: value for name, value in decided.items() if value is not None},
+                "pattern_key": _pattern_key(pattern_key, module, family, state, motif),
+                **_decision(action_category, decision_type),
                 "scope": dict(scope or {}),
-                "controls": {**seen, "applied_knobs": dict(applied_knobs or {})},
+                "controls": _controls(signals_seen, applied_knobs),
                 "ts": instant(ts),
             }
-            made = delivery(
-                kind=f"{module}_action",
-                module=module,
-                bot=self._bot,
-                origin=self._origin,
-                content=content,
-                position_id=position_id,
-                trade_id=trade_id,
-                regime_context=regime_context,
-            )
+            ids = (trade_id, position_id)
+            made = self._written(f"{module}_action", module, content, ids, regime_context)
             self._own_actions.add(made)
             return self._take(_Note(made))
         except Exception as error:  # the bot must not fall over its diary; the status tells
-            self._lost(error)
-            return None
+            return self._lost(error)
 
     def record_position_closed(
         self,
@@ -204,8 +189,7 @@ class Recorder:
                 ``symbol``, ``side``, ``risk_amount``, ``pnl_amount``, ``currency``, and more.
             completed_trades: The bot's own list of what it did; by default its recorded actions.
             entry_context: Scope, controls and pattern of the entry, where no action was recorded.
-            position_id: As given with its actions.
-            module: pm or dm.
+            position_id: As given with its actions; so is ``module``.
             regime_context: The regime at the close, where known.
 
         Returns:
@@ -219,20 +203,11 @@ class Recorder:
                 "trade_summary": _times_as_text(trade_summary),
                 "completed_trades": completed(completed_trades, own),
             }
-            made = delivery(
-                kind="position_closed",
-                module=module,
-                bot=self._bot,
-                origin=self._origin,
-                content=content,
-                position_id=position_id,
-                trade_id=trade_id,
-                regime_context=regime_context,
-            )
+            ids = (trade_id, position_id)
+            made = self._written("position_closed", module, content, ids, regime_context)
             return self._take(_Note(made, None if own or made.content is None else content))
         except Exception as error:  # as above
-            self._lost(error)
-            return None
+            return self._lost(error)
 
     def status(self) -> RecorderStatus:
         """Say how delivery is doing."""
@@ -255,17 +230,38 @@ class Recorder:
         self._wake.set()
         self._thread.join(timeout_s)
 
+    def _written(
+        self,
+        kind: str,
+        module: str,
+        content: Mapping[str, Any],
+        ids: tuple[object, object],
+        regime_context: object,
+    ) -> Delivery:
+        """Write a strand down as it is now: the bot may go on changing what it passed."""
+        trade_id, position_id = ids
+        return delivery(
+            kind=kind,
+            module=module,
+            bot=self._bot,
+            origin=self._origin,
+            content=content,
+            position_id=position_id,
+            trade_id=trade_id,
+            regime_context=regime_context,
+        )
+
     def _take(self, note: _Note) -> UUID | None:
         if len(self._notes) >= _CAPACITY:
-            self._lost(MemoryError(f"{_CAPACITY} strands wait to be delivered"))
-            return None
+            return self._lost(MemoryError(f"{_CAPACITY} strands wait to be delivered"))
         self._notes.append(note)
         self._wake.set()
         return note.delivery.strand_key
 
-    def _lost(self, error: Exception) -> None:
+    def _lost(self, error: Exception) -> UUID | None:
         self._n_dropped += 1
         self._note_problem(error)
+        return None
 
     # --- the thread ---
 
@@ -381,6 +377,17 @@ def _pattern_key(
     if given is not None or (family is None and state is None and motif is None):
         return given
     return f"{module}.{family}.{state}.{motif}"
+
+
+def _decision(action_category: str | None, decision_type: str | None) -> dict[str, str]:
+    named = {"action_category": action_category, "decision_type": decision_type}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _controls(
+    signals_seen: Mapping[str, float] | None, applied_knobs: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    return {"signals": signals(signals_seen or {}), "applied_knobs": dict(applied_knobs or {})}
 
 
 def _times_as_text(summary: Mapping[str, Any]) -> dict[str, Any]:

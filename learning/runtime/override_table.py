@@ -37,6 +37,7 @@ _REGIME_DIMENSIONS: Final = frozenset(
 )
 _BUCKET_DIMENSIONS: Final = frozenset({"bucket", "bucket_leader", "bucket_rank_position"})
 MAX_OVERRIDES: Final = 500_000  # more is no config but a fault
+_BLOCK: Final = 8192  # overrides; bits of one integer
 _KEPT_MATCHES: Final = 4096
 _KEPT_REFUSALS: Final = 200
 
@@ -85,41 +86,32 @@ def _match(chosen: tuple[Override, ...]) -> Match:
     )
 
 
-class _Group:
-    """The overrides of one (pattern, category), ranked: the best one has the highest bit."""
+class _Block:
+    """Ranked overrides, the best one last: each is one bit, so the highest bit is the best."""
 
-    __slots__ = ("_alive", "_dimensions", "_everyone", "ranked")
+    __slots__ = ("_alive", "_dimensions", "_everyone", "_ranked")
 
-    def __init__(self, overrides: Sequence[Override]) -> None:
-        self.ranked: Final = tuple(sorted(overrides, key=_rank))
-        self._everyone: Final = (1 << len(self.ranked)) - 1
+    def __init__(self, ranked: Sequence[Override]) -> None:
+        self._ranked: Final = tuple(ranked)
+        self._everyone: Final = (1 << len(self._ranked)) - 1
         self._alive = (self._everyone, -math.inf)
-        names = {name for override in self.ranked for name in override.scope}
+        names = {name for override in self._ranked for name in override.scope}
         self._dimensions: Final = tuple(self._masks_of(name) for name in sorted(names))
 
     def _masks_of(self, name: str) -> tuple[str, Mapping[object, int], int]:
         """Per value of one dimension the overrides not ruled out, and those that do not ask."""
-        n = len(self.ranked)
+        n = len(self._ranked)
         asking: dict[object, list[int]] = {}
         indifferent: list[int] = []
-        for i, override in enumerate(self.ranked):
+        for i, override in enumerate(self._ranked):
             value = override.scope.get(name)
             (indifferent if value is None else asking.setdefault(value, [])).append(i)
         free = _bits(indifferent, n)
         return name, {value: free | _bits(found, n) for value, found in asking.items()}, free
 
-    def matching(self, scope: Mapping[str, Any], now: float) -> int:
-        """Return the bits of the unexpired overrides whose whole scope holds."""
-        alive, until = self._alive
-        if now >= until:
-            alive = self._drop_expired(now)
-        return self._narrowed(alive, scope)
-
-    def ever_matching(self, scope: Mapping[str, Any]) -> int:
-        """Return the bits of the overrides whose whole scope holds, expired ones too."""
-        return self._narrowed(self._everyone, scope)
-
-    def _narrowed(self, found: int, scope: Mapping[str, Any]) -> int:
+    def matching(self, scope: Mapping[str, Any], now: float | None) -> int:
+        """Return the bits of the overrides whose whole scope holds; with a time, the unexpired."""
+        found = self._everyone if now is None else self._unexpired(now)
         for name, by_value, free in self._dimensions:
             value = scope.get(name)
             mask = by_value.get(value)
@@ -128,28 +120,60 @@ class _Group:
             found &= mask
         return found
 
-    def _drop_expired(self, now: float) -> int:
-        alive = [i for i, override in enumerate(self.ranked) if override.expires_at > now]
-        until = min((self.ranked[i].expires_at for i in alive), default=math.inf)
+    def _unexpired(self, now: float) -> int:
+        alive, until = self._alive
+        if now < until:
+            return alive
+        left = [i for i, override in enumerate(self._ranked) if override.expires_at > now]
+        until = min((self._ranked[i].expires_at for i in left), default=math.inf)
+        alive = _bits(left, len(self._ranked))
         # one reference is replaced; a thread that still reads the old pair repeats this work
-        self._alive = (_bits(alive, len(self.ranked)), until)
-        return self._alive[0]
+        self._alive = (alive, until)
+        return alive
+
+    def best(self, found: int) -> Override:
+        """Return the best of the overrides with the given bits."""
+        return self._ranked[found.bit_length() - 1]
+
+    def best_of_factors(self, found: int) -> dict[str, Override]:
+        """Return by latent factor the best of the overrides with the given bits, best first."""
+        of_factor: dict[str, Override] = {}
+        while found:
+            override = self.best(found)
+            of_factor.setdefault(override.factor, override)
+            found ^= 1 << found.bit_length() - 1
+        return of_factor
+
+
+class _Group:
+    """The overrides of one (pattern, category), in blocks, the best block first.
+
+    Most scopes find their override in the first block; and a block bounds the memory of a
+    dimension with thousands of values, each of which has its bits.
+    """
+
+    __slots__ = ("_blocks",)
+
+    def __init__(self, overrides: Sequence[Override]) -> None:
+        ranked = sorted(overrides, key=_rank)
+        ends = range(len(ranked), 0, -_BLOCK)
+        self._blocks: Final = tuple(_Block(ranked[max(0, end - _BLOCK) : end]) for end in ends)
+
+    def matches(self, scope: Mapping[str, Any], now: float | None = None) -> bool:
+        """Say whether the whole scope of any override holds; without a time, expired ones too."""
+        return any(block.matching(scope, now) for block in self._blocks)
 
     def chosen(
         self, scope: Mapping[str, Any], now: float, rule: CombineRule
     ) -> tuple[Override, ...]:
         """Return the best override of a scope, or the best one of each latent factor."""
-        found = self.matching(scope, now)
-        if not found:
-            return ()
-        if rule == "most_specific":
-            return (self.ranked[found.bit_length() - 1],)
         of_factor: dict[str, Override] = {}
-        while found:
-            i = found.bit_length() - 1
-            of_factor.setdefault(self.ranked[i].factor, self.ranked[i])
-            found ^= 1 << i
-        return tuple(of_factor.values())
+        for block in self._blocks:
+            found = block.matching(scope, now)
+            if found and rule == "most_specific":
+                return (block.best(found),)
+            of_factor = {**block.best_of_factors(found), **of_factor} if found else of_factor
+        return tuple(sorted(of_factor.values(), key=_rank, reverse=True))
 
 
 def _rank(override: Override) -> tuple[int, float, int, int]:
@@ -238,7 +262,7 @@ class OverrideTable:
             ValueError: If the pattern key or the category is none.
         """
         try:
-            seen: object = (kind, pattern_key, category, *scope.items())
+            seen: object = (kind, pattern_key, category, tuple(scope), tuple(scope.values()))
             match = self._matches.get(seen)
         except TypeError:  # a value that cannot be hashed cannot be remembered either
             return self._search(kind, pattern_key, category, clean_scope(scope), now)
@@ -271,10 +295,10 @@ class OverrideTable:
         if not self.is_on(FLAG_ALL):
             return "disabled by flag"
         hidden = self._hidden.get(key)
-        if hidden is not None and hidden.matching(scope, now):
+        if hidden is not None and hidden.matches(scope, now):
             return "disabled by flag"
         groups = (self._scoped.get(key), self._levels.get(key))
-        is_expired = any(group.ever_matching(scope) for group in groups if group is not None)
+        is_expired = any(group.matches(scope) for group in groups if group is not None)
         return "expired" if is_expired else "no override"
 
     def asked_of(self, kind: OverrideKind, pattern_key: str, category: str) -> Iterator[Override]:

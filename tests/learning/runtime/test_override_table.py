@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -270,10 +271,26 @@ def scanned(entries: list, scope: dict, *, now_hours: float, per_factor: bool) -
     return {"ids": [row[3] for row in chosen], "size": min(max(product, 0.7), 1.3)}
 
 
-@settings(max_examples=150, deadline=None)
-@given(ENTRIES, st.lists(SCOPES, min_size=1, max_size=5), st.booleans())
-def test_lookup_equals_a_naive_linear_scan(entries, scopes, per_factor):
-    known = table(
+@settings(max_examples=200, deadline=None)
+@given(
+    ENTRIES,
+    st.lists(SCOPES, min_size=1, max_size=5),
+    st.booleans(),
+    st.sampled_from([2, 5, 8192]),
+)
+def test_lookup_equals_a_naive_linear_scan(entries, scopes, per_factor, block):
+    with mock.patch("learning.runtime.override_table._BLOCK", block):
+        known = oracle_table(entries, per_factor=per_factor)
+    for now_hours in (0.0, 1.5, 3.0):
+        for scope in scopes * 2:  # the second time from memory
+            wanted = scanned(entries, scope, now_hours=now_hours, per_factor=per_factor)
+            match = known.find("strength", KEY, "entry", scope, AT + 3600 * now_hours)
+            assert [o.override_id for o in match.chosen] == wanted["ids"]
+            assert match.levers.get("size_mult") == pytest.approx(wanted["size"])
+
+
+def oracle_table(entries: list, *, per_factor: bool) -> OverrideTable:
+    return table(
         *(
             entry(
                 i,
@@ -288,9 +305,3 @@ def test_lookup_equals_a_naive_linear_scan(entries, scopes, per_factor):
         ),
         combine="per_factor" if per_factor else "most_specific",
     )
-    for now_hours in (0.0, 1.5, 3.0):
-        for scope in scopes * 2:  # the second time from memory
-            wanted = scanned(entries, scope, now_hours=now_hours, per_factor=per_factor)
-            match = known.find("strength", KEY, "entry", scope, AT + 3600 * now_hours)
-            assert [o.override_id for o in match.chosen] == wanted["ids"]
-            assert match.levers.get("size_mult") == pytest.approx(wanted["size"])
