@@ -134,7 +134,7 @@ class Recorder:
         """Note an action of the bot.
 
         Args:
-            trade_id: Names the trade; the same one is given when its position closes.
+            trade_id: Names the trade until its close, with ``position_id`` where it has several.
             pattern_key: Such as ``pm.uptrend.S1.buy_flag``; or instead its parts ``family``,
                 ``state`` and ``motif``: ``uptrend``, ``S1``, ``buy_flag``.
             action_category: entry, add, trim or exit; or instead a ``decision_type``, the bot's
@@ -143,7 +143,6 @@ class Recorder:
             signals_seen: Signal values; one that is not finite is left out as absent.
             applied_knobs: The knobs as applied, after overrides.
             ts: When it was decided, by default now. A time without a zone is UTC.
-            position_id: Where one trade id stands for several positions.
             module: pm, or dm for an allocation; ``regime_context`` where it is known.
 
         Returns:
