@@ -1,8 +1,11 @@
 -- The inbox: a strand that is sent twice is one strand, and nothing in it is ever changed.
 
+-- The plan of the look by key is kept for a session: made while the table was empty, it would
+-- scan, and a first import of many strands would take hours.
 CREATE FUNCTION receive_strand() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema, pg_temp
+SET enable_seqscan = off
 AS $$
 DECLARE
     known_hash bytea;

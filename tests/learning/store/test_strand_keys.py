@@ -173,3 +173,21 @@ def test_every_strand_is_in_one_account(connection: Connection) -> None:
     assert accounts._asdict() == {
         "strands": 7, "ingested": 3, "quarantined": 1, "ignored": 1, "pending": 2,
     }  # fmt: skip
+
+
+def test_the_look_by_key_never_scans_the_inbox_not_even_one_that_was_empty(
+    fresh_database: str,
+) -> None:
+    engine = create_engine(fresh_database)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("VACUUM ANALYZE ad_strands"))  # now it is known to be empty
+    with transaction(engine) as connection:
+        strand_rows.append(connection, [strand(strand_key=uuid4()) for _ in range(50)])
+        scans, looks = connection.execute(
+            sa.text(
+                "SELECT seq_scan, idx_scan FROM pg_stat_xact_user_tables"
+                " WHERE relname = 'ad_strands'"
+            )
+        ).one()
+    assert (scans, looks) == (0, 50)
+    engine.dispose()
