@@ -11,6 +11,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -45,13 +46,18 @@ _CHUNKS = 64  # rows that the arrays are read in
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
+@lru_cache(maxsize=4096)  # the actions of a trade mostly share their scope
+def _scope_json(scope: tuple[tuple[str, ScopeValue], ...]) -> str:
+    return _to_json(dict(scope))
+
+
 def add_actions(connection: Connection, actions: Iterable[ActionStrand]) -> int:
     """Write action strands; return how many."""
     rows = (
         (
             action.strand_id, action.bot, action.origin, action.module, action.trade_id,
             action.position_id, action.pattern_key, action.action_category, action.decision_type,
-            _to_json(action.scope), _to_json(action.controls), action.acted_at,
+            _scope_json(tuple(action.scope.items())), _to_json(action.controls), action.acted_at,
         )
         for action in actions
     )  # fmt: skip
@@ -98,9 +104,9 @@ def _event_rows(credited: CreditedTrade) -> Iterator[tuple[Any, ...]]:
         yield (
             trade.strand_id, action.action_strand_id, trade.bot, trade.origin,
             action.pattern_key.partition(".")[0], trade.trade_id, trade.position_id,
-            action.pattern_key, action.action_category, action.seq, _to_json(action.scope),
-            _to_json(action.controls), action.provenance, summary.symbol, summary.side,
-            action.acted_at, *of_trade,
+            action.pattern_key, action.action_category, action.seq,
+            _scope_json(tuple(action.scope.items())), _to_json(action.controls),
+            action.provenance, summary.symbol, summary.side, action.acted_at, *of_trade,
         )  # fmt: skip
 
 

@@ -108,20 +108,35 @@ def read_pending(connection: Connection, limit: int, low_water: int = 0) -> list
     Those of trades that another transaction works on are passed by. The claim ends with the
     transaction (READ COMMITTED); settle the strands within it.
     """
-    claimed = _claim(connection, "claim_pending_strands", limit=limit, after=low_water)
     # The claim saw the ledger before it held the lock: another worker may have settled
     # a strand in between. A new statement sees that.
     unsettled = ~sa.exists().where(strand_ledger.c.strand_id == ad_strands.c.id)
-    return _read(connection, claimed, unsettled)
+    return _claimed(connection, "claim_pending_strands", unsettled, limit=limit, after=low_water)
 
 
 def read_quarantined(connection: Connection, limit: int, after: int = 0) -> list[StoredStrand]:
     """Claim and return up to ``limit`` quarantined strands with an id above ``after``."""
-    claimed = _claim(connection, "claim_quarantined_strands", limit=limit, after=after)
     quarantined = sa.exists().where(
         strand_ledger.c.strand_id == ad_strands.c.id, strand_ledger.c.status == "quarantined"
     )
-    return _read(connection, claimed, quarantined)
+    return _claimed(connection, "claim_quarantined_strands", quarantined, limit=limit, after=after)
+
+
+def _claimed(
+    connection: Connection,
+    statement: str,
+    condition: sa.ColumnElement[bool],
+    *,
+    limit: int,
+    after: int,
+) -> list[StoredStrand]:
+    """The next strands that are claimed and still meet the condition."""
+    while ids := _claim(connection, statement, limit=limit, after=after):
+        strands = _read(connection, ids, condition)
+        if strands:
+            return strands
+        after = ids[-1]
+    return []
 
 
 def _claim(connection: Connection, statement: str, *, limit: int, after: int) -> list[int]:
@@ -137,8 +152,6 @@ def _statement(name: str) -> sa.TextClause:
 def _read(
     connection: Connection, ids: Sequence[int], condition: sa.ColumnElement[bool]
 ) -> list[StoredStrand]:
-    if not ids:
-        return []
     chosen = ad_strands.c.id == sa.any_(sa.literal(ids, sa.ARRAY(sa.BigInteger)))
     query = sa.select(*_STORED).where(chosen, condition).order_by(ad_strands.c.id)
     return [StoredStrand(*row) for row in connection.execute(query)]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from learning.events.completed_trades import TradeSummary
@@ -95,3 +98,21 @@ def test_time_efficiency_counts_days_to_payback_and_without_one_days_held() -> N
     assert outcome(payback_hours=24.0).time_efficiency == 0.5
     assert outcome().time_efficiency == 0.25
     assert outcome(payback_hours=0.0).time_efficiency == 1.0
+
+
+@pytest.mark.real_data
+def test_real_trades_have_the_multiples_that_follow_from_their_prices() -> None:
+    """Without adds, the largest cost basis is the entry, so that return / risk is the multiple."""
+    folder = os.environ.get("EDGEKEEPER_REAL_DATA")
+    if not folder:
+        pytest.skip("EDGEKEEPER_REAL_DATA names no folder")
+    trades = pd.read_parquet(Path(folder) / "trades_crypto.parquet")
+    trades = trades[~trades.has_add & (trades.risk_pct < 12)].iloc[::37]
+    assert len(trades) > 500
+    for row in trades.itertuples():
+        found = outcome(
+            side=row.side, entry_price=row.entry_price, initial_stop=row.initial_stop,
+            return_pct=row.return_pct, return_net_pct=row.return_net_pct,
+        )  # fmt: skip
+        assert found.r_multiple == pytest.approx(row.r_multiple, rel=2e-3, abs=2e-3)
+        assert found.r_multiple_net == pytest.approx(row.r_multiple_net, rel=2e-3, abs=2e-3)

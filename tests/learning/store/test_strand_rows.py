@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -137,17 +138,27 @@ def test_two_workers_never_hold_the_same_trade_and_neither_waits(own_engine: Eng
         assert strand_rows.read_pending(three, 60) == mine
 
 
-def test_a_strand_that_was_settled_between_search_and_lock_is_not_read_again(
-    own_engine: Engine,
+@pytest.mark.parametrize(
+    ("meanwhile", "left"), [([0], [1]), ([0, 1], [2]), ([0, 1, 2], [])], ids=str
+)
+def test_strands_that_were_settled_between_search_and_lock_are_not_read_again(
+    own_engine: Engine, monkeypatch: pytest.MonkeyPatch, meanwhile: list[int], left: list[int]
 ) -> None:
     with own_engine.begin() as connection:
-        strand_rows.append(connection, [action("a"), action("b")])
-        first, second = strand_rows.read_pending(connection, 2)
+        strand_rows.append(connection, [action("a"), action("b"), action("c")])
+        ids = [strand.id for strand in strand_rows.read_pending(connection, 10)]
+    search = strand_rows._claim
+
+    def overtaken(*args: Any, **options: Any) -> list[int]:
+        found = search(*args, **options)
+        with own_engine.begin() as other:
+            strand_rows.settle(other, [Verdict(ids[i], "ignored", "x") for i in meanwhile])
+        return found
+
+    monkeypatch.setattr(strand_rows, "_claim", overtaken)
     with own_engine.begin() as connection:
-        strand_rows.settle(connection, [Verdict(first.id, "ingested")])
-        unsettled = sa.text("id NOT IN (SELECT strand_id FROM strand_ledger)")
-        found = strand_rows._read(connection, [first.id, second.id], unsettled)
-    assert [strand.id for strand in found] == [second.id]
+        found = [strand.id for strand in strand_rows.read_pending(connection, 2)]
+    assert found == [ids[i] for i in left]
 
 
 def test_the_low_water_stays_well_behind_the_newest_settled_strand(connection: Connection) -> None:
