@@ -11,8 +11,13 @@ from rich.progress import TimeElapsedColumn as Elapsed
 from rich.table import Table
 
 from jobs.job import Progress as TellProgress
+from jobs.job import silent
+
+_WIDTH_WHEN_PIPED = 200  # a table in a file or a log is not wrapped to the usual 80 columns
 
 console = Console(highlight=False)
+if not console.is_terminal:
+    console = Console(highlight=False, width=_WIDTH_WHEN_PIPED)
 errors = Console(stderr=True, highlight=False)
 
 
@@ -36,6 +41,9 @@ def _plain(cell: object) -> str:
 @contextlib.contextmanager
 def progress_bar(title: str) -> Iterator[TellProgress]:
     """Show how far something is, until the block ends."""
+    if not errors.is_terminal:
+        yield silent
+        return
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),

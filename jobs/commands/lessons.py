@@ -61,43 +61,32 @@ def lessons(
 def print_lessons(found: list[StoredLesson]) -> None:
     """Print lessons as a table."""
     print_table(
-        (
-            "lesson",
-            "status",
-            "pattern",
-            "action",
-            "context",
-            "n",
-            "edge R",
-            "95 %",
-            "q",
-            "would set",
-        ),
+        ("lesson", "status", "setup", "context", "n", "edge R", "95 %", "q", "size"),
         [_row(one) for one in found],
-        numbers=("n", "edge R", "q"),
+        numbers=("n", "edge R", "95 %", "q", "size"),
     )
     kinds = sorted({one.outcome for one in found})
-    console.print(f"Edges in R ({', '.join(kinds)}), shrunken, against the pattern's own mean.")
+    console.print(
+        f"Edges in R ({', '.join(kinds)}), shrunken, against the pattern's own mean; a level is "
+        "the mean itself. Size is where the override is heading, by 0.02 a day; --json shows all."
+    )
 
 
 def _row(lesson: StoredLesson) -> tuple[object, ...]:
     stats = lesson.stats
     q_value = stats.get("q_value")
-    changes = ", ".join(
-        f"{name} {value:.3g}" for name, value in levers_of_effect(lesson.effect).items()
-    )
+    size = levers_of_effect(lesson.effect).get("size_mult")
     context = scope_text(lesson.scope)
     return (
         f"{lesson.label} v{lesson.version}",
         lesson.status,
-        lesson.key[0],
-        lesson.key[1],
-        f"level: {context}" if lesson.lesson_type == "level" else context,
+        f"{lesson.key[0]} {lesson.key[1]}",
+        f"level of {context}" if lesson.lesson_type == "level" else context,
         lesson.n,
         f"{stats['posterior_mean_rr']:+.2f}",
         f"{stats['ci_low_rr']:+.2f} to {stats['ci_high_rr']:+.2f}",
         "" if q_value is None else f"{q_value:.3f}",
-        changes or "nothing",
+        "" if size is None else f"x{size:.2f}",
     )
 
 

@@ -88,7 +88,7 @@ def demo_world(seed: int, *, n_trades: int = 14_000) -> PlantedWorld:
     return replace(
         world,
         group_share=share / share.sum(),
-        base_rr=np.full(len(SETUPS), 0.10),
+        base_rr=np.full(len(SETUPS), _COST_RR),  # before its edge a setup earns its costs
         timeframe_share=np.full_like(world.timeframe_share, 0.25),
         effects=effects,
     )
