@@ -104,7 +104,8 @@ def _prospective(
     reference: EvidenceReference,
     eligible_n: Mapping[int, int],
 ) -> ScopeEdge | Undetermined:
-    after = events.where(events.closed_at_days > candidate.found_at_days)
+    of_group = events.group == events.group_code(candidate.standing.group)
+    after = events.where(of_group & (events.closed_at_days > candidate.found_at_days))
     edge = standing_edges(after, [candidate.standing], reference=reference)[0]
     if isinstance(edge, Undetermined):
         return edge
