@@ -67,6 +67,7 @@ class Scratch(NamedTuple):
     lists: Array  # (d + 2, capacity) int32: trades of the node on each level
     starts: Array  # (d + 2, largest card + 3) where each value begins in the level's list
     frames: Array  # (d + 2, 7) the walk's stack
+    level: Array  # (1,) where on the stack the walk is; -1 when it is over
     keys: Array  # (d + 2, n_words)
     tensor: Array  # (n_slots * SLOT_WORDS,) int64
     counts: Array  # (n_slots,) int32
@@ -93,6 +94,8 @@ FIRST = cast(int, np.int64(0))
 
 # Columns of the walk's stack.
 LOW, HIGH, POSITION, LAST, VALUE, SIZE, MASK = 0, 1, 2, 3, 4, 5, 6
+# What VALUE says where it is no value: not entered yet; on to the next position.
+NEW, NEXT = -2, -1
 
 
 @compiled_in_place
@@ -324,59 +327,56 @@ def add_block(n: int, sums: Array, slot: int) -> None:
 
 
 @compiled_in_place
-def emit_slots(level: int, plan: Plan, scratch: Scratch, cells: Cells, at: int, write: bool) -> int:
+def emit_slots(level: int, plan: Plan, scratch: Scratch, cells: Cells, at: int) -> int:
     """Keep the node and every slot of its tail that has trades enough."""
     count_slots(level, plan, scratch)
     size, mask = scratch.frames[level, SIZE], scratch.frames[level, MASK]
-    if write:
-        fill_tensor(level, plan, scratch)
-        if cells.effective_blocks.size:
-            spread_slots(level, plan, scratch)
+    fill_tensor(level, plan, scratch)
+    if cells.effective_blocks.size:
+        spread_slots(level, plan, scratch)
     for slot in range(scratch.counts.size):
         n = scratch.counts[slot]
         k = size + plan.slot_size[slot]
         if n < plan.n_min[k] or k == 0:
             continue
-        if write:
-            write_cell(cells, at, n, mask | plan.slot_mask[slot], scratch, slot)
-            for w in range(cells.key.shape[1]):
-                cells.key[at, w] = scratch.keys[level, w] | plan.slot_key[slot, w]
+        write_cell(cells, at, n, mask | plan.slot_mask[slot], scratch, slot)
+        for w in range(cells.key.shape[1]):
+            cells.key[at, w] = scratch.keys[level, w] | plan.slot_key[slot, w]
         at += 1
     return at
 
 
 @compiled_in_place
-def emit_node(level: int, scratch: Scratch, cells: Cells, at: int, write: bool) -> int:
+def emit_node(level: int, scratch: Scratch, cells: Cells, at: int) -> int:
     """Keep the node alone."""
     low, high = scratch.frames[level, LOW], scratch.frames[level, HIGH]
-    if write:
-        sums, trades = scratch.tensor, scratch.lists[level]
-        sums[:SLOT_WORDS] = 0
-        for i in range(low, high):
-            add_trade(scratch.rows[trades[i]], sums, FIRST)
-        if cells.effective_blocks.size:
-            spread_node(level, scratch)
-        write_cell(cells, at, high - low, scratch.frames[level, MASK], scratch, FIRST)
-        for w in range(cells.key.shape[1]):
-            cells.key[at, w] = scratch.keys[level, w]
+    sums, trades = scratch.tensor, scratch.lists[level]
+    sums[:SLOT_WORDS] = 0
+    for i in range(low, high):
+        add_trade(scratch.rows[trades[i]], sums, FIRST)
+    if cells.effective_blocks.size:
+        spread_node(level, scratch)
+    write_cell(cells, at, high - low, scratch.frames[level, MASK], scratch, FIRST)
+    for w in range(cells.key.shape[1]):
+        cells.key[at, w] = scratch.keys[level, w]
     return at + 1
 
 
 @compiled_in_place
-def enter(level: int, plan: Plan, scratch: Scratch, cells: Cells, at: int, write: bool) -> int:
+def enter(level: int, plan: Plan, scratch: Scratch, cells: Cells, at: int) -> int:
     """Keep what the node holds and say by which positions it is to be split."""
     frame = scratch.frames[level]
     n, k = frame[HIGH] - frame[LOW], frame[SIZE]
-    frame[VALUE] = -1
+    frame[VALUE] = NEXT
     frame[LAST] = plan.dims.size
     if n < plan.n_min[k + 1]:
         frame[LAST] = 0
     elif n >= DENSE_TRADES and frame[POSITION] < plan.n_wide:
         frame[LAST] = plan.n_wide
-        return emit_slots(level, plan, scratch, cells, at, write)
+        return emit_slots(level, plan, scratch, cells, at)
     if k == 0:
         return at
-    return emit_node(level, scratch, cells, at, write)
+    return emit_node(level, scratch, cells, at)
 
 
 @compiled_in_place
@@ -387,6 +387,7 @@ def descend(level: int, value: int, plan: Plan, scratch: Scratch) -> None:
     child[LOW] = scratch.starts[level + 1, value]
     child[HIGH] = scratch.starts[level + 1, value + 1]
     child[POSITION] = position
+    child[VALUE] = NEW
     child[SIZE] = frame[SIZE] + 1
     child[MASK] = frame[MASK] | plan.mask_bit[position]
     for w in range(scratch.keys.shape[1]):
@@ -397,31 +398,46 @@ def descend(level: int, value: int, plan: Plan, scratch: Scratch) -> None:
 
 
 @compiled_in_place
-def walk_group(n: int, plan: Plan, scratch: Scratch, cells: Cells, at: int, write: bool) -> int:
-    """Walk the lattice of one loaded group; return the row after its last kept cell."""
+def begin_group(n: int, scratch: Scratch) -> None:
+    """Lay the loaded group's root on the stack."""
     for i in range(n):
         scratch.lists[0, i] = i
     scratch.frames[0] = 0
     scratch.frames[0, HIGH] = n
     scratch.frames[0, POSITION] = -1
+    scratch.frames[0, VALUE] = NEW
     scratch.keys[0] = 0
-    level = FIRST
-    at = enter(level, plan, scratch, cells, at, write)
-    while level >= 0:
+    scratch.level[0] = 0
+
+
+@compiled_in_place
+def walk_group(plan: Plan, scratch: Scratch, cells: Cells, at: int) -> int:
+    """Walk on from where the walk stopped, writing kept cells from row ``at``.
+
+    Stops where the next node might not fit; the walk is over when scratch.level[0] is -1.
+    Returns the row after the last one written.
+    """
+    room = cells.n.size - scratch.counts.size
+    level = scratch.level[0]
+    while level >= 0 and at <= room:
         frame = scratch.frames[level]
-        if frame[VALUE] < 0:
+        value = frame[VALUE]
+        if value == NEW:
+            at = enter(level, plan, scratch, cells, at)
+        elif value == NEXT:
             frame[POSITION] += 1
-            if frame[POSITION] >= frame[LAST]:
-                level -= 1
-                continue
-            split(level, frame[POSITION], plan.cards[frame[POSITION]], scratch)
             frame[VALUE] = 0
-        value, starts = frame[VALUE], scratch.starts[level + 1]
-        frame[VALUE] = value + 1 if value + 1 < plan.cards[frame[POSITION]] else -1
-        if starts[value + 1] - starts[value] >= plan.n_min[frame[SIZE] + 1]:
-            descend(level, value, plan, scratch)
-            at = enter(level + 1, plan, scratch, cells, at, write)
-            level += 1
+            if frame[POSITION] < frame[LAST]:
+                split(level, frame[POSITION], plan.cards[frame[POSITION]], scratch)
+            else:
+                level -= 1
+        else:
+            frame[VALUE] = value + 1 if value + 1 < plan.cards[frame[POSITION]] else NEXT
+            starts = scratch.starts[level + 1]
+            if starts[value + 1] - starts[value] >= plan.n_min[frame[SIZE] + 1]:
+                descend(level, value, plan, scratch)
+                level += 1
+    scratch.level[0] = level
     return at
 
 

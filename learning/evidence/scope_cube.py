@@ -7,13 +7,14 @@ are those with at least as many distinct trades as a cell of that many dimension
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from math import prod
 from operator import mul
 from threading import Lock
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,12 +28,19 @@ DEFAULT_N_MIN = (10, 10, 20, 20, 30, 30, 50)
 MAX_DIMENSIONS = 15
 #: Values of one dimension are numbered in 16 bits.
 MAX_VALUES = 32_000
+#: Cells are written in chunks of about this size; so large a piece of memory goes back to the
+#: system as soon as it is let go, so that gathering the chunks needs no room for a second copy.
+CHUNK_BYTES = 40_000_000
+CELL_BYTES = 122  # without the key's words
 NO_CLIP = (-np.inf, np.inf)
 #: The tail's tensor fits the first-level cache: slots of 112 bytes.
 MAX_SLOTS = 400
 #: One layout of arrays, so that the kernel is compiled once.
 KERNEL_READY: tuple[Literal["C", "W"], ...] = ("C", "W")
 _UNREACHABLE = np.iinfo(np.int32).max
+
+
+Own = TypeVar("Own")
 
 
 @dataclass(frozen=True, slots=True)
@@ -456,6 +464,7 @@ def _scratch(plan: kernel.Plan, capacity: int) -> kernel.Scratch:
         lists=np.empty((n_dims + 2, capacity), np.int32),
         starts=np.empty((n_dims + 2, int(plan.cards.max()) + 3), np.int64),
         frames=np.empty((n_dims + 2, 7), np.int64),
+        level=np.empty(1, np.int64),
         keys=np.empty((n_dims + 2, n_words), np.uint64),
         tensor=np.empty(n_slots * kernel.SLOT_WORDS, np.int64),
         counts=np.empty(n_slots, np.int32),
@@ -466,17 +475,40 @@ def _scratch(plan: kernel.Plan, capacity: int) -> kernel.Scratch:
     )
 
 
-def _no_cells(n_cells: int, n_words: int, blocks: bool) -> kernel.Cells:
+def _cells(n_cells: int, plan: kernel.Plan, *, blocks: bool) -> kernel.Cells:
     """Room for cells, its memory not touched yet."""
     return kernel.Cells(
-        n=np.empty(n_cells, np.int32),
-        mask=np.empty(n_cells, np.int16),
-        key=np.empty((n_cells, n_words), np.uint64),
-        sums=np.empty((kernel.N_SUMS, n_cells), np.int64),
-        seg_n=np.empty((n_cells, N_SEGMENTS), np.int32),
-        seg_sum=np.empty((n_cells, N_SEGMENTS), np.int64),
-        effective_blocks=np.empty(n_cells if blocks else 0, np.float32),
+        *(np.empty(shape, dtype) for shape, dtype in _columns(n_cells, plan, blocks=blocks))
     )
+
+
+def _chunk(n_cells: int, plan: kernel.Plan, *, blocks: bool) -> kernel.Cells:
+    """Room for cells in one piece of memory."""
+    columns = _columns(n_cells, plan, blocks=blocks)
+    sizes = [-(-prod(shape) * np.dtype(dtype).itemsize // 64) * 64 for shape, dtype in columns]
+    memory = np.empty(sum(sizes), np.uint8)
+    room = np.split(memory, np.cumsum(sizes)[:-1])
+    return kernel.Cells(
+        *(
+            part[: prod(shape) * np.dtype(dtype).itemsize].view(dtype).reshape(shape)
+            for part, (shape, dtype) in zip(room, columns, strict=True)
+        )
+    )
+
+
+def _columns(
+    n_cells: int, plan: kernel.Plan, *, blocks: bool
+) -> list[tuple[tuple[int, ...], type[np.generic]]]:
+    """Shape and type of each column of so many cells, in the kernel's order."""
+    return [
+        ((n_cells,), np.int32),
+        ((n_cells,), np.int16),
+        ((n_cells, plan.slot_key.shape[1]), np.uint64),
+        ((kernel.N_SUMS, n_cells), np.int64),
+        ((n_cells, N_SEGMENTS), np.int32),
+        ((n_cells, N_SEGMENTS), np.int64),
+        ((n_cells if blocks else 0,), np.float32),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -502,50 +534,93 @@ class _Walk:
             )
         return last - first
 
-    def count(self, group: int, scratch: kernel.Scratch, totals: kernel.Cells) -> int:
-        """Number of cells that the group keeps; its totals are written."""
-        n = self.load(group, scratch)
-        kernel.write_total(n, scratch, totals, group)
-        return kernel.walk_group(n, self.plan, scratch, totals, 0, False)
+    def pieces(self, n: int, own: _Worker) -> Iterator[_Piece]:
+        """Walk the loaded group; a full chunk is handed over and a new one begun."""
+        kernel.begin_group(n, own.scratch)
+        while True:
+            first = own.used
+            own.used = kernel.walk_group(self.plan, own.scratch, own.chunk, first)
+            yield _Piece(own.chunk, first, own.used)
+            if own.scratch.level[0] < 0:
+                return
+            own.chunk, own.used = self.chunk(), 0
 
-    def write(self, group: int, scratch: kernel.Scratch, cells: kernel.Cells, at: int) -> int:
-        """Write the group's cells from row ``at`` on; return the row after the last."""
-        n = self.load(group, scratch)
-        return kernel.walk_group(n, self.plan, scratch, cells, at, True)
+    def worker(self, capacity: int) -> _Worker:
+        """Buffers for groups of at most ``capacity`` trades."""
+        return _Worker(_scratch(self.plan, capacity), self.chunk())
+
+    def chunk(self) -> kernel.Cells:
+        """Room for cells: a fixed amount, or less where so many cannot come."""
+        n_slots, n_words = self.plan.slot_key.shape
+        fit = CHUNK_BYTES // (CELL_BYTES + 8 * n_words)
+        most = len(self.order) * (2 ** len(self.plan.dims) - 1) // int(self.plan.n_min[1])
+        return _chunk(min(fit, most) + n_slots + 1, self.plan, blocks=self.block_length > 0)
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    """One thread's buffers, and the chunk of cells that it fills."""
+
+    scratch: kernel.Scratch
+    chunk: kernel.Cells
+    used: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Piece:
+    """Cells of one group: some rows of a chunk."""
+
+    chunk: kernel.Cells
+    first: int
+    last: int
 
 
 def _walked(walk: _Walk, threads: int) -> tuple[kernel.Cells, npt.NDArray[np.int64], kernel.Cells]:
     """All kept cells, where each group's begin, and the groups' totals."""
     n_trades = np.diff(walk.starts)
-    n_groups, n_words = len(n_trades), walk.plan.slot_key.shape[1]
-    totals = _no_cells(n_groups, n_words, False)
-    counts = np.zeros(n_groups, np.int64)
     largest_first = np.argsort(-n_trades, kind="stable").tolist()
-    workers = max(1, min(threads, n_groups))
-    scratch = [_scratch(walk.plan, int(n_trades.max(initial=0))) for _ in range(workers)]
+    n_workers = max(1, min(threads, len(n_trades)))
+    totals = _cells(len(n_trades), walk.plan, blocks=False)
+    pieces: list[list[_Piece]] = [[] for _ in largest_first]
 
-    def count(group: int, own: kernel.Scratch) -> None:
-        counts[group] = walk.count(group, own, totals)
+    def collect(group: int, own: _Worker) -> None:
+        n = walk.load(group, own.scratch)
+        kernel.write_total(n, own.scratch, totals, group)
+        pieces[group].extend(walk.pieces(n, own))
 
-    _each(count, largest_first, scratch)
-    starts = _starts(counts)
-    cells = _no_cells(int(starts[-1]), n_words, walk.block_length > 0)
+    capacity = int(n_trades.max(initial=0))
+    _each(collect, largest_first, [walk.worker(capacity) for _ in range(n_workers)])
+    starts = _starts(np.array([sum(p.last - p.first for p in own) for own in pieces], np.intp))
+    cells = _cells(int(starts[-1]), walk.plan, blocks=walk.block_length > 0)
 
-    def write(group: int, own: kernel.Scratch) -> None:
-        walk.write(group, own, cells, int(starts[group]))
+    def gather(group: int, _: int) -> None:
+        at = int(starts[group])
+        for piece in pieces[group]:
+            _copy(piece, cells, at)
+            at += piece.last - piece.first
+        pieces[group].clear()  # a chunk goes with its last piece, so cells exist once
 
-    _each(write, largest_first, scratch)
+    _each(gather, largest_first, list(range(n_workers)))
     return cells, starts, totals
 
 
-def _each(
-    work: Callable[[int, kernel.Scratch], None], groups: list[int], scratch: list[kernel.Scratch]
-) -> None:
-    """Do the work for every group, each worker with buffers of its own."""
+def _copy(piece: _Piece, cells: kernel.Cells, at: int) -> None:
+    """Copy a piece's rows to the cells from row ``at`` on."""
+    to = slice(at, at + piece.last - piece.first)
+    rows = slice(piece.first, piece.last)
+    for target, source in zip(cells, piece.chunk, strict=True):
+        if target is cells.sums:
+            target[:, to] = source[:, rows]
+        elif len(target):
+            target[to] = source[rows]
+
+
+def _each(work: Callable[[int, Own], None], groups: list[int], owned: list[Own]) -> None:
+    """Do the work for every group, each thread with what it owns."""
     waiting = iter(groups)
     taking = Lock()
 
-    def take_turns(own: kernel.Scratch) -> None:
+    def take_turns(own: Own) -> None:
         while True:
             with taking:
                 group = next(waiting, None)
@@ -553,8 +628,8 @@ def _each(
                 return
             work(group, own)
 
-    with ThreadPoolExecutor(len(scratch)) as pool:
-        for done in [pool.submit(take_turns, own) for own in scratch]:
+    with ThreadPoolExecutor(len(owned)) as pool:
+        for done in [pool.submit(take_turns, own) for own in owned]:
             done.result()
 
 
