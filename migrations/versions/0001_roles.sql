@@ -81,7 +81,7 @@ BEGIN
         FOR wanted IN
             SELECT c.oid::regclass AS name
             FROM pg_class AS c
-            WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'v')
+            WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('r', 'v')
         LOOP
             PERFORM pg_temp.allow(reader, 'SELECT', wanted.name::text);
         END LOOP;
