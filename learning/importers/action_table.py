@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from learning.domain.pattern_key import ACTION_CATEGORIES, action_category
-from learning.importers.closed_trade import TradeAction
-from learning.importers.field_values import as_instant, as_name, as_number
-from learning.importers.import_report import ReportTally, RowRejected
+from learning.importers.field_values import RowRejected, as_instant, as_name, as_number
+from learning.importers.import_report import ReportTally
+from learning.importers.imported_trade import TradeAction
 from learning.importers.mapping import ColumnMapping
 from learning.importers.table_file import Chunk, TableFile
 

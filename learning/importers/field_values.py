@@ -26,6 +26,14 @@ _LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
 MAX_TEXT_LENGTH: Final = 200
 
 
+class RowRejected(Exception):
+    """Raised while a row is read; caught where rows are counted."""
+
+    def __init__(self, column: str, rule: str, value: object) -> None:
+        super().__init__(f"{column} {rule}, got {shown(value)}")
+        self.column, self.rule, self.value = column, rule, value
+
+
 def as_number(value: object, *, decimal: str = ".") -> float | None:
     """Return a cell as a finite number; None where it is empty.
 

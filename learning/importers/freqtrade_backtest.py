@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from learning.errors import ImportRefused
-from learning.importers.closed_trade import ClosedTrade
-from learning.importers.field_values import as_instant, as_number
+from learning.importers.field_values import RowRejected, as_instant, as_number
 from learning.importers.freqtrade_trades import (
     Fill,
-    closed_trade,
+    imported_trade,
     instant,
     is_true,
     text,
     timeframe_name,
 )
-from learning.importers.import_report import ReportTally, RowRejected
+from learning.importers.import_report import ReportTally
+from learning.importers.imported_trade import ImportedTrade
 from learning.importers.mapping import ColumnMapping
 from learning.importers.source_file import json_members, kind_of, read_json
 
@@ -54,7 +54,7 @@ class FreqtradeBacktest:
             raise ImportRefused(f"{self.path.name} holds no trades")
         return min(ids)[1]
 
-    def trades(self, tally: ReportTally) -> Iterator[ClosedTrade]:
+    def trades(self, tally: ReportTally) -> Iterator[ImportedTrade]:
         """Yield the usable trades, strategy by strategy; the rest is counted in the tally."""
         seen: set[str] = set()
         for strategy, block in self._blocks().items():
@@ -83,7 +83,7 @@ class FreqtradeBacktest:
         raw: object,
         seen: set[str],
         tally: ReportTally,
-    ) -> ClosedTrade | None:
+    ) -> ImportedTrade | None:
         if not isinstance(raw, dict):
             raise RowRejected("trade", "must be an object", raw)
         if is_true(raw, "is_open"):
@@ -96,7 +96,7 @@ class FreqtradeBacktest:
         if trade_id in seen:
             raise RowRejected("trade", "must be the only one of its pair and open time", trade_id)
         fills = fills_of(raw.get("orders"), is_short=is_true(raw, "is_short"))
-        trade = closed_trade(
+        trade = imported_trade(
             {"stake_currency": block.get("stake_currency"), **_mode(block), **raw},
             trade_id=trade_id,
             strategy=strategy,
@@ -148,7 +148,7 @@ class FreqtradeTradeList:
             raise ImportRefused(f"{self.path.name} holds no trades")
         return min(found)[1]
 
-    def trades(self, tally: ReportTally) -> Iterator[ClosedTrade]:
+    def trades(self, tally: ReportTally) -> Iterator[ImportedTrade]:
         """Yield the usable trades in the order of the file; the rest is counted in the tally."""
         seen: set[int] = set()
         for row, raw in enumerate(self._rows(), start=1):
@@ -161,7 +161,7 @@ class FreqtradeTradeList:
             if trade is not None:
                 yield trade
 
-    def _trade(self, raw: object, seen: set[int], tally: ReportTally) -> ClosedTrade | None:
+    def _trade(self, raw: object, seen: set[int], tally: ReportTally) -> ImportedTrade | None:
         if not isinstance(raw, dict):
             raise RowRejected("trade", "must be an object", raw)
         trade_id = raw.get("trade_id")
@@ -173,7 +173,7 @@ class FreqtradeTradeList:
         if trade_id in seen:
             raise RowRejected("trade_id", "must differ from those before", trade_id)
         fills = fills_of(raw.get("orders"), is_short=is_true(raw, "is_short"))
-        trade = closed_trade(
+        trade = imported_trade(
             raw,
             trade_id=str(trade_id),
             strategy=text(raw, "strategy") or "",
@@ -277,7 +277,7 @@ def _trade_id(strategy: str, raw: Mapping[str, Any], opened: datetime) -> str | 
     return f"{strategy}/{pair}/{round(opened.timestamp() * 1000)}"
 
 
-def _extend_run(runs: dict[str, Any], strategy: str, trade: ClosedTrade) -> None:
+def _extend_run(runs: dict[str, Any], strategy: str, trade: ImportedTrade) -> None:
     """Keep what a strategy's run covers, so that a re-run of it can be told from new evidence."""
     opened = trade.opened_at.isoformat()
     run = runs.setdefault(strategy, {"first_open": opened, "last_open": opened, "pairs": {}})

@@ -11,16 +11,16 @@ from typing import Any, Final
 
 from learning.domain.scope import ScopeValue
 from learning.errors import ImportRefused
-from learning.importers.closed_trade import ClosedTrade
-from learning.importers.field_values import as_instant, as_name, as_number
+from learning.importers.field_values import RowRejected, as_instant, as_name, as_number
 from learning.importers.freqtrade_trades import (
     Fill,
-    closed_trade,
+    imported_trade,
     is_true,
     text,
     timeframe_name,
 )
-from learning.importers.import_report import ReportTally, RowRejected
+from learning.importers.import_report import ReportTally
+from learning.importers.imported_trade import ImportedTrade
 from learning.importers.mapping import ColumnMapping
 from learning.importers.source_file import sqlite_snapshot
 
@@ -58,7 +58,7 @@ class FreqtradeDatabase:
             raise ImportRefused(f"{self.path.name} holds no trades")
         return f"{row['id']} {row['pair']} {row['open_date']}"
 
-    def trades(self, tally: ReportTally) -> Iterator[ClosedTrade]:
+    def trades(self, tally: ReportTally) -> Iterator[ImportedTrade]:
         """Yield the usable positions by id; the rest is counted in the tally."""
         with sqlite_snapshot(self.path) as connection:
             _require_trades(connection, self.path)
@@ -76,7 +76,7 @@ class FreqtradeDatabase:
         origin: str,
         tally: ReportTally,
         seen: set[int],
-    ) -> Iterator[ClosedTrade]:
+    ) -> Iterator[ImportedTrade]:
         ids = [row["id"] for row in batch if isinstance(row["id"], int)]
         orders = _by_trade(connection, "orders", ids)
         custom = _by_trade(connection, "trade_custom_data", ids)
@@ -100,9 +100,9 @@ class FreqtradeDatabase:
         custom: Sequence[Mapping[str, Any]],
         origin: str,
         tally: ReportTally,
-    ) -> ClosedTrade:
+    ) -> ImportedTrade:
         fills = fills_of(orders, is_short=is_true(row, "is_short"))
-        trade = closed_trade(
+        trade = imported_trade(
             row,
             trade_id=str(row["id"]),
             strategy=text(row, "strategy") or "",

@@ -23,9 +23,14 @@ from typing import Any, Final
 from learning.domain.pattern_key import key_part
 from learning.domain.scope import ScopeValue, scope_value
 from learning.events.outcomes import path_rr
-from learning.importers.closed_trade import MAX_ID_LENGTH, ClosedTrade, TradeAction
-from learning.importers.field_values import MAX_TEXT_LENGTH, as_instant, as_name, as_number
-from learning.importers.import_report import RowRejected
+from learning.importers.field_values import (
+    MAX_TEXT_LENGTH,
+    RowRejected,
+    as_instant,
+    as_name,
+    as_number,
+)
+from learning.importers.imported_trade import ImportedTrade, TradeAction
 from learning.importers.mapping import ColumnMapping
 from learning.importers.trade_outcomes import NoRisk, initial_risk_pct, price_return_pct
 
@@ -192,7 +197,7 @@ def position_of(raw: Raw, fills: Sequence[Fill]) -> Position:
     )
 
 
-def closed_trade(
+def imported_trade(
     raw: Raw,
     *,
     trade_id: str,
@@ -203,14 +208,12 @@ def closed_trade(
     custom: Mapping[str, Any],
     mapping: ColumnMapping,
     max_stop_distance: float,
-) -> ClosedTrade:
+) -> ImportedTrade:
     """Return a closed position as a trade.
 
     Raises:
         RowRejected: Where a value breaks a rule or no outcome can be computed.
     """
-    if len(trade_id) > MAX_ID_LENGTH:
-        raise RowRejected("trade", f"must have an id of at most {MAX_ID_LENGTH} signs", trade_id)
     position = position_of(raw, fills)
     motif = key_part(free_text(raw, "enter_tag") or "", fallback="untagged")
     risk = initial_risk_pct(
@@ -219,7 +222,7 @@ def closed_trade(
         stop=number(raw, "initial_stop"),
         max_distance=max_stop_distance,
     )
-    return ClosedTrade(
+    return ImportedTrade(
         trade_id=trade_id,
         pattern_key=f"pm.{key_part(strategy, fallback='unnamed')}.{position.side}.{motif}",
         origin=origin,

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from learning.importers.closed_trade import ClosedTrade
-from learning.importers.field_values import shown
+from learning.importers.field_values import RowRejected, shown
+from learning.importers.imported_trade import ImportedTrade
 
 RowKind = Literal["trade", "action"]
 KEPT_REJECTS: Final = 1000  # shown one by one; beyond it rows are counted by rule
@@ -28,14 +28,6 @@ class RejectedRow:
     def __str__(self) -> str:
         """Name the thing, the rule and the value."""
         return f"{self.file}, row {self.row}: {self.column} {self.rule}, got {self.value}"
-
-
-class RowRejected(Exception):
-    """Raised while a row is read; caught where rows are counted."""
-
-    def __init__(self, column: str, rule: str, value: object) -> None:
-        super().__init__(f"{column} {rule}, got {shown(value)}")
-        self.column, self.rule, self.value = column, rule, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +134,7 @@ class ReportTally:
                 RejectedRow(file, kind, row, why.column, why.rule, shown(why.value))
             )
 
-    def take(self, trade: ClosedTrade) -> None:
+    def take(self, trade: ImportedTrade) -> None:
         """Count a usable trade."""
         self.trades_usable += 1
         self.actions_written += len(trade.actions)

@@ -12,12 +12,6 @@ from learning.domain.scope import DEFAULT_DIMENSIONS
 from learning.errors import ImportRefused
 from learning.events.strands import Strand
 from learning.importers.action_table import ACTION_COLUMNS
-from learning.importers.closed_trade import (
-    MAX_NAME_LENGTH,
-    ClosedTrade,
-    SourceIdentity,
-    strands_of,
-)
 from learning.importers.field_values import as_name
 from learning.importers.freqtrade_backtest import (
     FreqtradeBacktest,
@@ -28,6 +22,12 @@ from learning.importers.freqtrade_backtest import (
 )
 from learning.importers.freqtrade_database import FreqtradeDatabase
 from learning.importers.import_report import ImportReport, ReportTally
+from learning.importers.imported_trade import (
+    MAX_NAME_LENGTH,
+    ImportedTrade,
+    SourceIdentity,
+    strands_of,
+)
 from learning.importers.mapping import ColumnMapping
 from learning.importers.source_file import kind_of, latest_result
 from learning.importers.table_file import TableFile, open_csv, open_parquet
@@ -59,7 +59,7 @@ class TradeReader(Protocol):
     def first_trade(self) -> str:
         """Return the identity of the first trade."""
 
-    def trades(self, tally: ReportTally) -> Iterator[ClosedTrade]:
+    def trades(self, tally: ReportTally) -> Iterator[ImportedTrade]:
         """Yield the usable trades; count the rest in the tally."""
 
 

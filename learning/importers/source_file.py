@@ -91,7 +91,7 @@ def sqlite_snapshot(path: Path) -> Iterator[sqlite3.Connection]:
             connection.execute("PRAGMA query_only = ON")
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             yield connection
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # its own message can be undecodable
             raise ImportRefused(f"{path.name} is a damaged SQLite database: {error}") from None
         finally:
             connection.close()

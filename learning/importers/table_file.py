@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from learning.errors import ImportRefused
-from learning.importers.import_report import RowRejected
+from learning.importers.field_values import RowRejected
 
 ROWS_PER_CHUNK: Final = 4096
 MAX_COLUMNS: Final = 2000

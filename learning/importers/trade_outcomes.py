@@ -6,6 +6,9 @@ The reasons carry no values: an import counts trades by them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+LEAST_RISK: Final = 1e-6  # of the entry price; nearer, R has no meaning
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,9 @@ def initial_risk_pct(
     if side is None:
         return NoRisk("no side")
     distance = (entry - stop) / entry * (1 if side == "long" else -1)
-    if distance <= 0:
-        return NoRisk("the stop is on the wrong side of the entry")
+    if distance < LEAST_RISK:
+        where = "at the entry" if distance > -LEAST_RISK else "on the wrong side of the entry"
+        return NoRisk(f"the stop is {where}")
     if distance > max_distance * (1 + 1e-9):  # 0.12 itself still counts, rounded prices or not
         return NoRisk(f"the stop is further than {max_distance:.0%} from the entry")
     return distance * 100.0

@@ -18,12 +18,12 @@ from learning.domain.scope import ScopeValue, scope_value
 from learning.errors import ImportRefused
 from learning.events.outcomes import path_rr
 from learning.importers.action_table import ActionIndex, read_actions
-from learning.importers.closed_trade import MAX_ID_LENGTH, ClosedTrade, TradeAction
-from learning.importers.field_values import as_instant, as_name, as_number, as_side
-from learning.importers.import_report import ReportTally, RowRejected
+from learning.importers.field_values import RowRejected, as_instant, as_name, as_number, as_side
+from learning.importers.import_report import ReportTally
+from learning.importers.imported_trade import ImportedTrade, TradeAction
 from learning.importers.mapping import ColumnMapping
 from learning.importers.table_file import Chunk, TableFile
-from learning.importers.trade_outcomes import NoRisk, initial_risk_pct, price_return_pct
+from learning.importers.trade_outcomes import LEAST_RISK, NoRisk, initial_risk_pct, price_return_pct
 
 SIGNAL_COLUMNS: Final = (
     "TS", "OX", "DX", "EDX", "OBV_z", "rsi14", "atr_pct", "vol_ratio", "bbw_rank",
@@ -34,6 +34,7 @@ KNOB_COLUMNS: Final = (
     "panic_trigger_level", "wait_n_bars_after_trim", "min_ts_for_add", "min_dx_for_add",
     "max_edx_for_add", "min_ox_for_trim",
 )  # fmt: skip
+MAX_SIGNALS: Final = 200
 _NUMBERS: Final = (
     "entry_price", "exit_price", "initial_stop", "return_pct", "return_net_pct",
     "max_drawdown_pct", "r_multiple", "r_multiple_net", "rr_path", "mfe_r", "mae_r",
@@ -52,7 +53,6 @@ _COPIED: Final = (
 )  # fmt: skip
 _SIMULATION: Final = frozenset({"era", "signal_time", "bars_to_mfe", "bars_to_mae", "final_stop"})
 _ORIGINS: Final = ("live", "dry_run", "backtest", "simulated")
-_LIMIT_R: Final = 1e6  # beyond this an outcome is an input error
 _SIGNAL_PREFIX: Final = "signal_"
 _HOURS: Final = {"m": 1 / 60, "h": 1.0, "d": 24.0, "w": 168.0}
 Row = dict[str, Any]
@@ -94,6 +94,12 @@ class TradeTable:
         for theirs in _mapped_columns(self.mapping):
             if theirs not in self.table.columns and theirs != "side":
                 raise ImportRefused(self._lacks(theirs, theirs))
+        signals = [name for group, name in self._parsers(None) if group == "signal"]
+        if len(signals) > MAX_SIGNALS:
+            raise ImportRefused(
+                f"{self.table.path.name} has {len(signals)} signal columns, at most "
+                f"{MAX_SIGNALS} can be kept"
+            )
         if not any(self._has(name) for name in _OUTCOMES) and not self._has_prices():
             raise ImportRefused(
                 f"{self.table.path.name} has no outcome: it needs r_multiple, r_multiple_net or "
@@ -143,7 +149,7 @@ class TradeTable:
             raise ImportRefused(f"{self.table.path.name} has no trade with an id and a time")
         return f"{best[1]} {best[2]} {best[0].isoformat()}"
 
-    def trades(self, tally: ReportTally) -> Iterator[ClosedTrade]:
+    def trades(self, tally: ReportTally) -> Iterator[ImportedTrade]:
         """Yield the usable trades in the order of the file; the rest is counted in the tally."""
         index = read_actions(self.actions, self.mapping, tally) if self.actions else ActionIndex()
         seen: dict[str, int] = {}
@@ -210,17 +216,15 @@ class TradeTable:
             | {("knob", name): (column, number) for name, column in knobs.items()}
         )
 
-    def _trade(self, row: Row, index: ActionIndex, seen: dict[str, int]) -> ClosedTrade:
+    def _trade(self, row: Row, index: ActionIndex, seen: dict[str, int]) -> ImportedTrade:
         trade_id = _given(row, "trade_id")
-        if len(trade_id) > MAX_ID_LENGTH:
-            raise RowRejected("trade_id", f"must have at most {MAX_ID_LENGTH} characters", trade_id)
         if trade_id in seen:
             raise RowRejected("trade_id", f"was given before, in row {seen[trade_id]}", trade_id)
         opened_at, closed_at = _given(row, "entry_time"), _given(row, "exit_time")
         if closed_at < opened_at:
             raise RowRejected("exit_time", "must not be before entry_time", str(closed_at))
         summary, no_risk = _summary(row, self.max_stop_distance)
-        trade = ClosedTrade(
+        trade = ImportedTrade(
             trade_id=trade_id,
             pattern_key=self._pattern_key(row),
             origin=self._origin(row),
@@ -366,10 +370,6 @@ def _summary(row: Row, max_stop_distance: float) -> tuple[dict[str, Any], str | 
     _fill_returns(row)
     no_risk = _fill_r_multiples(row, max_stop_distance)
     _fill_path_rr(row)
-    for name in ("r_multiple", "r_multiple_net"):
-        value = row.get(name)
-        if value is not None and abs(value) > _LIMIT_R:
-            raise RowRejected(name, f"must be within ±{_LIMIT_R:.0f}", value)
     kinds = [
         kind
         for kind, names in (("r_initial_stop", _OUTCOMES[:2]), ("rr_path", _OUTCOMES[2:]))
@@ -394,6 +394,10 @@ def _fill_returns(row: Row) -> None:
         price = row.get(name)
         if price is not None and price <= 0:
             raise RowRejected(name, "must be above 0", price)
+    if (row.get("risk_amount") or 0.0) < 0:
+        raise RowRejected("risk_amount", "must be at least 0", row["risk_amount"])
+    if (row.get("initial_stop") or 0.0) <= 0:
+        row["initial_stop"] = None  # how many sources write "no stop"
     drawdown = row.get("max_drawdown_pct")
     if drawdown is not None and drawdown < 0:
         row["max_drawdown_pct"] = -drawdown  # an excursion is a distance, signed in some sources
@@ -439,9 +443,11 @@ def _payback(row: Row) -> dict[str, Any]:
 def _counterfactuals(row: Row) -> dict[str, Any]:
     """What the path would have allowed, in R of the initial stop; absent without one."""
     entry, stop, side = row.get("entry_price"), row.get("initial_stop"), row.get("side")
-    if entry is None or stop is None or side is None or entry == stop:
+    if entry is None or stop is None or side is None:
         return {}
     risk = abs(entry - stop)
+    if risk < entry * LEAST_RISK:
+        return {}
     sign = 1.0 if side == "long" else -1.0
     found: dict[str, Any] = {}
     best = row.get("best_entry_price")

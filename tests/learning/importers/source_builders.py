@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from learning.importers.closed_trade import ClosedTrade
 from learning.importers.import_report import ImportReport, ReportTally
 from learning.importers.import_source import ImportSource
+from learning.importers.imported_trade import ImportedTrade
 
 TRADE = {
     "trade_id": 1,
@@ -216,7 +216,7 @@ def backtest(
     return path
 
 
-def trades_of(source: ImportSource) -> tuple[list[ClosedTrade], ImportReport]:
+def trades_of(source: ImportSource) -> tuple[list[ImportedTrade], ImportReport]:
     """All usable trades of a source and its report, of one pass."""
     tally = ReportTally()
     trades = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +10,9 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 from learning.domain.scope import ScopeValue
+from learning.events.completed_trades import MAX_ACTIONS, RR_LIMIT
 from learning.events.strands import Strand
+from learning.importers.field_values import RowRejected
 
 _IMPORTS: Final = UUID("5d1f2c2e-5f0c-5a0e-9c3b-6a8f4f0f7a11")  # the namespace of imported strands
 
@@ -27,10 +30,13 @@ class TradeAction:
 
 
 @dataclass(frozen=True, slots=True)
-class ClosedTrade:
+class ImportedTrade:
     """A closed trade: identity, context, outcome and actions.
 
     ``summary`` is the trade_summary of its close; ``no_risk`` says why it has no R multiple.
+
+    Raises:
+        RowRejected: If its id is too long, its actions are too many, or a number is out of range.
     """
 
     trade_id: str
@@ -46,12 +52,32 @@ class ClosedTrade:
     no_risk: str | None = None
     is_untagged: bool = False
 
+    def __post_init__(self) -> None:
+        if len(self.trade_id) > MAX_ID_LENGTH:
+            rule = f"must have at most {MAX_ID_LENGTH} characters"
+            raise RowRejected("trade_id", rule, self.trade_id)
+        if len(self.actions) > MAX_ACTIONS:
+            rule = f"must have at most {MAX_ACTIONS} actions"
+            raise RowRejected("trade", rule, len(self.actions))
+        _check_numbers(self.summary)
+
     @property
     def rr_kinds(self) -> tuple[str, ...]:
         """Which kinds of outcome the trade has; never one under the name of the other."""
         by_risk = "r_multiple" in self.summary or "r_multiple_net" in self.summary
         kinds = ("r_initial_stop" if by_risk else None, "rr_path" * ("rr_path" in self.summary))
         return tuple(kind for kind in kinds if kind)
+
+
+def _check_numbers(summary: Mapping[str, Any]) -> None:
+    """Prices of 1e300 make numbers that are none; such a row is an input error, not a trade."""
+    for name, value in summary.items():
+        number = value.get("missed_rr") if isinstance(value, dict) else value
+        if isinstance(number, float) and not math.isfinite(number):
+            raise RowRejected(name, "must be a finite number", number)
+        in_r = isinstance(value, dict) or name in ("r_multiple", "r_multiple_net")
+        if in_r and number is not None and abs(number) > RR_LIMIT:
+            raise RowRejected(name, f"must be within ±{RR_LIMIT:.0f} R", number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +97,7 @@ class SourceIdentity:
         return uuid5(_IMPORTS, f"{self.format}\n{self.name}\n{self.first_trade}")
 
 
-def strands_of(trade: ClosedTrade, *, bot: str, namespace: UUID) -> Iterator[Strand]:
+def strands_of(trade: ImportedTrade, *, bot: str, namespace: UUID) -> Iterator[Strand]:
     """Yield the strands of a trade: one per action in time order, then its close."""
     module = trade.pattern_key.partition(".")[0]
     trade_id = f"{bot}:{trade.trade_id}"
