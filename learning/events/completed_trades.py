@@ -7,7 +7,9 @@ anything and is left out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -39,7 +41,9 @@ Dimensions = Mapping[Module, tuple[str, ...]]
 
 RR_LIMIT: Final = 1e6  # beyond this an outcome is an input error, not a trade
 MAX_ACTIONS: Final = 1000  # of one trade
+MAX_OTHERS: Final = 15  # dimensions of a scope that are not configured
 SIDES: Final = ("long", "short")
+_DIMENSION: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _OUTCOMES: Final = ("r_multiple", "r_multiple_net", "rr_path", "return_pct", "return_net_pct")
 
 
@@ -229,8 +233,7 @@ def _scope(
     found = scope_at(said, dims, where + "scope")
     bucket = found.get("bucket")
     known = _regime_scope(regime, bucket if isinstance(bucket, str) else None)
-    completed = {**{name: value for name, value in known.items() if name in dims}, **found}
-    return {name: completed[name] for name in dims if name in completed}
+    return scope_at({**known, **found}, dims, where + "scope")
 
 
 def _regime_scope(regime: Mapping[str, Any], bucket: str | None) -> Mapping[str, ScopeValue]:
@@ -278,10 +281,13 @@ def _scope_text(name: str, text: str) -> ScopeValue | None:
 
 
 def scope_at(scope: Mapping[str, Any], dims: tuple[str, ...], where: str) -> dict[str, ScopeValue]:
-    """Return the configured dimensions that a scope has, in their order.
+    """Return the dimensions that a scope has: the configured ones in their order, then others.
+
+    Others are kept as far as they are in order, so that a dimension that is configured later
+    has its past.
 
     Raises:
-        MalformedStrand: If a value is neither text nor an integer.
+        MalformedStrand: If the value of a configured dimension is neither text nor an integer.
     """
     found: dict[str, ScopeValue] = {}
     for name in dims:
@@ -289,10 +295,26 @@ def scope_at(scope: Mapping[str, Any], dims: tuple[str, ...], where: str) -> dic
         if value is None:
             continue
         try:
-            present = _scope_text(name, value) if type(value) is str else scope_value(name, value)
+            present = _present(name, value)
         except (ValueError, OverflowError):
             rule = "printable text of at most 64 characters or an integer below 2**53"
             raise broken(f"{where}.{name}", rule, value) from None
         if present is not None:
             found[name] = present
-    return found
+    return found if len(found) == len(scope) else {**found, **_others(scope, dims)}
+
+
+def _others(scope: Mapping[str, Any], dims: tuple[str, ...]) -> dict[str, ScopeValue]:
+    found: dict[str, ScopeValue] = {}
+    for name, value in scope.items():
+        if name in dims or not _DIMENSION.fullmatch(name) or len(found) == MAX_OTHERS:
+            continue
+        with suppress(ValueError, OverflowError):
+            present = _present(name, value)
+            if present is not None:
+                found[name] = present
+    return dict(sorted(found.items()))
+
+
+def _present(name: str, value: object) -> ScopeValue | None:
+    return _scope_text(name, value) if type(value) is str else scope_value(name, value)

@@ -84,7 +84,7 @@ class StoredStrand:
 
 @dataclass(frozen=True, slots=True)
 class ActionStrand:
-    """An action of a bot, checked; ``scope`` holds the configured dimensions that are present."""
+    """An action of a bot, checked; ``scope`` holds the dimensions that are present."""
 
     strand_id: int
     strand_key: UUID
@@ -127,7 +127,7 @@ def parse_strand(stored: StoredStrand, *, dims: Dimensions) -> ActionStrand | Cl
 
     Args:
         stored: As read from the inbox; its content may be anything.
-        dims: Scope dimensions of each module; others are left out.
+        dims: Scope dimensions of each module; those must be in order, others may be.
 
     Raises:
         MalformedStrand: If it breaks a rule; the message names the field, the rule, the value.

@@ -24,11 +24,17 @@ from sqlalchemy import Connection
 from learning.domain.pattern_key import Module
 from learning.domain.scope import ScopeValue, checked_dimensions
 from learning.events.attribution import CreditedTrade
-from learning.events.strands import ActionStrand
+from learning.events.strands import CLOSE_KIND, ActionStrand
 from learning.events.verdicts import TradeKey
 from learning.evidence.trade_events import ABSENT, GroupKey, TradeEvents
 from learning.store.copying import copy_into
-from learning.store.schema import OUTCOMES, ad_strands, pattern_trade_events, trade_actions
+from learning.store.schema import (
+    OUTCOMES,
+    ad_strands,
+    pattern_trade_events,
+    strand_ledger,
+    trade_actions,
+)
 from learning.store.strand_rows import is_of, these_trades
 
 _ACTION_COLUMNS = (
@@ -164,6 +170,18 @@ def count_without_outcome(
     counted = sa.func.count(sa.distinct(pattern_trade_events.c.strand_id))
     chosen = _chosen(module, origins=origins, bots=bots, groups=None)
     query = sa.select(counted).where(*chosen, _outcome(outcome).is_(None))
+    return connection.scalar(query) or 0
+
+
+def count_uncredited(connection: Connection) -> int:
+    """Count the closed trades that have no event: no action of theirs is known, by any source."""
+    has_event = sa.exists().where(pattern_trade_events.c.strand_id == ad_strands.c.id)
+    query = (
+        sa.select(sa.func.count())
+        .select_from(ad_strands)
+        .join(strand_ledger, strand_ledger.c.strand_id == ad_strands.c.id)
+        .where(ad_strands.c.kind == CLOSE_KIND, strand_ledger.c.status == "ingested", ~has_event)
+    )
     return connection.scalar(query) or 0
 
 

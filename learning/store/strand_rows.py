@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from learning.events.strands import StoredStrand, Strand
+from learning.events.strands import CLOSE_KIND, StoredStrand, Strand
 from learning.events.verdicts import TradeKey, Verdict
 from learning.store.copying import copy_into
 from learning.store.schema import ad_strands, strand_ledger
@@ -183,7 +183,7 @@ def read_closes(connection: Connection, trades: Sequence[TradeKey]) -> list[Stor
         .select_from(wanted)
         .join(ad_strands, is_of(ad_strands, wanted))
         .join(strand_ledger, strand_ledger.c.strand_id == ad_strands.c.id)
-        .where(ad_strands.c.kind == "position_closed", strand_ledger.c.status == "ingested")
+        .where(ad_strands.c.kind == CLOSE_KIND, strand_ledger.c.status == "ingested")
     )
     return [StoredStrand(*row) for row in connection.execute(query)]
 

@@ -106,12 +106,6 @@ def test_a_kind_of_others_is_ignored(own_engine: Engine) -> None:
     assert ingest_strands(own_engine, SETTINGS) == Ingested(ignored=1)
 
 
-def test_the_configured_dimensions_decide_what_is_kept(own_engine: Engine) -> None:
-    send(own_engine, action(scope={"venue": "dex", "bucket": "mid"}))
-    ingest_strands(own_engine, Settings(pm_dimensions=("venue",)))
-    assert ask(own_engine, "SELECT scope FROM trade_actions") == [({"venue": "dex"},)]
-
-
 def test_the_quarantine_is_gone_through_once_and_what_is_in_order_now_counts_once(
     own_engine: Engine,
 ) -> None:

@@ -87,6 +87,7 @@ def in_a_process(work: Work, url: str) -> int:
     """Fork a worker; its database connection is its own."""
     pid = os.fork()
     if pid == 0:
+        signal.alarm(120)  # whatever goes wrong, it does not stay
         try:
             work(url)
         except BaseException:

@@ -34,8 +34,8 @@ def reason(stored_strand: StoredStrand) -> str:
 
 
 def test_an_action_is_read_with_its_scope_in_dimension_order_and_absent_values_left_out() -> None:
-    scope = {"timeframe": "1h", "bucket": "micro", "macro_phase": "Unknown", "chain": "sol",
-             "A_mode": "", "E_mode": None, "bucket_rank_position": 2.0}  # fmt: skip
+    absent = {"macro_phase": "Unknown", "A_mode": "", "E_mode": None}
+    scope = {"timeframe": "1h", "bucket": "micro", "bucket_rank_position": 2.0, **absent}
     found = read(stored(action(scope=scope, ts="2024-03-01T13:00:00+01:00")))
     assert isinstance(found, ActionStrand)
     assert list(found.scope.items()) == [
@@ -45,17 +45,26 @@ def test_an_action_is_read_with_its_scope_in_dimension_order_and_absent_values_l
 
 
 def test_a_decision_module_action_has_the_decision_modules_dimensions() -> None:
-    strand = action(pattern="dm.curator.S0.call", scope={"chain": "sol", "A_mode": "normal"})
-    found = read(stored(strand))
+    strand = stored(action(pattern="dm.curator.S0.call", scope={"chain": "sol"}))
+    found = read(strand)
     assert isinstance(found, ActionStrand)
     assert (found.module, found.scope) == ("dm", {"chain": "sol"})
+    assert reason(stored(action(pattern="dm.a.b.c", scope={"chain": 1.5}))).startswith(
+        "scope.chain"
+    )
 
 
-def test_other_dimensions_can_be_configured() -> None:
-    strand = stored(action(scope={"venue": "dex", "bucket": "mid"}))
-    found = parse_strand(strand, dims={**DIMS, "pm": ("venue",)})
+def test_other_dimensions_can_be_configured_later_and_have_their_past() -> None:
+    odd = {"too_odd": 1.5, "no name": "x", "zone": "Unknown", "deep": {}, "venue": "dex"}
+    strand = stored(action(scope={**odd, "bucket": "mid", "age": 3}))
+    found = read(strand)
     assert isinstance(found, ActionStrand)
-    assert found.scope == {"venue": "dex"}
+    assert list(found.scope.items()) == [("bucket", "mid"), ("age", 3), ("venue", "dex")]
+    with pytest.raises(MalformedStrand, match=r"^scope\.too_odd must be"):
+        parse_strand(strand, dims={**DIMS, "pm": ("too_odd",)})
+    many = read(stored(action(scope={f"d{i}": "x" for i in range(100)})))
+    assert isinstance(many, ActionStrand)
+    assert len(many.scope) == completed_trades.MAX_OTHERS
 
 
 def test_the_older_spelling_of_a_pattern_key_is_normalised() -> None:

@@ -143,3 +143,15 @@ def test_events_carry_the_trade_and_its_provenance(connection: Connection) -> No
     expected = ["BONK", "short", 2.0, 1.5, 3.0, 2.0, -0.4, 10.0, 15.0, "USD", 0.5]
     assert [first[name] for name in shared] == expected
     assert [second[name] for name in shared] == expected
+
+
+def test_a_dimension_that_is_configured_later_has_its_past(connection: Connection) -> None:
+    ingest(connection, action(scope={"venue": "dex", "bucket": "mid"}), close())
+    assert read(connection, dims=("venue",)).levels == (("dex",),)
+
+
+def test_closed_trades_without_any_action_to_credit_are_counted(connection: Connection) -> None:
+    ingest(connection, close("a"), action("b"), close("b"), close("c", r_multiple="no"))
+    assert event_rows.count_uncredited(connection) == 1
+    ingest(connection, action("a"))
+    assert event_rows.count_uncredited(connection) == 0
