@@ -70,7 +70,8 @@ BEGIN
     FOR made IN
         SELECT p.oid::regprocedure AS signature
         FROM pg_proc AS p
-        WHERE p.pronamespace = quote_ident(current_schema())::regnamespace AND p.proname = ANY (ARRAY[
+        WHERE p.pronamespace = quote_ident(current_schema())::regnamespace
+            AND p.proname = ANY (ARRAY[
             'is_number_within', 'levers_in_bounds', 'thresholds_are_numbers',
             'lesson_effect_in_bounds', 'receive_strand', 'actions_of_trade',
             'refuse_change', 'canonical_scope', 'scope_hash',
