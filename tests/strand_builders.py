@@ -135,6 +135,9 @@ def spoiled(strand: Strand, rng: random.Random) -> Strand:
         _spoil(content, rng)
     changes: dict[str, Any] = {"content": content, "strand_key": UUID(int=rng.getrandbits(128))}
     if rng.random() < 0.2:
+        names = ("macro_phase", "bucket_rank", "bucket_phases")
+        changes["regime_context"] = {rng.choice(names): rng.choice(HOSTILE)}
+    if rng.random() < 0.2:
         name = rng.choice(["kind", "module", "origin", "bot", "trade_id", "position_id"])
         changes[name] = rng.choice(["", "x" * 300, "\u202e", "live", "dm", "pm_action", "t1"])
     return Strand(**{name: changes.get(name, getattr(strand, name)) for name in Strand.__slots__})

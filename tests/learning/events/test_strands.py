@@ -221,16 +221,17 @@ def test_a_thousand_spoiled_strands_are_read_or_refused_with_a_reason() -> None:
             rng.choice([action(), close(completed=[{"pattern_key": "pm.a.b.c"}])]), rng
         )
         refused += _reads_or_refuses(strand.content, strand)
-    assert 300 < refused < 1000  # some changes do no harm
+        refused += _reads_or_refuses(close().content, strand, regime=strand.regime_context)
+    assert 300 < refused < 2000  # some changes do no harm
 
 
-def _reads_or_refuses(content: Any, strand: Any) -> bool:
+def _reads_or_refuses(content: Any, strand: Any, *, regime: Any = None) -> bool:
     try:
-        text = json.dumps(content)
+        text, regime_text = json.dumps(content), json.dumps(regime)
     except (ValueError, RecursionError):
         return True  # cannot even be sent
     try:
-        read(_row(strand, text))
+        read(_row(strand, text, regime_text))
     except MalformedStrand as error:
         said = str(error)
     else:
@@ -239,8 +240,8 @@ def _reads_or_refuses(content: Any, strand: Any) -> bool:
     return True
 
 
-def _row(strand: Any, text: str) -> StoredStrand:
+def _row(strand: Any, text: str, regime: str) -> StoredStrand:
     return StoredStrand(
         1, strand.strand_key, strand.kind, strand.module, strand.bot, strand.origin,
-        strand.position_id, strand.trade_id, text,
+        strand.position_id, strand.trade_id, text, regime,
     )  # fmt: skip
