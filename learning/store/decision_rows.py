@@ -15,7 +15,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from learning.errors import DecisionRefused
 from learning.lessons.life_cycle import JobDecision, PersonDecision, Status
@@ -23,6 +23,8 @@ from learning.store.schema import lesson_decisions
 
 _REFUSALS = "EK1"  # SQLSTATEs EK101 to EK109, listed in the migration that makes the functions
 _PRIVILEGE = "42501"
+_DEADLOCK = "40P01"
+_ATTEMPTS = 3  # a disabling must not be lost to a job that takes its locks in another order
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,13 @@ def chain_head(connection: Connection) -> str:
 def _called(connection: Connection, call: sa.Function[Any]) -> Decision:
     typed = (sa.column(name, lesson_decisions.c[name].type) for name in _COLUMNS)
     query = sa.select(*typed).select_from(call.alias("decided"))
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            with refusals_told(connection):
+                return Decision(*connection.execute(query).one())
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != _DEADLOCK:
+                raise
     with refusals_told(connection):
         return Decision(*connection.execute(query).one())
 

@@ -584,3 +584,28 @@ def test_a_hundred_disablings_stay_disabled(fresh_database: str) -> None:
     engine = create_engine(fresh_database)
     disable_while_materialising(engine, rounds=100)
     engine.dispose()
+
+
+def test_a_disabling_survives_a_job_that_locks_in_the_other_order(fresh_database: str) -> None:
+    engine = create_engine(fresh_database)
+    with transaction(engine) as connection:
+        lesson_id = store_lesson(connection, "active")
+    row = sa.select(learning_lessons.c.id).where(learning_lessons.c.id == lesson_id)
+    lesson_locked = threading.Event()
+
+    def write_and_then_lock() -> None:
+        with transaction(engine) as connection:
+            connection.execute(sa.text("SET LOCAL deadlock_timeout = '60s'"))
+            connection.execute(row.with_for_update())
+            lesson_locked.set()
+            connection.execute(sa.text("SELECT pg_sleep(0.1)"))
+            decision_rows.lock(connection)
+
+    job = threading.Thread(target=write_and_then_lock)
+    job.start()
+    lesson_locked.wait()
+    with transaction(engine) as connection:
+        connection.execute(sa.text("SET LOCAL deadlock_timeout = '500ms'"))
+        assert decide(connection, lesson_id, "disable").to_status == "disabled"
+    job.join()
+    engine.dispose()
