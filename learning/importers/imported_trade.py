@@ -98,30 +98,26 @@ class SourceIdentity:
 
 
 def strands_of(trade: ImportedTrade, *, bot: str, namespace: UUID) -> Iterator[Strand]:
-    """Yield the strands of a trade: one per action in time order, then its close."""
+    """Yield the strands of a trade: one per action in time order, then its close.
+
+    The actions that the close lists name pattern, category and time; their scope is that of its
+    ``entry_context``, said once, and their controls stand in the action strands.
+    """
     module = trade.pattern_key.partition(".")[0]
     trade_id = f"{bot}:{trade.trade_id}"
     controls = {"signals": trade.signals, "applied_knobs": trade.applied_knobs}
-    completed: list[dict[str, Any]] = []
-    for seq, action in enumerate(trade.actions):
-        entry: dict[str, Any] = {
-            "pattern_key": trade.pattern_key,
-            "action_category": action.category,
-            "scope": trade.scope,
-            "ts": action.acted_at.isoformat(),
-        }
-        if action.decision_type is not None:
-            entry["decision_type"] = action.decision_type
-        completed.append(entry)
+    completed = [_listed(trade.pattern_key, action) for action in trade.actions]
+    for seq, entry in enumerate(completed):
         yield Strand(
             strand_key=uuid5(namespace, f"{module}_action\n{trade.trade_id}\n{seq}"),
             kind=f"{module}_action",
             module=module,
             bot=bot,
             origin=trade.origin,
-            content={**entry, "controls": controls},
+            content={**entry, "scope": trade.scope, "controls": controls},
             trade_id=trade_id,
         )
+    context = {"pattern_key": trade.pattern_key, "scope": trade.scope, "controls": controls}
     yield Strand(
         strand_key=uuid5(namespace, f"position_closed\n{trade.trade_id}\n0"),
         kind="position_closed",
@@ -130,13 +126,20 @@ def strands_of(trade: ImportedTrade, *, bot: str, namespace: UUID) -> Iterator[S
         origin=trade.origin,
         content={
             "trade_id": trade_id,
-            "entry_context": {
-                "pattern_key": trade.pattern_key,
-                "scope": trade.scope,
-                "controls": controls,
-            },
+            "entry_context": context,
             "trade_summary": trade.summary,
             "completed_trades": completed,
         },
         trade_id=trade_id,
     )
+
+
+def _listed(pattern_key: str, action: TradeAction) -> dict[str, str]:
+    entry = {
+        "pattern_key": pattern_key,
+        "action_category": action.category,
+        "ts": action.acted_at.isoformat(),
+    }
+    if action.decision_type is not None:
+        entry["decision_type"] = action.decision_type
+    return entry

@@ -1,11 +1,21 @@
+import json
 from datetime import UTC, datetime
 
 import pytest
 
+from learning.domain.scope import DEFAULT_DIMENSIONS
+from learning.errors import ImportRefused
+from learning.events.strands import StoredStrand, parse_strand
 from learning.importers.field_values import RowRejected
 from learning.importers.import_source import recognise
 from learning.importers.imported_trade import ImportedTrade, SourceIdentity, TradeAction
-from tests.learning.importers.source_builders import TRADE, backtest, csv_of, database
+from tests.learning.importers.source_builders import (
+    BACKTEST_TRADE,
+    TRADE,
+    backtest,
+    csv_of,
+    database,
+)
 
 AT = datetime(2024, 3, 1, tzinfo=UTC)
 
@@ -44,6 +54,18 @@ def test_a_trade_becomes_its_actions_and_then_its_close(tmp_path):
     assert [e["action_category"] for e in close.content["completed_trades"]] == ["entry"]
 
 
+def test_a_close_without_its_action_strands_still_tells_pattern_category_and_scope(tmp_path):
+    *_, close = strands(csv_of(tmp_path / "bot.csv", [TRADE]))
+    text = json.dumps(dict(close.content))
+    stored = StoredStrand(
+        1, close.strand_key, close.kind, close.module, close.bot, close.origin, None,
+        close.trade_id, text,
+    )  # fmt: skip
+    (action,) = parse_strand(stored, dims=dict(DEFAULT_DIMENSIONS)).actions
+    assert (action.pattern_key, action.action_category) == ("pm.breakout.S1.donchian20", "entry")
+    assert (action.scope, action.provenance) == ({"bucket": "micro"}, "own_fields")
+
+
 def test_a_dm_pattern_makes_dm_actions(tmp_path):
     entry, _ = strands(csv_of(tmp_path / "bot.csv", [{**TRADE, "pattern_key": "dm.a.b.c"}]))
     assert (entry.kind, entry.module) == ("dm_action", "dm")
@@ -73,8 +95,6 @@ def test_a_growing_table_keeps_the_keys_of_what_it_had(tmp_path):
 
 
 def test_a_backtest_trade_keeps_its_keys_when_the_span_grows_to_the_front(tmp_path):
-    from tests.learning.importers.source_builders import BACKTEST_TRADE
-
     earlier = {**BACKTEST_TRADE, "open_timestamp": 1711950000000}
     before = strands(backtest(tmp_path / "a.json"), name="bot")
     after = strands(backtest(tmp_path / "b.json", [earlier, BACKTEST_TRADE]), name="bot")
@@ -99,7 +119,5 @@ def test_a_trade_that_could_not_be_ingested_is_not_made(changes, column):
 
 @pytest.mark.parametrize("name", ["a:b", "x" * 65, "\n"])
 def test_a_name_that_cannot_stand_before_an_id_is_refused(tmp_path, name):
-    from learning.errors import ImportRefused
-
     with pytest.raises(ImportRefused, match="name of a source"):
         recognise([csv_of(tmp_path / "a.csv", [TRADE])], name=name)

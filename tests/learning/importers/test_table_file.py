@@ -1,3 +1,5 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from learning.errors import ImportRefused
@@ -67,9 +69,6 @@ def test_a_blank_stretch_is_not_the_end(tmp_path):
 
 
 def test_32_bit_floats_are_read_as_the_decimals_they_were_written_as(tmp_path):
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"rsi14": pa.array([41.8219, 0.67, None], pa.float32())}), path)
     assert rows_of(open_parquet(path), "rsi14") == [[41.8219], [0.67], [None]]
