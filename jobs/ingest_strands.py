@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine
 
 from learning.domain.pattern_key import MODULES
+from learning.errors import LearningError
 from learning.events.attribution import CreditedTrade, credit
 from learning.events.completed_trades import Dimensions
 from learning.events.strands import ActionStrand, StoredStrand
@@ -136,7 +137,9 @@ def _decide(
     credited = _credit(connection, judged, settings)
     event_rows.add_actions(connection, judged.actions)
     events = event_rows.replace_trades(connection, credited)
-    strand_rows.settle(connection, judged.verdicts)
+    if strand_rows.settle(connection, judged.verdicts) != len(strands):
+        # the locks forbid it; should they ever fail, nothing of this batch stays
+        raise LearningError("another worker decided on a strand of this batch meanwhile")
     counts = Counter(verdict.status for verdict in judged.verdicts)
     return Ingested(counts["ingested"], counts["quarantined"], counts["ignored"], events)
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from jobs import ingest_strands as job
 from jobs.ingest_strands import Ingested, ingest_strands, redrive_quarantined
+from learning.errors import LearningError
 from learning.events.strands import Strand
 from learning.settings import Settings
 from learning.store import event_rows, strand_rows
@@ -151,3 +152,18 @@ def test_what_the_database_itself_refuses_is_quarantined_and_the_others_are_inge
     assert reason.startswith("the database refuses it: ")
     assert "ck_trade_actions_origin_known" in reason
     assert ask(own_engine, "SELECT count(*) FROM pattern_trade_events") == [(4,)]
+
+
+def test_should_two_workers_ever_hold_one_strand_only_one_of_them_writes(
+    own_engine: Engine,
+) -> None:
+    send(own_engine, action(), close())
+    with own_engine.begin() as connection:
+        strands = strand_rows.read_pending(connection, 10)
+    with own_engine.begin() as connection:
+        assert job.ingest_batch(connection, strands, SETTINGS).events == 1
+    closes = [strand for strand in strands if strand.kind == "position_closed"]
+    again = pytest.raises(LearningError, match="another worker decided")
+    with again, own_engine.begin() as connection:
+        job.ingest_batch(connection, closes, SETTINGS)
+    assert ask(own_engine, EVENTS) == [("entry", 0, "action_strand")]
