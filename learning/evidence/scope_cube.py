@@ -7,6 +7,7 @@ are those with at least as many distinct trades as a cell of that many dimension
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from itertools import accumulate
 from math import prod
 from operator import mul
 from threading import Lock
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,9 +29,9 @@ DEFAULT_N_MIN = (10, 10, 20, 20, 30, 30, 50)
 MAX_DIMENSIONS = 15
 #: Values of one dimension are numbered in 16 bits.
 MAX_VALUES = 32_000
-#: Cells are written in chunks of about this size; so large a piece of memory goes back to the
-#: system as soon as it is let go, so that gathering the chunks needs no room for a second copy.
+#: Cells are written in chunks of about this size.
 CHUNK_BYTES = 40_000_000
+LARGE_PAGE_BYTES = 1 << 21
 CELL_BYTES = 122  # without the key's words
 NO_CLIP = (-np.inf, np.inf)
 #: The tail's tensor fits the first-level cache: slots of 112 bytes.
@@ -476,24 +477,23 @@ def _scratch(plan: kernel.Plan, capacity: int) -> kernel.Scratch:
 
 
 def _cells(n_cells: int, plan: kernel.Plan, *, blocks: bool) -> kernel.Cells:
-    """Room for cells, its memory not touched yet."""
+    """Room for cells."""
     return kernel.Cells(
-        *(np.empty(shape, dtype) for shape, dtype in _columns(n_cells, plan, blocks=blocks))
+        *(_room(shape, dtype) for shape, dtype in _columns(n_cells, plan, blocks=blocks))
     )
 
 
-def _chunk(n_cells: int, plan: kernel.Plan, *, blocks: bool) -> kernel.Cells:
-    """Room for cells in one piece of memory."""
-    columns = _columns(n_cells, plan, blocks=blocks)
-    sizes = [-(-prod(shape) * np.dtype(dtype).itemsize // 64) * 64 for shape, dtype in columns]
-    memory = np.empty(sum(sizes), np.uint8)
-    room = np.split(memory, np.cumsum(sizes)[:-1])
-    return kernel.Cells(
-        *(
-            part[: prod(shape) * np.dtype(dtype).itemsize].view(dtype).reshape(shape)
-            for part, (shape, dtype) in zip(room, columns, strict=True)
-        )
-    )
+def _room(shape: tuple[int, ...], dtype: type[np.generic]) -> npt.NDArray[Any]:
+    """An array in memory of its own: touched as it is written, given back when it is let go.
+
+    Large pages, where the system has them: small ones cost more than the cells written to them.
+    """
+    n_bytes = prod(shape) * np.dtype(dtype).itemsize
+    if n_bytes < LARGE_PAGE_BYTES or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return np.empty(shape, dtype)
+    memory = mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, dtype, prod(shape)).reshape(shape)
 
 
 def _columns(
@@ -554,7 +554,7 @@ class _Walk:
         n_slots, n_words = self.plan.slot_key.shape
         fit = CHUNK_BYTES // (CELL_BYTES + 8 * n_words)
         most = len(self.order) * (2 ** len(self.plan.dims) - 1) // int(self.plan.n_min[1])
-        return _chunk(min(fit, most) + n_slots + 1, self.plan, blocks=self.block_length > 0)
+        return _cells(min(fit, most) + n_slots + 1, self.plan, blocks=self.block_length > 0)
 
 
 @dataclass(slots=True, eq=False)
