@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from learning.store.schema import job_runs, job_settings
 
@@ -174,7 +174,7 @@ def last_attempts(connection: Connection) -> dict[str, datetime]:
     rows = connection.execute(
         sa.select(job_runs.c.job, sa.func.max(job_runs.c.slot)).group_by(job_runs.c.job)
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def last_runs(connection: Connection) -> list[sa.RowMapping]:
@@ -186,7 +186,7 @@ def last_runs(connection: Connection) -> list[sa.RowMapping]:
     )
     newest = (
         sa.select(job_runs, ok_at.label("last_ok_at"))
-        .distinct(job_runs.c.job)
+        .ext(distinct_on(job_runs.c.job))
         .order_by(job_runs.c.job, job_runs.c.queued_at.desc(), job_runs.c.id.desc())
     )
     return list(connection.execute(newest).mappings())

@@ -223,7 +223,7 @@ def read_effects(connection: Connection, module: Module) -> dict[int, Mapping[st
         )
         .where(lessons.module == module)
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def set_confirmation(connection: Connection, lesson_id: int, *, state: str, reason: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from learning.store.schema import OUTCOMES, pattern_trade_events
 
@@ -15,7 +16,7 @@ def count_outcomes(connection: Connection, origins: Sequence[str]) -> tuple[dict
     c = pattern_trade_events.c
     trades = (
         sa.select(*(c[name] for name in OUTCOMES))
-        .distinct(c.bot, c.trade_id)
+        .ext(distinct_on(c.bot, c.trade_id))
         .where(c.origin.in_(origins))
         .order_by(c.bot, c.trade_id)
         .subquery()

@@ -10,9 +10,16 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
+from learning.domain.levers import THRESHOLD_PREFIX
 from learning.domain.pattern_key import Module
 from learning.domain.scope import scope_hash
-from learning.overrides.materialising import ActiveLesson, Materialised, Override, flat_levers
+from learning.overrides.materialising import (
+    ActiveLesson,
+    Materialised,
+    Override,
+    flat_levers,
+    thresholds_of,
+)
 from learning.store.schema import (
     LEVER_COLUMNS,
     learning_configs,
@@ -76,14 +83,16 @@ def read_versions(connection: Connection, module: Module) -> dict[int, int]:
             pm_overrides.c.module == module
         )
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def levers_of_row(row: sa.RowMapping) -> dict[str, float]:
     """Return the levers that a row of ``pm_overrides`` sets, under their flat names."""
-    return {
+    levers = {
         lever: row[column] for column, lever in _LEVER_OF_COLUMN.items() if row[column] is not None
     }
+    thresholds = row["signal_thresholds"]
+    return {**levers, **{THRESHOLD_PREFIX + name: value for name, value in thresholds.items()}}
 
 
 def write(
@@ -128,6 +137,10 @@ def _row(
         "lesson_strength": lesson.strength,
         "decay_halflife_hours": lesson.decay_halflife_hours,
         **{column: override.levers.get(lever) for lever, column in LEVER_COLUMNS.items()},
+        "signal_thresholds": {
+            name.removeprefix(THRESHOLD_PREFIX): value
+            for name, value in thresholds_of(override.levers).items()
+        },
         "epoch": override.epoch,
         "epoch_start": dict(override.epoch_start),
         "holdout_share": holdout_share,

@@ -15,17 +15,22 @@ from learning.store.schema import learning_regime_weights
 def read_weights(
     connection: Connection, module: Module
 ) -> dict[tuple[str, str, str], dict[str, float]]:
-    """Return the weights by pattern_key, action_category and signature; '' stands for all."""
+    """Return the weights by pattern_key, action_category and signature; '' stands for all.
+
+    Empty where every weight is 1: nothing was learned that could move a number.
+    """
     c = learning_regime_weights.c
     rows = connection.execute(
         sa.select(c.pattern_key, c.action_category, c.regime_signature, c.weights).where(
             c.module == module
         )
     )
-    return {
+    learned = {
         (pattern, category, signature): dict(weights)
         for pattern, category, signature, weights in rows
     }
+    is_neutral = all(weight == 1.0 for weights in learned.values() for weight in weights.values())
+    return {} if is_neutral else learned
 
 
 def replace_all(connection: Connection, module: Module, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -89,7 +89,7 @@ def mark_demo(connection: Connection) -> None:
 def read_flags(connection: Connection) -> dict[str, bool]:
     """Return every feature flag; one never set is on."""
     stored = connection.execute(sa.select(feature_flags.c.name, feature_flags.c.enabled))
-    return {**dict.fromkeys(FEATURE_FLAGS, True), **dict(stored.tuples().all())}
+    return {**dict.fromkeys(FEATURE_FLAGS, True), **dict(stored.all())}
 
 
 def set_flag(connection: Connection, name: str, enabled: bool, *, changed_by: str) -> None:

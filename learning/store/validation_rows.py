@@ -90,7 +90,7 @@ def _provenance(connection: Connection) -> Check:
     rows = connection.execute(
         sa.text("SELECT provenance, count(*) FROM pattern_trade_events GROUP BY 1 ORDER BY 1")
     )
-    shares: dict[str, int] = dict(rows.tuples().all())
+    shares: dict[str, int] = dict(rows.all())
     total = sum(shares.values())
     if not total:
         return Check("actions carry their fields", "warning", "no events yet")
@@ -106,7 +106,7 @@ def _stats_exist(connection: Connection) -> Check:
             "GROUP BY 1 ORDER BY 1"
         )
     )
-    by_size: dict[int, int] = dict(rows.tuples().all())
+    by_size: dict[int, int] = dict(rows.all())
     told = ", ".join(f"{k}: {n}" for k, n in by_size.items()) or "none"
     missing = [k for k in (1, 2, 3, 4) if k not in by_size]
     return Check("scope statistics by dimensions", "warning" if missing else "ok", told)
@@ -114,7 +114,7 @@ def _stats_exist(connection: Connection) -> Check:
 
 def _levers_within_bounds(connection: Connection) -> Check:
     c = learning_lessons.c
-    rows = connection.execute(sa.select(c.id, c.effect)).tuples()
+    rows = connection.execute(sa.select(c.id, c.effect)).all()
     wrong = [
         f"L-{lesson_id:04d} {name}"
         for lesson_id, effect in rows

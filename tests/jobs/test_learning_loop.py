@@ -1,0 +1,233 @@
+"""From strands to what a bot applies, on trades whose truth is known."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from jobs import demo
+from jobs.aggregate_scopes import aggregate_module
+from jobs.materialise_overrides import materialise_module
+from jobs.mine_lessons import find, read_inputs
+from jobs.runner import Runner
+from learning.domain.scope import PM_DIMENSIONS, mask_dimensions
+from learning.settings import Settings
+from learning.simulation.demo_trades import PLANTED_EDGES
+from learning.store import (
+    decision_rows,
+    event_rows,
+    job_rows,
+    lesson_rows,
+    override_rows,
+    state_rows,
+    strand_rows,
+)
+from learning.store.schema import mining_runs
+
+SETTINGS = Settings()
+
+
+def test_the_planted_edges_are_found_and_nothing_else(learned: Runner) -> None:
+    findings, false = demo.compare(learned.engine)
+    assert [finding.edge for finding in findings if finding.found is None] == []
+    assert false == []
+    assert len(findings) == len(PLANTED_EDGES)
+
+
+def test_every_interval_covers_the_planted_effect_or_what_decay_left_of_it(
+    learned: Runner,
+) -> None:
+    findings, _ = demo.compare(learned.engine)
+    covered = [
+        finding.found["ci_low_rr"] <= finding.edge.delta_rr <= finding.found["ci_high_rr"]
+        for finding in findings
+        # an edge against its group mean is smaller by the group's share of the edge itself
+        if finding.found is not None and finding.edge.half_life_days is None
+    ]
+    assert sum(covered) >= len(covered) - 2
+
+
+def test_every_strand_is_accounted_for(learned: Runner) -> None:
+    with learned.engine.connect() as connection:
+        accounts = strand_rows.accounts(connection)
+    assert accounts.balanced
+    assert (accounts.ingested, accounts.pending) == (28_000, 0)
+
+
+def test_the_evidence_budget_is_stored_with_the_run(learned: Runner) -> None:
+    with learned.engine.connect() as connection:
+        run = (
+            connection.execute(sa.select(mining_runs).order_by(mining_runs.c.id)).mappings().first()
+        )
+    assert run is not None
+    assert run["is_discovery"]
+    assert run["look"] == 1
+    counts = run["counts"]
+    assert counts["searched"] >= counts["distinct"] >= counts["eligible"] >= counts["tested"] > 0
+    assert counts["groups"] == 8
+
+
+def rolled_back(learned: Runner) -> Connection:
+    connection = learned.engine.connect()
+    connection.begin()
+    return connection
+
+
+@pytest.fixture
+def copy(learned: Runner):  # type: ignore[no-untyped-def]
+    """The learned database in a transaction that is rolled back."""
+    connection = rolled_back(learned)
+    yield connection
+    connection.rollback()
+    connection.close()
+
+
+def test_stored_sums_equal_those_of_plain_sql_over_the_events(copy: Connection) -> None:
+    cells = copy.execute(
+        sa.text(
+            "SELECT g.pattern_key, g.action_category, s.scope_mask, s.scope_values, s.n, s.stats "
+            "FROM scope_groups g JOIN LATERAL (SELECT * FROM pattern_scope_stats p "
+            "WHERE p.module = g.module AND p.pattern_key = g.pattern_key "
+            "AND p.action_category = g.action_category AND p.scope_mask IN (1, 65, 384, 769) "
+            "LIMIT 40) s ON true"
+        )
+    ).all()
+    assert len(cells) > 100
+    for cell in cells:
+        assert set(cell.scope_values) == set(mask_dimensions(cell.scope_mask, PM_DIMENSIONS))
+        n, total = copy.execute(
+            sa.text(
+                "SELECT count(*), sum(r_multiple_net) FROM pattern_trade_events "
+                "WHERE pattern_key = :p AND action_category = :c AND seq = 0 "
+                "AND scope @> CAST(:scope AS jsonb)"
+            ).bindparams(sa.bindparam("scope", type_=sa.JSON)),
+            {"p": cell.pattern_key, "c": cell.action_category, "scope": cell.scope_values},
+        ).one()
+        assert cell.n == n
+        assert cell.stats["sum_rr"] == pytest.approx(total, abs=1e-6 * n)
+
+
+def test_the_kept_cells_are_exactly_those_with_enough_trades(copy: Connection) -> None:
+    events = event_rows.read_trade_events(
+        copy, "pm", outcome="r_multiple_net", dims=PM_DIMENSIONS, origins=SETTINGS.origins
+    )
+    key = events.groups[0]
+    trades = events.where(events.group == 0)
+    expected = 0
+    for dims in ((0,), (6, 7), (0, 6, 7), (0, 2, 7, 8)):
+        codes = trades.scope_codes[:, list(dims)]
+        codes = codes[(codes >= 0).all(axis=1)]
+        counts = np.unique(codes, axis=0, return_counts=True)[1]
+        expected += int((counts >= SETTINGS.n_min_by_size()[len(dims) - 1]).sum())
+    masks = [sum(1 << d for d in dims) for dims in ((0,), (6, 7), (0, 6, 7), (0, 2, 7, 8))]
+    stored = copy.execute(
+        sa.text(
+            "SELECT count(*) FROM scope_stat_cells c JOIN scope_groups g ON g.id = c.group_id "
+            "WHERE g.pattern_key = :p AND g.action_category = :c AND scope_mask = ANY(:masks)"
+        ),
+        {"p": key[0], "c": key[1], "masks": masks},
+    ).scalar_one()
+    assert stored == expected
+
+
+def digest(connection: Connection, query: str) -> str:
+    return connection.execute(
+        sa.text(f"SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM ({query}) t")
+    ).scalar_one()
+
+
+CELLS = (
+    "SELECT g.pattern_key, g.action_category, c.scope_mask, c.scope_codes, c.n, c.sum_rr, "
+    "c.sum_rr_sq, c.variance, c.rr_baseline, c.edge_raw, c.time_efficiency, c.field_coherence, "
+    "c.recurrence_score, c.segments_tested, c.segments_positive "
+    "FROM scope_stat_cells c JOIN scope_groups g ON g.id = c.group_id"
+)
+
+
+def test_new_trades_refresh_their_groups_only_and_equal_a_full_rebuild(copy: Connection) -> None:
+    copy.execute(
+        sa.text(
+            "UPDATE pattern_trade_events SET r_multiple_net = r_multiple_net + 1 WHERE id IN "
+            "(SELECT id FROM pattern_trade_events WHERE pattern_key = 'pm.trend.S2.pullback' "
+            "ORDER BY id LIMIT 7)"
+        )
+    )
+    _, _, refreshed = aggregate_module(copy, "pm", SETTINGS)
+    assert refreshed == 1
+    incremental = digest(copy, CELLS)
+    copy.execute(sa.text("DELETE FROM scope_groups"))
+    _, _, rebuilt = aggregate_module(copy, "pm", SETTINGS)
+    assert rebuilt == 8
+    assert digest(copy, CELLS) == incremental
+
+
+def test_a_second_run_without_new_trades_refreshes_nothing(copy: Connection) -> None:
+    assert aggregate_module(copy, "pm", SETTINGS)[1:] == (0, 0)
+
+
+def test_a_second_mining_run_is_a_refresh_that_changes_no_number(copy: Connection) -> None:
+    now = job_rows.database_now(copy)
+    inputs = read_inputs(copy, "pm", SETTINGS, now)
+    assert inputs is not None
+    findings = find(inputs, SETTINGS)
+    assert not findings.is_look
+    for lesson in inputs.lessons:
+        record = findings.records[lesson.identity]
+        assert record.stats["posterior_mean_rr"] == pytest.approx(
+            lesson.stats["posterior_mean_rr"], abs=1e-9
+        )
+        assert dict(record.effect["capital_levers"]) == lesson.effect["capital_levers"]
+
+
+def decide(connection: Connection, lesson_id: int, decision: str) -> None:
+    [lesson] = lesson_rows.read_lessons(connection, lesson_id=lesson_id)
+    decision_rows.decide(
+        connection,
+        lesson_id=lesson_id,
+        version=lesson.version,
+        status=lesson.status,  # type: ignore[arg-type]
+        decision=decision,  # type: ignore[arg-type]
+        actor="tester",
+        reason="a test decides on it",
+        token=uuid4(),
+        source="cli",
+        approvals_required=1,
+    )
+
+
+def materialise(connection: Connection) -> list[dict[str, object]]:
+    now = job_rows.database_now(connection)
+    return materialise_module(connection, "pm", settings=SETTINGS, now=now)[1]
+
+
+def test_an_approved_lesson_reaches_the_snapshot_and_a_disabled_one_leaves_it_at_once(
+    copy: Connection,
+) -> None:
+    lesson = lesson_rows.read_lessons(copy, "pm", statuses=("proposed",))[0]
+    decide(copy, lesson.lesson_id, "approve")
+    moves = materialise(copy)
+    assert [move["change"] for move in moves] == ["created"]
+    snapshot = override_rows.read_config(copy, "pm")
+    assert snapshot is not None
+    [entry] = snapshot["pattern_strength_overrides"]
+    assert entry["lesson"]["id"] == lesson.lesson_id
+    assert abs(entry["levers"]["size_mult"] - 1) == pytest.approx(0.02)
+
+    decide(copy, lesson.lesson_id, "disable")  # no job runs after it
+    snapshot = override_rows.read_config(copy, "pm")
+    assert snapshot is not None
+    assert snapshot["pattern_strength_overrides"] == []
+    assert override_rows.read_materialised(copy, "pm") == {}
+
+
+def test_materialising_twice_spends_no_revision(copy: Connection) -> None:
+    lesson = lesson_rows.read_lessons(copy, "pm", statuses=("proposed",))[0]
+    decide(copy, lesson.lesson_id, "approve")
+    materialise(copy)
+    revision = state_rows.read_state(copy).revision
+    assert materialise(copy) == []
+    assert state_rows.read_state(copy).revision == revision
