@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from jobs.job import JobContext, JobReport
+from learning.domain.levers import with_thresholds
 from learning.domain.pattern_key import MODULES, Module
 from learning.overrides.materialising import (
     Materialised,
@@ -45,7 +46,8 @@ def materialise_module(
     """
     lessons = override_rows.read_active_lessons(connection, module)
     previous = override_rows.read_materialised(connection, module)
-    overrides = materialised_overrides(lessons, previous, now=now)
+    levers = with_thresholds(settings.signal_thresholds)
+    overrides = materialised_overrides(lessons, previous, now=now, levers=levers)
     stored = override_rows.read_config(connection, module)
     flags = state_rows.read_flags(connection)
     if stored is not None and _is_current(overrides, previous, stored, flags):

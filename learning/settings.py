@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from learning.domain.levers import ThresholdRange, threshold_category
 from learning.domain.pattern_key import Module
 from learning.domain.scope import DM_DIMENSIONS, PM_DIMENSIONS, checked_dimensions
 from learning.errors import ConfigError
@@ -126,6 +127,17 @@ class Settings(BaseSettings):
         description="Whether one override applies (most_specific) or one per latent factor "
         "(per_factor, product, clamped).",
     )
+    signal_thresholds: dict[str, ThresholdRange] = Field(
+        {},
+        description="Signal thresholds that may be learned, as JSON: name to {signal, kind, low, "
+        "high, step}, all in the signal's own unit, at most 100 steps. The name ends in "
+        "_for_entry, _for_add, _for_trim or _for_exit and is the key in the bot's plan; kind is "
+        "min (act at the value or above) or max (at or below). The loose end, low of a min and "
+        "high of a max, must be the bot's own present value: a learned threshold only tightens, "
+        "from there, by one step a day. Empty: none is learned or applied. Example: "
+        '{"min_ts_for_add": {"signal": "TS", "kind": "min", "low": 0.3, '
+        '"high": 0.8, "step": 0.05}}.',
+    )
     max_config_age_s: float = Field(
         4.0,
         gt=0,
@@ -165,6 +177,15 @@ class Settings(BaseSettings):
         unknown = [name for name in value if name not in known]
         if unknown or not value:
             raise ValueError(f"origins must be some of {known}, got {value}")
+        return value
+
+    @field_validator("signal_thresholds")
+    @classmethod
+    def _thresholds_say_their_decision(
+        cls, value: dict[str, ThresholdRange]
+    ) -> dict[str, ThresholdRange]:
+        for name in value:
+            threshold_category(name)
         return value
 
     @model_validator(mode="after")

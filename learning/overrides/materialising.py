@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from learning.domain.levers import CAPITAL_LEVERS, EXECUTION_LEVERS, LEVERS, THRESHOLD_PREFIX, clamp
+from learning.domain.levers import (
+    CAPITAL_LEVERS,
+    EXECUTION_LEVERS,
+    LEVERS,
+    THRESHOLD_PREFIX,
+    Lever,
+    clamp,
+)
 from learning.domain.pattern_key import ActionCategory, Module
 from learning.domain.scope import Scope
+
+LeverTable = Mapping[str, Lever]
+"""Levers by flat name: the fixed ones, and the signal thresholds that the settings define."""
 
 _DIGITS = 9  # of a materialised lever, so that 1 + 0.02 is one step and not a hair more
 
@@ -55,7 +66,14 @@ class Override:
     epoch_start: Mapping[str, float] = field(default_factory=dict)
 
 
-def decayed(lever: str, value: float, *, age_hours: float, lesson: ActiveLesson) -> float:
+def decayed(
+    lever: str,
+    value: float,
+    *,
+    age_hours: float,
+    lesson: ActiveLesson,
+    levers: LeverTable = LEVERS,
+) -> float:
     """Return a lever decayed toward neutral by age and scaled by strength.
 
     ``neutral + (value − neutral) · 2^(−age / half-life) · strength``; without a half-life only
@@ -69,21 +87,22 @@ def decayed(lever: str, value: float, *, age_hours: float, lesson: ActiveLesson)
         >>> decayed("size_mult", 1.2, age_hours=24.0, lesson=lesson)
         1.05
     """
-    neutral = LEVERS[lever].neutral
+    neutral = levers[lever].neutral
     half_life = lesson.decay_halflife_hours
     share = 1.0 if half_life is None else 2.0 ** (-max(age_hours, 0.0) / half_life)
     return neutral + (value - neutral) * share * lesson.strength
 
 
 def lever_targets_now(
-    lessons: Sequence[ActiveLesson], *, now: datetime
+    lessons: Sequence[ActiveLesson], *, now: datetime, levers: LeverTable = LEVERS
 ) -> dict[int, dict[str, float]]:
     """Return for each lesson id the decayed levers, merged within latent factors.
 
     Lessons of one factor speak about the same trades. Each lever becomes the strength-weighted
-    mean over the members that have it, so that one insight is counted once.
+    mean over the members that have it, so that one insight is counted once. A signal threshold
+    that ``levers`` does not hold is left out: nothing says where it may stand.
     """
-    single = {lesson.lesson_id: _decayed_levers(lesson, now) for lesson in lessons}
+    single = {lesson.lesson_id: _decayed_levers(lesson, now, levers) for lesson in lessons}
     members: dict[tuple[str, str], list[ActiveLesson]] = defaultdict(list)
     for lesson in lessons:
         members[_factor(lesson)].append(lesson)
@@ -101,12 +120,12 @@ def _factor(lesson: ActiveLesson) -> tuple[str, str]:
     return kind, lesson.latent_factor_id or f"lesson {lesson.lesson_id}"
 
 
-def _decayed_levers(lesson: ActiveLesson, now: datetime) -> dict[str, float]:
+def _decayed_levers(lesson: ActiveLesson, now: datetime, levers: LeverTable) -> dict[str, float]:
     age_hours = (now - lesson.mean_closed_at).total_seconds() / 3600
     return {
-        name: decayed(name, value, age_hours=age_hours, lesson=lesson)
+        name: decayed(name, value, age_hours=age_hours, lesson=lesson, levers=levers)
         for name, value in lesson.levers.items()
-        if name in LEVERS
+        if name in levers
     }
 
 
@@ -127,8 +146,10 @@ def _weighted_mean(pairs: Sequence[tuple[float, float]]) -> float:
     return sum(weight * value for weight, value in pairs) / total
 
 
-def stepped(target: float, *, epoch_start: float, lever: str) -> float:
+def stepped(target: float, *, epoch_start: float, lever: str, levers: LeverTable = LEVERS) -> float:
     """Return the next value of a lever: at most one step from where its epoch began.
+
+    A lever on a grid stands whole steps away from neutral, rounded toward it.
 
     Examples:
         >>> stepped(1.2, epoch_start=1.0, lever="size_mult")
@@ -136,9 +157,13 @@ def stepped(target: float, *, epoch_start: float, lever: str) -> float:
         >>> stepped(1.01, epoch_start=1.0, lever="size_mult")
         1.01
     """
-    rule = LEVERS[lever]
+    rule = levers[lever]
     low, high = epoch_start - rule.step, epoch_start + rule.step
-    return round(clamp(rule, min(max(target, low), high)), _DIGITS)
+    value = min(max(target, low), high)
+    if rule.on_grid:
+        steps = (value - rule.neutral) / rule.step
+        value = rule.neutral + math.trunc(steps + math.copysign(1e-6, steps)) * rule.step
+    return round(clamp(rule, float(value)), _DIGITS)
 
 
 def materialised_overrides(
@@ -146,6 +171,7 @@ def materialised_overrides(
     previous: Mapping[int, Materialised],
     *,
     now: datetime,
+    levers: LeverTable = LEVERS,
 ) -> list[Override]:
     """Return the overrides of all active lessons at a moment.
 
@@ -157,16 +183,21 @@ def materialised_overrides(
         lessons: Active lessons of one module.
         previous: By lesson id, what was materialised last.
         now: The database's clock.
+        levers: The lever table, with the signal thresholds that the settings define.
 
     Returns:
         One override per lesson that has any lever, ordered by lesson id.
     """
     standing = [lesson for lesson in lessons if lesson.expires_at > now]
-    targets = lever_targets_now(standing, now=now)
+    targets = lever_targets_now(standing, now=now, levers=levers)
     overrides = []
     for lesson in sorted(standing, key=lambda one: one.lesson_id):
         override = _next_override(
-            lesson, targets[lesson.lesson_id], previous.get(lesson.lesson_id), today=now.date()
+            lesson,
+            targets[lesson.lesson_id],
+            previous.get(lesson.lesson_id),
+            today=now.date(),
+            table=levers,
         )
         if override.levers:
             overrides.append(override)
@@ -174,17 +205,28 @@ def materialised_overrides(
 
 
 def _next_override(
-    lesson: ActiveLesson, target: Mapping[str, float], last: Materialised | None, *, today: date
+    lesson: ActiveLesson,
+    target: Mapping[str, float],
+    last: Materialised | None,
+    *,
+    today: date,
+    table: LeverTable,
 ) -> Override:
     start = _epoch_start(last, today)
     held = set(start) | (set(last.levers) if last else set())
     levers: dict[str, float] = {}
-    for name in LEVERS:
-        neutral = LEVERS[name].neutral
+    for name, rule in table.items():
+        neutral = rule.neutral
         if name not in target and name not in held:
             continue
-        value = stepped(target.get(name, neutral), epoch_start=start.get(name, neutral), lever=name)
-        if name in target or value != neutral:
+        value = stepped(
+            target.get(name, neutral),
+            epoch_start=start.get(name, neutral),
+            lever=name,
+            levers=table,
+        )
+        # a threshold is set, not multiplied: at its neutral end the bot's own value stays
+        if value != neutral or (name in target and not rule.on_grid):
             levers[name] = value
     return Override(lesson, levers, dict(target), today, start)
 
@@ -217,7 +259,10 @@ def config_data(
         if capital:
             bucket = allocation if module == "dm" else strength
             bucket.append(_entry(override_id, override, capital, holdout_share))
-        timing = _only(override.levers, EXECUTION_LEVERS)
+        timing = {
+            **_only(override.levers, EXECUTION_LEVERS),
+            **thresholds_of(override.levers),
+        }
         if timing:
             execution.append(_entry(override_id, override, nested_levers(timing), holdout_share))
     return {
@@ -228,6 +273,11 @@ def config_data(
         "pattern_overrides": execution,
         "alloc_overrides": allocation,
     }
+
+
+def thresholds_of(levers: Mapping[str, float]) -> dict[str, float]:
+    """Return the signal thresholds among levers, under their flat names."""
+    return {name: value for name, value in levers.items() if name.startswith(THRESHOLD_PREFIX)}
 
 
 def _only(levers: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
@@ -256,8 +306,8 @@ def flat_levers(effect: Mapping[str, Any]) -> dict[str, float]:
 
     Examples:
         >>> flat_levers({"capital_levers": {"size_mult": 1.1},
-        ...              "execution_levers": {"phase_scaling": {"S1": 0.9}}})
-        {'size_mult': 1.1, 'phase_scaling.S1': 0.9}
+        ...              "execution_levers": {"signal_thresholds": {"min_ts_for_add": 0.4}}})
+        {'size_mult': 1.1, 'signal_thresholds.min_ts_for_add': 0.4}
     """
     flat: dict[str, float] = {}
     for part in ("capital_levers", "execution_levers"):
@@ -266,7 +316,7 @@ def flat_levers(effect: Mapping[str, Any]) -> dict[str, float]:
                 flat.update({f"{name}.{child}": number for child, number in value.items()})
             else:
                 flat[name] = value
-    return {name: value for name, value in flat.items() if not name.startswith(THRESHOLD_PREFIX)}
+    return flat
 
 
 def _entry(

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from learning.domain.levers import LEVERS
+from learning.domain.levers import LEVERS, ThresholdRange, with_thresholds
 from learning.overrides.materialising import (
     ActiveLesson,
     Materialised,
@@ -125,3 +125,72 @@ def test_flat_levers_undo_the_nesting() -> None:
         "execution_levers": {"phase_scaling": {"S2": 1.2}},
     }
     assert flat_levers(effect) == {"size_mult": 1.1, "phase_scaling.S2": 1.2}
+
+
+THRESHOLD = "signal_thresholds.min_ts_for_add"
+RANGE = ThresholdRange("TS", "min", low=0.3, high=0.8, step=0.05)
+TUNED = lesson(lesson_type="pm_tuning", action_category="add", levers={THRESHOLD: 0.45})
+
+
+def test_a_threshold_tightens_by_one_step_a_day_and_stands_on_its_grid() -> None:
+    last: dict[int, Materialised] = {}
+    stood = []
+    for day in range(5):
+        now = NOW + timedelta(days=day)
+        [override] = materialised_overrides(
+            [replace(TUNED, strength=0.9)], last, now=now,
+            levers=with_thresholds({"min_ts_for_add": RANGE}),
+        )  # fmt: skip
+        last = {1: as_last(override)}
+        stood.append(override.levers[THRESHOLD])
+    # target 0.3 + 0.15 · 0.9 = 0.435, which stands on 0.40
+    assert stood == [0.35, 0.4, 0.4, 0.4, 0.4]
+
+
+def test_a_maximum_tightens_downward() -> None:
+    name = "signal_thresholds.max_edx_for_add"
+    high = ThresholdRange("EDX", "max", low=0.0, high=1.0, step=0.25)
+    [override] = materialised_overrides(
+        [replace(TUNED, levers={name: 0.5})], {}, now=NOW,
+        levers=with_thresholds({"max_edx_for_add": high}),
+    )  # fmt: skip
+    assert override.levers == {name: 0.75}
+
+
+def test_a_threshold_without_settings_is_no_lever() -> None:
+    assert materialised_overrides([TUNED], {}, now=NOW) == []
+
+
+def test_a_threshold_too_weak_for_one_step_leaves_the_bots_own_value() -> None:
+    weak = replace(TUNED, strength=0.3, levers={THRESHOLD: 0.45, "trail_mult": 1.2})
+    [override] = materialised_overrides(
+        [weak], {}, now=NOW, levers=with_thresholds({"min_ts_for_add": RANGE})
+    )
+    assert override.levers == {"trail_mult": 1.02}  # 0.3 + 0.15 · 0.3 lies within the first step
+
+
+def test_thresholds_are_nested_where_a_bot_reads_them() -> None:
+    override = Override(TUNED, {THRESHOLD: 0.35, "trail_mult": 1.02}, {}, NOW.date())
+    snapshot = config_data(
+        [(7, override)], module="pm", feature_flags={}, holdout_share=0.2, generation=1, revision=1
+    )
+    [entry] = snapshot["pattern_overrides"]
+    assert entry["levers"] == {"trail_mult": 1.02, "signal_thresholds": {"min_ts_for_add": 0.35}}
+    assert snapshot["pattern_strength_overrides"] == []
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"low": 0.8, "high": 0.3},
+        {"step": 0.0},
+        {"step": 0.6},
+        {"step": 0.001},
+        {"high": float("nan")},
+        {"low": float("-inf")},
+    ],
+)
+def test_a_threshold_range_that_holds_no_step_is_refused(broken: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="threshold"):
+        ThresholdRange(**{"signal": "TS", "kind": "min", "low": 0.3, "high": 0.8, "step": 0.05,
+                          **broken})  # fmt: skip
