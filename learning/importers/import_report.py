@@ -64,7 +64,6 @@ class ImportReport:
     closed_last: str | None
     rejected_by_rule: dict[str, int]
     rejected_rows: tuple[RejectedRow, ...]
-    notes: tuple[str, ...] = ()
     runs: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -77,7 +76,6 @@ class ImportReport:
         content = asdict(self)
         content["rejected_rows"] = [str(row) for row in self.rejected_rows[:100]]
         content["symbols"] = list(self.symbols)
-        content["notes"] = list(self.notes)
         return content
 
     def sentences(self) -> list[str]:
@@ -96,7 +94,7 @@ class ImportReport:
             lines.append(f"{self.without_pattern} trades name no setup (untagged)")
         lines += [f"no initial risk: {n} trades, {why}" for why, n in self.without_risk.items()]
         lines += [f"rejected: {n} rows, {rule}" for rule, n in self.rejected_by_rule.items()]
-        return [*lines, *self.notes]
+        return lines
 
 
 def _counts(counts: dict[str, int]) -> str:
@@ -122,7 +120,6 @@ class ReportTally:
         self.symbols: set[str] = set()
         self.opened_first: datetime | None = None
         self.closed_last: datetime | None = None
-        self.notes: Counter[str] = Counter()
         self.runs: dict[str, Any] = {}
 
     def reject(self, file: str, kind: RowKind, row: int, why: RowRejected) -> None:
@@ -186,6 +183,5 @@ class ReportTally:
             closed_last=self.closed_last.isoformat() if self.closed_last else None,
             rejected_by_rule=dict(self.rejected_by_rule.most_common()),
             rejected_rows=tuple(self.rejected_rows),
-            notes=tuple(f"{n} {what}" for what, n in self.notes.items()),
             runs=self.runs,
         )
