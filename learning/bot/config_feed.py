@@ -21,7 +21,6 @@ from typing import Any, Final
 from uuid import uuid4
 
 import psycopg
-from psycopg import sql
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, SQLAlchemyError
 
@@ -39,6 +38,7 @@ from learning.store.config_rows import (
 )
 from learning.store.database import create_engine, resolve_url, transaction
 from learning.store.heartbeat_rows import Heartbeat, beat
+from learning.store.listening import listen, listening_engine, wait_for_notice
 
 _DATABASE_ERRORS: Final = (SQLAlchemyError, psycopg.Error, LearningError, OSError)
 _HEARTBEAT_S: Final = 1.0
@@ -207,20 +207,18 @@ class ConfigFeed:
 
     def _follow(self, connection: Connection) -> None:
         """Look again at every notification and every interval, until a failure or the end."""
-        listener = _driver(connection)
         while not self._stopping.is_set():
             self._look(connection)
             self._write_telemetry(connection)
-            for _ in listener.notifies(timeout=self._poll_interval_s, stop_after=1):
-                pass  # a hint only: what holds is read
+            wait_for_notice(connection, self._poll_interval_s)  # a hint only: what holds is read
         self._write_telemetry(connection)
 
     def _connected(self) -> Connection:
         if self._engine is None:
-            self._engine = _engine(self._url)
+            self._engine = listening_engine(self._url, application_name="edgekeeper bot")
         connection = self._engine.connect()
         try:
-            _listen(connection, self._url)
+            listen(connection, CHANNEL)
         except BaseException:
             connection.close()
             raise
@@ -327,19 +325,8 @@ class ConfigFeed:
                 engine.dispose()
 
 
-def _engine(url: str) -> Engine:
-    # each statement by itself: a listener within a transaction hears nothing
-    return create_engine(
-        url, application_name="edgekeeper bot", pool_size=1, isolation_level="AUTOCOMMIT"
-    )
-
-
 def _identity(mark: ConfigMark) -> tuple[object, ...]:
     return mark.generation, mark.revision, mark.fingerprint
-
-
-def _driver(connection: Connection) -> Any:
-    return connection.connection.driver_connection
 
 
 def _install(
@@ -377,33 +364,6 @@ def _install(
         )
     for refusal in table.refusals[:5]:
         _log.warning("%s[%d] is not used: %s", refusal.list_name, refusal.position, refusal.reason)
-
-
-def _listen(connection: Connection, url: str) -> None:
-    """Listen on the session, or refuse a URL through which no notification arrives."""
-    session = _driver(connection)
-    session.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
-    (own_pid,) = session.execute("SELECT pg_backend_pid()").fetchone()
-    # a pooler makes the number up that it hands to its clients
-    if own_pid != session.info.backend_pid and not _hears_itself(session, url):
-        raise ConfigError(
-            "the overrides cannot be followed through a connection pooler in transaction mode: "
-            "set EDGEKEEPER_LISTEN_URL to a direct PostgreSQL URL"
-        )
-
-
-def _hears_itself(session: Any, url: str) -> bool:
-    channel = f"edgekeeper_check_{uuid4().hex}"
-    session.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
-    other = _engine(url)
-    try:
-        with other.connect() as connection:
-            _driver(connection).execute("SELECT pg_notify(%s, '')", (channel,))
-        return any(
-            notice.channel == channel for notice in session.notifies(timeout=2, stop_after=1)
-        )
-    finally:
-        other.dispose()
 
 
 def _sentence(error: Exception) -> str:

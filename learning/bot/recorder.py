@@ -267,8 +267,8 @@ class Recorder:
     def _run(self) -> None:
         n_failures = 0
         while True:
+            self._wake.clear()  # before looking: what comes from here on wakes it again
             is_last = self._stopping.is_set()
-            self._wake.clear()
             try:
                 self._deliver_all()
                 n_failures = 0
