@@ -59,15 +59,19 @@ def ingest_strands(
 ) -> Ingested:
     """Decide every pending strand that no other worker holds; return what became of them.
 
+    What arrives while it runs is left to the next run, so that it ends however much arrives.
+
     Args:
         engine: Each batch is one short transaction on it.
         settings: Dimensions, batch size, the largest distance of a stop.
         low_water: Look above this id only, for a quick look (``strand_rows.low_water``); 0: all.
         progress: Called after each commit with the counts so far.
     """
-    done = Ingested()
+    done, newest = Ingested(), _newest(engine)
     while True:  # again from the start: a strand with a lower id may have been committed meanwhile
-        swept = _sweep(engine, settings, strand_rows.read_pending, low_water, done, progress)
+        swept = _sweep(
+            engine, settings, strand_rows.read_pending, (low_water, newest), done, progress
+        )
         if swept == done:
             return done
         done = swept
@@ -77,20 +81,23 @@ def redrive_quarantined(
     engine: Engine, settings: Settings, *, progress: Progress | None = None
 ) -> Ingested:
     """Decide every quarantined strand again, each once; those in order now are ingested."""
-    return _sweep(engine, settings, strand_rows.read_quarantined, 0, Ingested(), progress)
+    span = 0, _newest(engine)
+    return _sweep(engine, settings, strand_rows.read_quarantined, span, Ingested(), progress)
 
 
 def _sweep(
     engine: Engine,
     settings: Settings,
     read: Read,
-    after: int,
+    span: tuple[int, int],
     done: Ingested,
     progress: Progress | None,
 ) -> Ingested:
+    after, newest = span
     while True:
         with transaction(engine) as connection:
-            strands = read(connection, settings.batch_size, after)
+            claimed = read(connection, settings.batch_size, after)
+            strands = [strand for strand in claimed if strand.id <= newest]
             decided = ingest_batch(connection, strands, settings)
         if not strands:
             return done
@@ -98,6 +105,11 @@ def _sweep(
         done += decided
         if progress is not None:
             progress(done)
+
+
+def _newest(engine: Engine) -> int:
+    with transaction(engine, read_only=True) as connection:
+        return strand_rows.newest_id(connection)
 
 
 def ingest_batch(

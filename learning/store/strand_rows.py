@@ -205,6 +205,11 @@ def is_of(table: sa.Table, wanted: sa.TableValuedAlias) -> sa.ColumnElement[bool
     return (table.c.bot == wanted.c.bot) & (table.c.trade_id == wanted.c.trade_id)
 
 
+def newest_id(connection: Connection) -> int:
+    """Return the highest id of the inbox, 0 where it is empty."""
+    return connection.scalar(sa.select(sa.func.max(ad_strands.c.id))) or 0
+
+
 def low_water(connection: Connection, *, margin: int = 100_000) -> int:
     """Return an id below which a quick look need not search; sweep from 0 now and then.
 

@@ -167,3 +167,14 @@ def test_should_two_workers_ever_hold_one_strand_only_one_of_them_writes(
     with again, own_engine.begin() as connection:
         job.ingest_batch(connection, closes, SETTINGS)
     assert ask(own_engine, EVENTS) == [("entry", 0, "action_strand")]
+
+
+def test_a_run_ends_however_much_arrives_meanwhile(own_engine: Engine) -> None:
+    send(own_engine, *(action(f"t{i}") for i in range(20)))
+
+    def ever_more(done: Ingested) -> None:
+        assert done.strands <= 20
+        send(own_engine, *(action(f"more{done.strands}-{i}") for i in range(20)))
+
+    assert ingest_strands(own_engine, SETTINGS, progress=ever_more).ingested == 20
+    assert ingest_strands(own_engine, SETTINGS).ingested == 60
