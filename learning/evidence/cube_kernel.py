@@ -19,8 +19,8 @@ import numpy.typing as npt
 from learning.evidence.compiled import compiled_in_place
 from learning.evidence.moments import N_SEGMENTS, R2_SCALE, R_SCALE
 
-#: Below this many trades a node is cheaper split than spread over a tensor (measured: 48-96).
-DENSE_TRADES = 64
+#: Below this many trades a node is cheaper split than spread over a tensor (measured: 40-64).
+DENSE_TRADES = 48
 
 # One trade: what a cell adds up, on one cache line.
 ROW_SEGMENT, ROW_CLIPPED, ROW_SUMS, ROW_SLOT, ROW_WORDS = 0, 1, 2, 7, 8
@@ -220,7 +220,8 @@ def fill_tensor(level: int, plan: Plan, scratch: Scratch) -> None:
     for i in range(scratch.frames[level, LOW], scratch.frames[level, HIGH]):
         row = scratch.rows[trades[i]]
         add_trade(row, tensor, row[ROW_SLOT] * SLOT_WORDS)
-    for p in range(plan.n_wide, plan.dims.size):
+    last = plan.dims.size - 1
+    for p in range(plan.n_wide, last):
         stride, card = plan.slot_stride[p] * SLOT_WORDS, plan.cards[p]
         for outer in range(0, tensor.size, stride * (card + 1)):
             target = tensor[outer + card * stride : outer + (card + 1) * stride]
@@ -228,6 +229,22 @@ def fill_tensor(level: int, plan: Plan, scratch: Scratch) -> None:
                 source = tensor[outer + v * stride : outer + (v + 1) * stride]
                 for w in range(stride):
                     target[w] += source[w]
+    if plan.n_wide <= last:
+        fill_last_axis(scratch.frames[level, SIZE], plan.cards[last], plan, scratch)
+
+
+@compiled_in_place
+def fill_last_axis(size: int, card: int, plan: Plan, scratch: Scratch) -> None:
+    """Sum the last axis out, only where the slot is kept: nothing is built on it any more."""
+    tensor, counts = scratch.tensor, scratch.counts
+    for slot in range(card, counts.size, card + 1):
+        if counts[slot] < plan.n_min[size + plan.slot_size[slot]]:
+            continue
+        target = tensor[slot * SLOT_WORDS : (slot + 1) * SLOT_WORDS]
+        for v in range(slot - card, slot):
+            source = tensor[v * SLOT_WORDS : (v + 1) * SLOT_WORDS]
+            for w in range(SLOT_WORDS):
+                target[w] += source[w]
 
 
 @compiled_in_place

@@ -30,8 +30,8 @@ MAX_DIMENSIONS = 15
 #: Values of one dimension are numbered in 16 bits.
 MAX_VALUES = 32_000
 #: Cells are written in chunks of about this size.
-CHUNK_BYTES = 40_000_000
-LARGE_PAGE_BYTES = 1 << 21
+CHUNK_BYTES = 10_000_000
+OWN_MEMORY_BYTES = 1 << 17
 CELL_BYTES = 122  # without the key's words
 NO_CLIP = (-np.inf, np.inf)
 #: The tail's tensor fits the first-level cache: slots of 112 bytes.
@@ -486,13 +486,12 @@ def _cells(n_cells: int, plan: kernel.Plan, *, blocks: bool) -> kernel.Cells:
 def _room(shape: tuple[int, ...], dtype: type[np.generic]) -> npt.NDArray[Any]:
     """An array in memory of its own: touched as it is written, given back when it is let go.
 
-    Large pages, where the system has them: small ones cost more than the cells written to them.
+    In small pages: waiting for large ones to be put together costs more than writing the cells.
     """
     n_bytes = prod(shape) * np.dtype(dtype).itemsize
-    if n_bytes < LARGE_PAGE_BYTES or not hasattr(mmap, "MADV_HUGEPAGE"):
+    if n_bytes < OWN_MEMORY_BYTES or not hasattr(mmap, "MAP_PRIVATE"):
         return np.empty(shape, dtype)
     memory = mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    memory.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(memory, dtype, prod(shape)).reshape(shape)
 
 
