@@ -67,5 +67,6 @@ def without_timing_choices(
         return events, ()
     selected = np.isin(events.group, [events.group_code(key) for key in groups])
     codes = events.scope_codes.copy()
-    codes[np.ix_(selected, columns)] = ABSENT
+    for column in columns:
+        codes[selected, column] = ABSENT
     return replace(events, scope_codes=codes), groups
