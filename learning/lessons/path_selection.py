@@ -65,7 +65,8 @@ def without_timing_choices(
     groups = path_selected_groups(events) if columns else ()
     if not groups:
         return events, ()
-    selected = np.isin(events.group, [events.group_code(key) for key in groups])
+    numbers = [code for code, key in enumerate(events.groups) if key in groups]
+    selected = np.isin(events.group, numbers)
     codes = events.scope_codes.copy()
     for column in columns:
         codes[selected, column] = ABSENT
