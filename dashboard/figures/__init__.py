@@ -1,0 +1,1 @@
+"""Charts, each in two steps: what is shown, and how it looks."""

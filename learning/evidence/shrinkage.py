@@ -120,10 +120,10 @@ def shrunk_edges(delta: Floats, se: Floats) -> ShrunkEdges:
 def _prior_variance(delta: Floats, variance: Floats) -> float:
     if len(delta) < 2:
         return 0.0
-    prior = float(max(np.mean(delta**2 - variance), 0.0))
+    prior = max(float(np.mean(delta**2 - variance)), 0.0)
     for _ in range(_STEPS):
         weights = 1 / (prior + variance)
-        better = float(max((weights * (delta**2 - variance)).sum() / weights.sum(), 0.0))
+        better = max(float((weights * (delta**2 - variance)).sum() / weights.sum()), 0.0)
         if abs(better - prior) < 1e-12:
             break
         prior = better

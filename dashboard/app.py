@@ -1,0 +1,54 @@
+"""The frame of all pages: what there is, and where it stands in the sidebar.
+
+Start: ``python -m streamlit run dashboard/app.py`` (plain ``streamlit run`` does not see the
+packages beside this folder).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+PAGES = {
+    "Now": [
+        st.Page(
+            "screens/see_overview.py", title="Overview", icon=":material/monitoring:", default=True
+        ),
+        st.Page(
+            "screens/review_lessons.py",
+            title="Decisions",
+            icon=":material/rule:",
+            url_path="decisions",
+        ),
+    ],
+    "Evidence": [
+        st.Page(
+            "screens/explore_scopes.py",
+            title="Edge map",
+            icon=":material/grid_on:",
+            url_path="edge",
+        ),
+        st.Page("screens/read_lesson.py", title="Lesson", url_path="lesson", visibility="hidden"),
+    ],
+    "Control": [
+        st.Page(
+            "screens/inspect_overrides.py",
+            title="Overrides",
+            icon=":material/tune:",
+            url_path="overrides",
+        ),
+    ],
+    "System": [
+        st.Page("screens/watch_jobs.py", title="Jobs", icon=":material/schedule:", url_path="jobs"),
+        st.Page("screens/check_data.py", title="Data", icon=":material/database:", url_path="data"),
+        st.Page(
+            "screens/trace_decisions.py", title="Audit", icon=":material/history:", url_path="audit"
+        ),
+    ],
+}
+
+ICON = str(Path(__file__).with_name("icon.png"))  # of our own: a named one is fetched elsewhere
+
+st.set_page_config(page_title="Edgekeeper", page_icon=ICON, layout="wide")
+st.navigation(PAGES).run()

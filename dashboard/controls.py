@@ -1,0 +1,458 @@
+"""What every page shares: the database, who looks, the header, the filters, states and tables."""
+
+from __future__ import annotations
+
+import getpass
+import io
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+from sqlalchemy import Engine
+
+from dashboard import commands, formats, health, queries, theme
+from dashboard.edge_queries import Unit
+from dashboard.queries import Filters, Group, Health, Source
+from learning.errors import LearningError
+from learning.settings import Settings
+from learning.store import database
+from learning.store.switch_rows import CONFIRMATION
+
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+UNITS: tuple[Unit, ...] = ("R", "%", "money")
+PERIODS: Mapping[str, int | None] = {"all": None, "90 d": 90, "30 d": 30, "7 d": 7}
+OUTCOME_WORDS: Mapping[str, str] = {
+    "r_multiple_net": "R of initial risk, after costs",
+    "r_multiple": "R of initial risk, before costs",
+    "rr_path": "return per worst adverse excursion",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who looks, and whether they may decide; if not, why."""
+
+    name: str
+    may_decide: bool
+    why_not: str | None
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a screen works with."""
+
+    engine: Engine
+    source: Source
+    health: Health
+    settings: Settings
+    filters: Filters
+    unit: Unit
+    viewer: Viewer
+    palette: theme.Palette
+
+    @property
+    def outcome(self) -> str:
+        """The analysed outcome, as every number in R is."""
+        return self.health.state.outcome or "no outcome chosen yet"
+
+    @property
+    def outcome_told(self) -> str:
+        """The analysed outcome with what it means."""
+        words = OUTCOME_WORDS.get(self.outcome)
+        return self.outcome if words is None else f"{self.outcome}: {words}"
+
+
+# ------------------------------------------------------------------ opening a page
+@st.cache_resource(show_spinner=False)
+def _engine(database_url: str | None, home: str) -> Engine:
+    url = database.resolve_url(database_url, Path(home))
+    return database.create_engine(url, application_name="edgekeeper dashboard", pool_size=8)
+
+
+@st.cache_resource(show_spinner=False)
+def _last_known() -> dict[str, Any]:
+    """Return what was last seen of the switch, for the notice when the database is away."""
+    return {}
+
+
+def open_page(title: str, *, jobs: tuple[str, ...] = ()) -> Page:
+    """Read how things stand, draw header and filters, and return what a screen works with.
+
+    Without a database the page ends here, with what is known and a button to try again.
+
+    Args:
+        title: Of the page.
+        jobs: The jobs its numbers come from: where one failed or is late, the page says so.
+    """
+    page = _opened()
+    if st.session_state.get("page") != title:
+        close_dialog()
+        st.session_state["page"] = title
+    _header(page, title)
+    said = st.session_state.pop("said", None)
+    if said is not None:
+        st.toast(formats.plain(said, longest=200), duration="long")
+    stale = health.stale_sentence(page.health, jobs)
+    if stale is not None:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.badge(formats.plain(stale, longest=200), icon=":material/warning:", color="orange")
+            st.page_link("screens/watch_jobs.py", label="See the run")
+    return page
+
+
+def _opened() -> Page:
+    try:
+        settings = Settings.from_env()
+        engine = _engine(settings.database_url, str(settings.home))
+        found = queries.read_health(engine)
+    except LearningError as error:
+        _database_away(str(error))
+    except Exception as error:  # a page never falls: what failed is said, the rest goes to the log
+        _failed(error)
+    _last_known().update(on=found.switch.overrides_on, at=found.now)
+    source = found.source(engine)
+    filters, unit = _filters(source)
+    return Page(
+        engine=engine,
+        source=source,
+        health=found,
+        settings=settings,
+        filters=filters,
+        unit=unit,
+        viewer=viewer_of(settings, found.people),
+        palette=theme.palette_of(st.context.theme.type),
+    )
+
+
+def _database_away(said: str) -> Any:
+    st.subheader("The database cannot be reached")
+    st.text(said)
+    known = _last_known()
+    if known:
+        stands = "ON" if known["on"] else "OFF"
+        st.text(f"Last known, {formats.utc(known['at'])}: overrides {stands}.")
+    st.text(
+        "Meanwhile each bot drops what adds risk as soon as its last read is "
+        "older than its limit, and keeps cuts until they expire."
+    )
+    st.button("Try again", icon=":material/refresh:")
+    st.stop()
+
+
+def _failed(error: Exception) -> Any:
+    import logging
+
+    error_id = uuid4().hex[:8]
+    logging.getLogger("edgekeeper.dashboard").error(
+        "page failed, error %s", error_id, exc_info=error
+    )
+    st.subheader("This page could not be read")
+    st.text(f"{type(error).__name__}; the log has the rest under error id {error_id}.")
+    st.button("Try again", icon=":material/refresh:")
+    st.stop()
+
+
+def viewer_of(settings: Settings, people: Mapping[str, str]) -> Viewer:
+    """Return who looks. Without people listed, who reaches a local page decides."""
+    address = st.get_option("server.address") or settings.host
+    logged_in = _login()
+    if logged_in is None and address not in LOCAL_HOSTS:
+        return Viewer(
+            "visitor",
+            False,
+            (
+                f"Read-only: this page listens on {address} and no login is set up. "
+                "Configure [auth], or listen on 127.0.0.1."
+            ),
+        )
+    name = logged_in or getpass.getuser()
+    if not people or people.get(name) in ("approver", "admin"):
+        return Viewer(name, True, None)
+    role = people.get(name, "none")
+    return Viewer(name, False, f"Read-only: {name} has the role {role}; deciding takes approver.")
+
+
+def _login() -> str | None:
+    user: Any = st.user
+    if not getattr(user, "is_logged_in", False):
+        return None
+    expires = user.get("exp")
+    if expires is not None and float(expires) < time.time():
+        return None  # the identity is older than what it vouches for
+    return str(user.get("email") or user.get("name"))
+
+
+# ------------------------------------------------------------------ header
+def _header(page: Page, title: str) -> None:
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
+        st.title(title, anchor=False, width="content")
+        with st.container(
+            horizontal=True, vertical_alignment="center", horizontal_alignment="right", gap="small"
+        ):
+            _strip(page.engine)
+            _kill_switch_button(page)
+    if page.viewer.why_not is not None:
+        st.badge(
+            formats.plain(page.viewer.why_not, longest=200), icon=":material/lock:", color="orange"
+        )
+
+
+@st.fragment(run_every="10s", key="strip")
+def _strip(engine: Engine) -> None:
+    try:
+        now = queries.read_health(engine)
+    except LearningError:
+        st.badge("database away", icon=":material/cloud_off:", color="red")
+        return
+    notices = [
+        health.switch_notice(now),
+        *health.bot_notices(now)[:3],
+        health.stalest_job(now),
+        health.data_notice(now),
+    ]
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="right", gap="small"
+    ):
+        if now.state.is_demo:
+            st.badge(
+                "DEMO",
+                icon=":material/science:",
+                color="violet",
+                help="Invented trades with a known truth.",
+            )
+        for notice in notices:
+            st.badge(notice.label, icon=notice.icon, color=notice.tone, help=notice.help)
+
+
+def _kill_switch_button(page: Page) -> None:
+    if not page.viewer.may_decide:
+        return
+    is_on = page.health.switch.overrides_on
+    st.button(
+        "Kill switch" if is_on else "Switch on",
+        icon=":material/power_settings_new:",
+        key="kill" if is_on else "revive",
+        on_click=open_dialog,
+        args=("switch off" if is_on else "switch on",),
+    )
+    if is_open("switch off"):
+        _switch_off(page)
+    elif is_open("switch on"):
+        _switch_on(page)
+
+
+# ------------------------------------------------------------------ dialogs
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A dialog that is open: what it decides on, and the token that decides once."""
+
+    what: str
+    seen: commands.Seen | None
+    token: UUID
+
+
+def open_dialog(what: str, seen: commands.Seen | None = None) -> None:
+    """Open a dialog, with a token of its own; a page shows one at a time."""
+    st.session_state["opened"] = Opened(what, seen, uuid4())
+
+
+def close_dialog() -> None:
+    """Forget the open dialog."""
+    st.session_state.pop("opened", None)
+
+
+def opened() -> Opened | None:
+    """Return the open dialog."""
+    found = st.session_state.get("opened")
+    return found if isinstance(found, Opened) else None
+
+
+def is_open(what: str) -> bool:
+    """Say whether this dialog is open."""
+    found = opened()
+    return found is not None and found.what == what
+
+
+@st.dialog(
+    "Stop applying all overrides", icon=":material/power_settings_new:", on_dismiss=close_dialog
+)
+def _switch_off(page: Page) -> None:
+    st.text("Every lever goes to neutral. Bots follow within 1 s, 5 s if the database hangs.")
+    reason = st.text_input("Reason (optional)", key="off-reason", max_chars=300)
+    if st.button("Stop applying all overrides", type="primary", key="off-now"):
+        done = commands.turn_switch(page.engine, on=False, actor=page.viewer.name, reason=reason)
+        finish(done)
+
+
+@st.dialog("Apply overrides again", icon=":material/power_settings_new:", on_dismiss=close_dialog)
+def _switch_on(page: Page) -> None:
+    active = len(queries.read_overrides(page.source))
+    st.text(f"{formats.plural(active, 'override')} will act again at the bots' next read.")
+    typed = st.text_input(f"Type {CONFIRMATION}", key="on-typed")
+    reason = st.text_area("Reason", key="on-reason", max_chars=1000)
+    if st.button("Apply overrides again", type="primary", key="on-now"):
+        done = commands.turn_switch(
+            page.engine, on=True, actor=page.viewer.name, reason=reason, typed=typed
+        )
+        finish(done)
+
+
+def finish(done: commands.Done) -> None:
+    """Close a dialog over what was done, or say in it why nothing was."""
+    if not done.is_done:
+        st.error(formats.plain(done.said, longest=300), icon=":material/block:")
+        return
+    close_dialog()
+    st.session_state["said"] = done.said
+    st.session_state["decided"] = done.said  # a list that was frozen is made anew
+    st.rerun()
+
+
+# ------------------------------------------------------------------ filters
+def _filters(source: Source) -> tuple[Filters, Unit]:
+    bots, setups = queries.read_choices(source)
+    with st.sidebar:
+        module = st.segmented_control(
+            "Module",
+            ["pm", "dm"],
+            key="module",
+            bind="query-params",
+            help="pm: portfolio manager. dm: decision maker.",
+        )
+        keys = sorted({one.pattern_key for one in setups if module in (None, one.module)})
+        setup = st.selectbox(
+            "Setup",
+            keys,
+            index=None,
+            placeholder="all setups",
+            key="setup",
+            bind="query-params",
+        )
+        bot = st.selectbox(
+            "Bot", bots, index=None, placeholder="all bots", key="bot", bind="query-params"
+        )
+        period = st.segmented_control(
+            "Period",
+            list(PERIODS),
+            default="all",
+            key="period",
+            required=True,
+            bind="query-params",
+            help="Counted back from the last closed trade.",
+        )
+        unit = st.segmented_control(
+            "Unit", UNITS, default="R", key="unit", required=True, bind="query-params"
+        )
+        st.caption(
+            "Bot, period and unit recompute edge maps from trades. Lessons are always shown whole, "
+            "in R, with their composition."
+        )
+    return Filters(module, bot, PERIODS[period or "all"], setup), unit
+
+
+# ------------------------------------------------------------------ parts of pages
+def chart(figure: go.Figure, *, key: str, alt: str) -> None:
+    """Show a chart with its sentence for those who do not see it."""
+    st.plotly_chart(figure, key=key, theme=None, config=theme.PLOT_CONFIG, alt=alt)
+
+
+def section(title: str, caption: str | None = None) -> None:
+    """Head a part of a page; what is said of it stands small below."""
+    st.subheader(title, anchor=False)
+    if caption is not None:
+        st.caption(formats.plain(caption, longest=400))
+
+
+def nothing(said: str, *, height: int | None = None) -> Any:
+    """Say why a place is empty; return the box for what to do next."""
+    box = st.container(border=True, height=height or "content")
+    with box:
+        st.text(said)
+    return box
+
+
+def downloads(frame: pd.DataFrame, name: str) -> None:
+    """Offer a table as CSV and Parquet, with no cell that a spreadsheet would run."""
+    safe = frame.map(formats.guarded)
+    with st.container(horizontal=True, gap="small"):
+        st.download_button(
+            "CSV",
+            data=_csv(safe),
+            file_name=f"{name}.csv",
+            mime="text/csv",
+            on_click="ignore",
+            key=f"csv-{name}",
+            icon=":material/download:",
+            type="tertiary",
+        )
+        st.download_button(
+            "Parquet",
+            data=_parquet(safe),
+            file_name=f"{name}.parquet",
+            on_click="ignore",
+            key=f"parquet-{name}",
+            icon=":material/download:",
+            type="tertiary",
+        )
+
+
+def _csv(frame: pd.DataFrame) -> Callable[[], bytes]:
+    return lambda: frame.to_csv(index=False).encode("utf-8")
+
+
+def _parquet(frame: pd.DataFrame) -> Callable[[], bytes]:
+    def made() -> bytes:
+        buffer = io.BytesIO()
+        frame.to_parquet(buffer, index=False)
+        return buffer.getvalue()
+
+    return made
+
+
+def group_of(row: Mapping[Any, Any]) -> Group:
+    """Return the setup of a lesson or override."""
+    return Group(row["module"], row["pattern_key"], row["action_category"])
+
+
+def with_lessons(
+    cells: pd.DataFrame, dims: tuple[str, ...], lessons: pd.DataFrame, *, narrowed: bool
+) -> pd.DataFrame:
+    """Return cells with their setup's name, and the posterior of the lesson a cell is.
+
+    A lesson's posterior comes from the search over all scopes, so it is the better number; it
+    holds for all trades, so it is left out where filters leave some out.
+    """
+    named = cells.copy()
+    named["setup"] = [
+        formats.setup(key, category)
+        for key, category in zip(named["pattern_key"], named["action_category"], strict=True)
+    ]
+    named["lesson"] = ""
+    known = {} if narrowed else _lessons_by_scope(lessons)
+    for index, cell in zip(named.index, named.to_dict("records"), strict=True):
+        key = (cell["setup"], formats.scope({dim: cell[dim] for dim in dims}))
+        lesson = known.get(key)
+        if lesson is not None:
+            named.loc[index, ["lesson", "edge", "low", "high"]] = [
+                lesson["label"],
+                lesson["posterior_mean_rr"],
+                lesson["ci_low_rr"],
+                lesson["ci_high_rr"],
+            ]
+    return named
+
+
+def _lessons_by_scope(lessons: pd.DataFrame) -> dict[tuple[str, str], dict[Any, Any]]:
+    standing = lessons[
+        lessons["status"].isin(["watch", "proposed", "active", "disabled"])
+        & (lessons["lesson_type"] != "level")
+    ]
+    return {(row["setup"], formats.scope(row["scope"])): row for row in standing.to_dict("records")}

@@ -1,0 +1,91 @@
+"""The stored scopes of a setup: where each condition leads, against how many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard import formats
+from dashboard.theme import Palette, add_zero_line, safe_label, style
+
+
+@dataclass(frozen=True)
+class ScopeLattice:
+    """One dot per stored scope: raw difference against the setup, by number of conditions."""
+
+    delta_rr: tuple[float, ...]
+    depth: tuple[int, ...]
+    size: tuple[float, ...]
+    is_lesson: tuple[bool, ...]
+    hover: tuple[str, ...]
+    alt: str
+
+
+def scope_lattice(scopes: pd.DataFrame, lessons: Mapping[str, str]) -> ScopeLattice:
+    """Arrange stored scopes.
+
+    Args:
+        scopes: With scope, depth, n, delta_rr, se_rr, avg_rr.
+        lessons: Label of the lesson of a scope, by the scope in words.
+    """
+    rows = scopes.to_dict("records")
+    biggest = max((row["n"] for row in rows), default=1)
+    names = [formats.scope(row["scope"]) for row in rows]
+    found = sum(name in lessons for name in names)
+    return ScopeLattice(
+        delta_rr=tuple(float(row["delta_rr"]) for row in rows),
+        depth=tuple(int(row["depth"]) for row in rows),
+        size=tuple(5 + 12 * np.sqrt(row["n"] / biggest) for row in rows),
+        is_lesson=tuple(name in lessons for name in names),
+        hover=tuple(_told(*pair, lessons) for pair in zip(names, rows, strict=True)),
+        alt=f"{formats.plural(len(rows), 'stored scope')} by number of conditions; "
+        f"{formats.plural(found, 'lesson')} among them.",
+    )
+
+
+def _told(name: str, row: dict[Any, Any], lessons: Mapping[str, str]) -> str:
+    said = lessons.get(name)
+    return "<br>".join(
+        (
+            f"<b>{safe_label(name, longest=80)}</b>",
+            f"raw difference {formats.signed(row['delta_rr'])}, own mean "
+            f"{formats.signed(row['avg_rr'])}",
+            formats.plural(int(row["n"]), "trade"),
+            f"this is {said}" if said else "not a lesson: untested, or no more than chance",
+        )
+    )
+
+
+def draw_scope_lattice(shown: ScopeLattice, palette: Palette) -> go.Figure:
+    """Draw the lattice: lessons in the accent colour, all else grey."""
+    jitter = np.random.default_rng(7).uniform(-0.28, 0.28, size=len(shown.depth))
+    colours = [palette.accent if one else palette.muted for one in shown.is_lesson]
+    opacity = [0.95 if one else 0.35 for one in shown.is_lesson]
+    figure = go.Figure(
+        go.Scatter(
+            x=shown.delta_rr,
+            y=np.array(shown.depth) + jitter,
+            mode="markers",
+            marker={"size": shown.size, "color": colours, "opacity": opacity, "line": {"width": 0}},
+            customdata=shown.hover,
+            hovertemplate="%{customdata}<extra></extra>",
+        )
+    )
+    style(figure, palette, height=260)
+    add_zero_line(figure, palette, vertical=True)
+    depths = sorted(set(shown.depth))
+    figure.update_yaxes(
+        tickvals=depths,
+        ticktext=[f"{d} cond." for d in depths],
+        showgrid=False,
+        autorange="reversed",
+    )
+    figure.update_xaxes(
+        title={"text": "raw difference against the setup (R)", "standoff": 4}, showgrid=True
+    )
+    return figure

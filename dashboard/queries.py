@@ -1,0 +1,463 @@
+"""What the screens read; answers are kept until the data version moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import pandas as pd
+import sqlalchemy as sa
+import streamlit as st
+from sqlalchemy import Connection, Engine
+from sqlalchemy.dialects.postgresql import distinct_on
+
+from dashboard import formats
+from learning.lessons.life_cycle import approvable, levers_of_effect
+from learning.store import database, decision_rows, job_rows, state_rows, switch_rows
+from learning.store.schema import (
+    LEVER_COLUMNS,
+    bot_heartbeats,
+    job_runs,
+    job_settings,
+    learning_edge_history,
+    learning_lessons,
+    lesson_versions,
+    mining_runs,
+    override_effects,
+    override_history,
+    pattern_trade_events,
+    people,
+    pm_overrides,
+)
+from learning.store.state_rows import State
+from learning.store.switch_rows import Switch
+
+_TIMEOUT_MS = 20_000
+_KEPT = 64
+TOUCH_DAYS = 30
+
+
+class Edition(NamedTuple):
+    """Which data an answer belongs to: the database, and how far it has moved."""
+
+    database: str
+    generation: int
+    data_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where to read, and the edition that answers are kept under."""
+
+    engine: Engine
+    edition: Edition
+
+
+kept = st.cache_data(
+    max_entries=_KEPT, show_spinner=False, hash_funcs={Source: lambda source: source.edition}
+)
+
+
+class Group(NamedTuple):
+    """A setup: what was traded, and what was done."""
+
+    module: str
+    pattern_key: str
+    action_category: str
+
+
+class Filters(NamedTuple):
+    """What the sidebar leaves in. None or empty: no restriction."""
+
+    module: str | None = None
+    bot: str | None = None
+    days: int | None = None  # counted back from the last closed trade
+    pattern_key: str | None = None
+
+    @property
+    def narrows_trades(self) -> bool:
+        """Whether they leave out trades that lessons rest on."""
+        return self.bot is not None or self.days is not None
+
+
+@dataclass(frozen=True)
+class Health:
+    """How the machine stands, read anew at every run of a page."""
+
+    state: State
+    switch: Switch
+    now: datetime
+    last_trade_at: datetime | None
+    heartbeats: pd.DataFrame
+    runs: pd.DataFrame  # the newest run of each job
+    people: Mapping[str, str]
+
+    def source(self, engine: Engine) -> Source:
+        """Return where to read the edition that this is the health of."""
+        name = engine.url.render_as_string(hide_password=True)
+        return Source(engine, Edition(name, self.state.generation, self.state.data_version))
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What a lesson's levers would meet, counted on the trades of the last days of data.
+
+    Attributes:
+        n_touched: Distinct trades of its setup and context.
+        n_setup: Distinct trades of its setup.
+        last_trade_at: Where those days end.
+        overlaps: Active overrides that meet some of the same trades.
+    """
+
+    n_touched: int
+    n_setup: int
+    last_trade_at: datetime | None
+    overlaps: pd.DataFrame
+
+
+def read_health(engine: Engine) -> Health:
+    """Read state, switch, heartbeats and the newest run of each job in one transaction."""
+    with database.transaction(engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
+        return Health(
+            state=state_rows.read_state(c),
+            switch=switch_rows.read_switch(c),
+            now=job_rows.database_now(c),
+            last_trade_at=c.scalar(sa.select(sa.func.max(pattern_trade_events.c.closed_at))),
+            heartbeats=_frame(c, sa.select(bot_heartbeats).order_by(bot_heartbeats.c.bot)),
+            runs=_runs(c),
+            people={
+                row.name: row.role for row in c.execute(sa.select(people.c.name, people.c.role))
+            },
+        )
+
+
+def _roles(connection: Connection) -> dict[str, str]:
+    listed = connection.execute(sa.select(people.c.name, people.c.role))
+    return {row.name: row.role for row in listed}
+
+
+def _runs(connection: Connection) -> pd.DataFrame:
+    paused = connection.execute(sa.select(job_settings.c.job).where(job_settings.c.is_paused))
+    names = set(paused.scalars())
+    rows = [{**row, "is_paused": row["job"] in names} for row in job_rows.last_runs(connection)]
+    columns = ["job", "status", "slot", "finished_at", "last_ok_at", "error", "is_paused", "id"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _frame(connection: Connection, query: sa.Select[Any]) -> pd.DataFrame:
+    result = connection.execute(query)
+    return pd.DataFrame(result.mappings().all(), columns=list(result.keys()))
+
+
+def _read(engine: Engine, query: sa.Select[Any]) -> pd.DataFrame:
+    with database.transaction(engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
+        return _frame(c, query)
+
+
+# ------------------------------------------------------------------ lessons
+_STATS = (
+    "delta_group_rr",
+    "posterior_mean_rr",
+    "ci_low_rr",
+    "ci_high_rr",
+    "q_value",
+    "z",
+    "critical_z",
+    "lfsr",
+    "se_rr",
+    "own_mean_rr",
+    "delta_q25_rr",
+    "incremental_edge",
+    "edge_raw",
+    "incremental_ci_low_rr",
+    "incremental_ci_high_rr",
+    "n_effective_blocks",
+)
+
+
+@kept
+def read_lessons(source: Source) -> pd.DataFrame:
+    """Return every lesson, one row each, its numbers as columns."""
+    found = _read(source.engine, sa.select(learning_lessons).order_by(learning_lessons.c.id))
+    for name in _STATS:
+        numbers = [_number(stats.get(name)) for stats in found["stats"]]
+        found[name] = pd.Series(numbers, index=found.index, dtype="float64")
+    found["label"] = [f"L-{lesson_id:04d}" for lesson_id in found["id"]]
+    found["setup"] = [
+        formats.setup(key, category)
+        for key, category in zip(found["pattern_key"], found["action_category"], strict=True)
+    ]
+    found["scope"] = _objects(
+        [_in_order(*p) for p in zip(found["scope_dims"], found["scope_values"], strict=True)]
+    )
+    found["context"] = [formats.scope(values) for values in found["scope"]]
+    found["levers"] = _objects([levers_of_effect(effect) for effect in found["effect"]])
+    found["change"] = [formats.change(levers) for levers in found["levers"]]
+    found["is_approvable"] = [approvable(stats) for stats in found["stats"]]
+    found["half_life_days"] = found["decay_halflife_hours"].astype("float64") / 24
+    # what the change is about: the cautious quartile of the edge, times the trades it was seen on
+    found["value_rr"] = found["delta_q25_rr"].abs() * found["n"]
+    active = set(found.loc[found["status"] == "active", "latent_factor_id"].dropna())
+    found["has_active_sibling"] = found["latent_factor_id"].isin(active) & (
+        found["status"] != "active"
+    )
+    return found
+
+
+def _objects(values: Sequence[object]) -> pd.Series:
+    return pd.Series(list(values), dtype=object)
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _in_order(dims: Sequence[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in dims if name in values}
+
+
+def of_filters(lessons: pd.DataFrame, filters: Filters) -> pd.DataFrame:
+    """Return the lessons of a module and setup: the only filters that lessons obey."""
+    kept = pd.Series(True, index=lessons.index)
+    if filters.module is not None:
+        kept &= lessons["module"] == filters.module
+    if filters.pattern_key is not None:
+        kept &= lessons["pattern_key"] == filters.pattern_key
+    return lessons[kept]
+
+
+def offered(lessons: pd.DataFrame) -> dict[str, int]:
+    """Count the lessons that were offered to a person, approved, and confirmed since."""
+    approved = lessons["activated_at"].notna()
+    proposed = approved | lessons["status"].isin(["proposed", "rejected"])
+    confirmed = approved & (lessons["confirmation"] == "confirmed")
+    return {
+        "proposed": int(proposed.sum()),
+        "approved": int(approved.sum()),
+        "confirmed": int(confirmed.sum()),
+    }
+
+
+@kept
+def read_history(source: Source, group: Group, signature: str) -> pd.DataFrame:
+    """Return the edge of each time window of a scope."""
+    c = learning_edge_history.c
+    return _read(
+        source.engine,
+        sa.select(learning_edge_history)
+        .where(
+            c.module == group.module,
+            c.pattern_key == group.pattern_key,
+            c.action_category == group.action_category,
+            c.scope_signature == signature,
+        )
+        .order_by(c.window_start),
+    )
+
+
+@kept
+def read_decisions(source: Source, lesson_id: int | None) -> pd.DataFrame:
+    """Return the newest decisions, of one lesson or of all."""
+    with database.transaction(source.engine, read_only=True) as c:
+        rows = decision_rows.read_decisions(c, lesson_id=lesson_id)
+    columns = (
+        "id",
+        "lesson_id",
+        "lesson_version",
+        "decision",
+        "from_status",
+        "to_status",
+        "decided_by",
+        "decided_at",
+        "reason",
+        "source",
+        "evidence",
+    )
+    return pd.DataFrame([{n: getattr(row, n) for n in columns} for row in rows], columns=columns)
+
+
+@kept
+def read_versions(source: Source, lesson_id: int) -> pd.DataFrame:
+    """Return the versions of a lesson, the newest first."""
+    c = lesson_versions.c
+    return _read(
+        source.engine,
+        sa.select(c.version, c.reason, c.created_at, c.snapshot)
+        .where(c.lesson_id == lesson_id)
+        .order_by(c.version.desc()),
+    )
+
+
+@kept
+def read_looks(source: Source) -> pd.DataFrame:
+    """Return the newest discovery look of each module, and when it was last refreshed."""
+    c = mining_runs.c
+    newest = (
+        sa.select(
+            c.module,
+            c.id,
+            c.look,
+            c.outcome,
+            c.fdr_level,
+            c.n_trades,
+            c.n_without_outcome,
+            c.counts,
+            c.created_at,
+            c.details["reason"].as_string().label("reason"),
+            c.details["groups"].label("groups"),
+            c.clip_low_rr,
+            c.clip_high_rr,
+        )
+        .where(c.is_discovery)
+        .ext(distinct_on(c.module))
+        .order_by(c.module, c.id.desc())
+    )
+    return _read(source.engine, newest)
+
+
+# ------------------------------------------------------------------ overrides
+@kept
+def read_overrides(source: Source) -> pd.DataFrame:
+    """Return what bots apply: one row per override, its levers under their names."""
+    found = _read(source.engine, sa.select(pm_overrides).order_by(pm_overrides.c.id))
+    names = {column: lever for lever, column in LEVER_COLUMNS.items()}
+    found["levers"] = _objects(
+        [
+            {names[c]: float(row[c]) for c in names if pd.notna(row[c])}
+            for row in found.to_dict("records")
+        ]
+    )
+    return found
+
+
+@kept
+def read_effects(source: Source) -> pd.DataFrame:
+    """Return what is known of each override's effect."""
+    return _read(source.engine, sa.select(override_effects).order_by(override_effects.c.lesson_id))
+
+
+@kept
+def read_override_moves(source: Source, lesson_id: int | None = None) -> pd.DataFrame:
+    """Return the newest moves of overrides."""
+    query = sa.select(override_history).order_by(override_history.c.id.desc()).limit(1000)
+    if lesson_id is not None:
+        query = query.where(override_history.c.lesson_id == lesson_id)
+    return _read(source.engine, query)
+
+
+@kept
+def read_reach(source: Source, lesson_id: int, group: Group, scope: Mapping[str, Any]) -> Reach:
+    """Count the trades a lesson would touch, and those that active overrides touch too."""
+    with database.transaction(source.engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
+        last = c.scalar(
+            sa.select(sa.func.max(pattern_trade_events.c.closed_at)).where(
+                pattern_trade_events.c.module == group.module
+            )
+        )
+        if last is None:
+            return Reach(0, 0, None, pd.DataFrame())
+        since = last - timedelta(days=TOUCH_DAYS)
+        return Reach(
+            n_touched=_count_trades(c, group, since, scope),
+            n_setup=_count_trades(c, group, since, {}),
+            last_trade_at=last,
+            overlaps=_overlaps(c, lesson_id, group, scope, since),
+        )
+
+
+def _count_trades(
+    connection: Connection, group: Group, since: datetime, *scopes: Mapping[str, Any]
+) -> int:
+    e = pattern_trade_events.c
+    query = sa.select(sa.func.count(sa.distinct(e.bot + "/" + e.trade_id))).where(
+        e.module == group.module,
+        e.pattern_key == group.pattern_key,
+        e.action_category == group.action_category,
+        e.closed_at > since,
+        *(e.scope.contains(dict(scope)) for scope in scopes),
+    )
+    return int(connection.scalar(query) or 0)
+
+
+def _overlaps(
+    connection: Connection,
+    lesson_id: int,
+    group: Group,
+    scope: Mapping[str, Any],
+    since: datetime,
+) -> pd.DataFrame:
+    o = pm_overrides.c
+    others = connection.execute(
+        sa.select(pm_overrides).where(
+            o.module == group.module,
+            o.pattern_key == group.pattern_key,
+            o.action_category == group.action_category,
+            o.lesson_id != lesson_id,
+        )
+    ).mappings()
+    rows = []
+    for other in others:
+        shared = _count_trades(connection, group, since, scope, other["scope_values"])
+        levers = {n: other[c] for n, c in LEVER_COLUMNS.items() if other[c] is not None}
+        if shared:
+            rows.append(
+                {
+                    "lesson_id": other["lesson_id"],
+                    "scope": other["scope_values"],
+                    "levers": levers,
+                    "lesson_type": other["lesson_type"],
+                    "latent_factor_id": other["latent_factor_id"],
+                    "n_shared": shared,
+                }
+            )
+    columns = ["lesson_id", "scope", "levers", "lesson_type", "latent_factor_id", "n_shared"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+# ------------------------------------------------------------------ choices of the filters
+@kept
+def read_choices(source: Source) -> tuple[list[str], list[Group]]:
+    """Return the bots and the setups that closed trades know."""
+    e = pattern_trade_events.c
+    with database.transaction(source.engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
+        bots = list(c.execute(sa.select(e.bot).distinct().order_by(e.bot)).scalars())
+        setups = c.execute(
+            sa.select(e.module, e.pattern_key, e.action_category)
+            .distinct()
+            .order_by(e.module, e.pattern_key, e.action_category)
+        )
+        return bots, [Group(*row) for row in setups]
+
+
+def read_job_counts(engine: Engine) -> tuple[int, int]:
+    """Return how many runs of the last 24 h went well, and how many failed or were lost."""
+    r = job_runs.c
+    query = sa.select(
+        sa.func.count().filter(r.status == "ok"),
+        sa.func.count().filter(r.status.in_(["failed", "lost"])),
+    ).where(r.queued_at > sa.func.now() - timedelta(days=1))
+    with database.transaction(engine, read_only=True) as connection:
+        ok, failed = connection.execute(query).one()
+    return int(ok), int(failed)
+
+
+def read_decided_lesson(engine: Engine, lesson_id: int) -> tuple[str, int] | None:
+    """Return status and version of a lesson as the database holds them now."""
+    c = learning_lessons.c
+    query = sa.select(c.status, c.version).where(c.id == lesson_id)
+    with database.transaction(engine, read_only=True) as connection:
+        row = connection.execute(query).one_or_none()
+    return None if row is None else (row.status, row.version)
+
+
+@kept
+def read_expiry(source: Source, half_life_hours: float | None) -> datetime | None:
+    """Return when an override approved now would end."""
+    known = None if half_life_hours is None or pd.isna(half_life_hours) else float(half_life_hours)
+    with database.transaction(source.engine, read_only=True) as connection:
+        ends: datetime | None = connection.scalar(
+            sa.select(sa.func.lesson_expiry(sa.cast(known, sa.Double)))
+        )
+    return ends

@@ -1,0 +1,240 @@
+"""Overview: is what was learned making money now, and what needs a person?"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import controls, formats, health, queries
+from dashboard.controls import Page
+from dashboard.edge_queries import EdgeTable, read_dimensions, read_edge_table
+from dashboard.figures.edge_map import draw_edge_map, edge_map
+from dashboard.figures.search_funnel import draw_search_funnel, search_funnel
+from dashboard.lesson_table import lesson_columns, lesson_table
+
+_JOBS = ("ingest_strands", "aggregate_scopes", "mine_lessons", "materialise_overrides")
+_LISTED = 8
+_MOST_COLUMNS = 9
+_MOST_ROWS = 8
+
+
+def show() -> None:
+    """Draw the page."""
+    page = controls.open_page("Overview", jobs=_JOBS)
+    lessons = queries.of_filters(queries.read_lessons(page.source), page.filters)
+    if page.health.last_trade_at is None and lessons.empty:
+        _first_steps()
+        return
+    _show_indicators(page, lessons)
+    left, right = st.columns([1, 1.25], gap="medium")
+    with left:
+        _show_search(page, lessons)
+    with right:
+        _show_map(page, lessons)
+    _show_waiting(lessons)
+
+
+def _first_steps() -> None:
+    with controls.nothing("Nothing learned yet. Three steps lead here:"):
+        st.checkbox("Import closed trades: ./run import path/to/trades", disabled=True)
+        st.checkbox("Let the jobs run once: ./run up", disabled=True)
+        st.checkbox("Approve a first lesson on the page Decisions", disabled=True)
+        st.caption("Only looking? ./run demo fills a database of its own with invented trades.")
+
+
+# ------------------------------------------------------------------ indicators
+def _show_indicators(page: Page, lessons: pd.DataFrame) -> None:
+    with st.container(horizontal=True, gap="small"):
+        _waiting(page, lessons)
+        _effect(page)
+        _active(page)
+        _fading(lessons)
+        _jobs(page)
+
+
+def _metric(label: str, value: str, told: str, *, help: str | None = None) -> None:
+    st.metric(
+        label,
+        value,
+        delta=told,
+        delta_arrow="off",
+        delta_color="off",
+        border=True,
+        width="stretch",
+        help=help,
+    )
+
+
+def _waiting(page: Page, lessons: pd.DataFrame) -> None:
+    waiting = lessons[lessons["status"] == "proposed"]
+    told = "nothing to decide"
+    if not waiting.empty:
+        told = f"oldest {formats.ago(waiting['discovered_at'].min(), page.health.now)}"
+    _metric("Waiting for you", formats.plural(len(waiting), "lesson"), told)
+
+
+def _effect(page: Page) -> None:
+    effects = queries.read_effects(page.source)
+    known = effects.dropna(subset=["effect_rr"])
+    if known.empty:
+        _metric(
+            "Effect of overrides",
+            formats.NOTHING,
+            "not measured yet",
+            help="Measured daily from what bots report: uplift of size levers, treated "
+            "against held-out trades for the rest.",
+        )
+        return
+    helps = int((known["ci_low_rr"] > 0).sum())
+    hurts = int((known["ci_high_rr"] < 0).sum())
+    _metric(
+        "Effect of overrides",
+        f"{helps} help, {hurts} hurt",
+        f"{len(known)} of {len(effects)} measurable",
+        help="By an interval that stays honest when people look daily.",
+    )
+
+
+def _active(page: Page) -> None:
+    overrides = queries.read_overrides(page.source)
+    soon = overrides["expires_at"] < page.health.now + timedelta(days=1)
+    told = f"{int(soon.sum())} end in 24 h" if len(overrides) else "bots trade as without us"
+    _metric("Active overrides", formats.count(len(overrides)), told)
+
+
+def _fading(lessons: pd.DataFrame) -> None:
+    active = lessons[lessons["status"] == "active"]
+    fading = active["half_life_state"].isin(["decaying", "sign_flip"])
+    failed = active["confirmation"] == "failed"
+    shortest = active.loc[fading, "half_life_days"].min()
+    told = f"shortest half-life {shortest:.0f} d" if pd.notna(shortest) else "no half-life found"
+    if failed.any():
+        told = f"{int(failed.sum())} failed on later trades"
+    _metric(
+        "Going bad",
+        f"{int((fading | failed).sum())} of {len(active)}",
+        told,
+        help="Active lessons that decay, changed sign, or failed on trades since.",
+    )
+
+
+def _jobs(page: Page) -> None:
+    ok, failed = queries.read_job_counts(page.engine)
+    states = health.job_states(page.health)
+    late = sum(one.state == "late" for one in states)
+    told = f"{late} late" if late else "none late"
+    _metric("Jobs, 24 h", f"{ok} ok / {failed} failed", told)
+
+
+# ------------------------------------------------------------------ the search, the map
+def _show_search(page: Page, lessons: pd.DataFrame) -> None:
+    looks = queries.read_looks(page.source)
+    if page.filters.module is not None:
+        looks = looks[looks["module"] == page.filters.module]
+    controls.section("Many scopes, few lessons")
+    if looks.empty:
+        controls.nothing("No discovery look yet: the miner runs every 6 h.", height=240)
+        return
+    counts = _summed(looks["counts"].tolist())
+    funnel = search_funnel(counts, queries.offered(lessons))
+    controls.chart(
+        draw_search_funnel(funnel, page.palette, height=236), key="funnel", alt=funnel.alt
+    )
+    newest = looks["created_at"].max()
+    level = looks["fdr_level"].max()
+    st.caption(
+        f"{(funnel.chance or 'The search counted too little to compare with chance')}. "
+        f"Look {looks['look'].max()}, {formats.utc(newest, with_year=True)}; accepted share of "
+        f"false lessons {formats.share(level)}."
+    )
+
+
+def _summed(counts: list[dict[str, int]]) -> dict[str, int]:
+    names = {name for one in counts for name in one}
+    return {name: sum(one.get(name, 0) for one in counts) for name in names}
+
+
+def _show_map(page: Page, lessons: pd.DataFrame) -> None:
+    module = page.filters.module or _main_module(lessons)
+    dims = read_dimensions(page.source, module)
+    controls.section(f"Edge by setup and context ({page.unit} per trade)")
+    if not dims or page.health.state.outcome is None:
+        controls.nothing("No scope is stored yet: scopes need trades with context.", height=240)
+        return
+    dim = _first_told(dims)
+    table = read_edge_table(
+        page.source, module, (dim,), page.filters, page.unit, page.outcome, None
+    )
+    cells = controls.with_lessons(_largest(table), (dim,), lessons, narrowed=_is_narrowed(page))
+    shown = edge_map(cells, row="setup", column=dim, unit=table.unit)
+    controls.chart(
+        draw_edge_map(shown, page.palette, height=max(236, 60 + 30 * len(shown.rows))),
+        key="map",
+        alt=shown.alt,
+    )
+    st.caption(formats.plain(_map_told(table, dim), longest=300))
+
+
+def _largest(table: EdgeTable) -> pd.DataFrame:
+    """Return the cells of the largest setups, of each pattern what it does most often."""
+    largest = table.groups.sort_values(["n", "action_category"], ascending=[False, True])
+    listed = largest.drop_duplicates("pattern_key").head(_MOST_ROWS)
+    return table.cells.merge(listed[["pattern_key", "action_category"]])
+
+
+def _is_narrowed(page: Page) -> bool:
+    return page.filters.narrows_trades or page.unit != "R"
+
+
+def _main_module(lessons: pd.DataFrame) -> str:
+    return "pm" if lessons.empty else str(lessons["module"].mode().iloc[0])
+
+
+def _first_told(dims: dict[str, list[object]]) -> str:
+    """Return the first condition with a handful of values: chosen by order, never by its edge."""
+    handy = [name for name, values in dims.items() if 2 <= len(values) <= _MOST_COLUMNS]
+    return handy[0] if handy else next(iter(dims))
+
+
+def _map_told(table: EdgeTable, dim: str) -> str:
+    spread = (
+        "its spread is no more than chance makes"
+        if table.prior_sd == 0
+        else f"true edges lie about {table.prior_sd:.2f} {table.unit} apart"
+    )
+    return (
+        f"{dim}: mean of the cell minus mean of its setup, {table.outcome}, shrunk toward the "
+        f"setup; {spread}; {formats.plural(table.n_trades, 'decision')}. ◆ is a lesson."
+    )
+
+
+def _show_waiting(lessons: pd.DataFrame) -> None:
+    waiting = lessons[lessons["status"] == "proposed"].sort_values("value_rr", ascending=False)
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
+        st.subheader("Needs a decision", anchor=False, width="content")
+        st.page_link(
+            "screens/review_lessons.py",
+            label=f"All {len(waiting)} in Decisions",
+            icon=":material/arrow_forward:",
+        )
+    if waiting.empty:
+        controls.nothing(
+            "Nothing waits. New lessons appear after a discovery look, at most every "
+            "28 days or when trades grew by a quarter."
+        )
+        return
+    st.dataframe(
+        lesson_table(waiting.head(_LISTED)),
+        column_config=lesson_columns(),
+        hide_index=True,
+        alt=f"{len(waiting)} lessons that wait for a decision",
+        key="waiting",
+    )
+
+
+if __name__ == "__main__":
+    show()

@@ -1,0 +1,117 @@
+"""Colours and the house rules of every chart. Teal is gain, vermilion loss, grey says nothing."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import plotly.graph_objects as go
+
+Mode = Literal["dark", "light"]
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """The colours of one mode; every one of them reads at 4.5 : 1 on its background."""
+
+    mode: Mode
+    background: str
+    surface: str
+    border: str
+    text: str
+    muted: str
+    accent: str
+    positive: str
+    negative: str
+    warning: str
+    violet: str
+    neutral: str  # the middle of a diverging scale
+
+
+DARK: Final = Palette(
+    "dark", "#0E1116", "#161B22", "#2A313C", "#D7DEE7", "#8A97A8", "#4C9BE8", "#2FBF9B",
+    "#E5634D", "#E0A030", "#9A7BE0", "#1B222C",
+)  # fmt: skip
+LIGHT: Final = Palette(
+    "light", "#FBFCFD", "#F1F4F7", "#D5DCE4", "#1B2430", "#5A6675", "#1F6FC0", "#0B7F66",
+    "#B5402C", "#8F5F00", "#6A4BC0", "#EEF2F5",
+)  # fmt: skip
+PLOT_CONFIG: Final[dict[str, Any]] = {
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"],
+    "toImageButtonOptions": {"format": "png", "scale": 2},
+}
+
+
+def palette_of(mode: str | None) -> Palette:
+    """Return the colours of a mode; dark where the browser has not said."""
+    return LIGHT if mode == "light" else DARK
+
+
+def alpha(colour: str, share: float) -> str:
+    """Return a ``#RRGGBB`` colour with an opacity.
+
+    Examples:
+        >>> alpha("#4C9BE8", 0.15)
+        'rgba(76,155,232,0.15)'
+    """
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{share:g})"
+
+
+def diverging(palette: Palette) -> list[tuple[float, str]]:
+    """Return the scale from loss over nothing to gain."""
+    return [(0.0, palette.negative), (0.5, palette.neutral), (1.0, palette.positive)]
+
+
+def safe_label(text: object, *, longest: int = 40) -> str:
+    """Return text for a chart: plotly reads tags in labels, so none may come from data.
+
+    Examples:
+        >>> safe_label("<a href='x'>pump</a>")
+        '&lt;a href=&#x27;x&#x27;&gt;pump&lt;/a&gt;'
+    """
+    flat = " ".join(str(text).split())
+    short = flat if len(flat) <= longest else flat[: longest - 1] + "…"
+    return html.escape(short)
+
+
+def style(figure: go.Figure, palette: Palette, *, height: int, hover: str = "closest") -> go.Figure:
+    """Give a figure the look of the house, in place; return it."""
+    figure.update_layout(
+        height=height,
+        margin={"l": 0, "r": 0, "t": 8, "b": 0},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "Source Sans, sans-serif", "size": 12, "color": palette.text},
+        hovermode=hover,
+        hoverlabel={
+            "bgcolor": palette.surface,
+            "bordercolor": palette.border,
+            "font": {"color": palette.text, "family": "Source Sans, sans-serif"},
+            "align": "left",
+        },
+        showlegend=False,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        dragmode=False,
+    )
+    axis = {
+        "color": palette.muted,
+        "gridcolor": palette.border,
+        "zeroline": False,
+        "automargin": True,
+        "fixedrange": True,
+    }
+    figure.update_xaxes(showgrid=False, **axis)
+    figure.update_yaxes(showgrid=True, **axis)
+    return figure
+
+
+def add_zero_line(figure: go.Figure, palette: Palette, *, vertical: bool) -> None:
+    """Draw where nothing is gained or lost."""
+    line = {"color": palette.muted, "width": 1, "dash": "dot"}
+    if vertical:
+        figure.add_vline(x=0, line=line)
+    else:
+        figure.add_hline(y=0, line=line)

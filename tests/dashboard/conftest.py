@@ -1,0 +1,49 @@
+"""Pages run against a database of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from sqlalchemy import Engine
+from streamlit.testing.v1 import AppTest
+
+from learning.store.database import create_engine
+
+APP = Path(__file__).parents[2] / "dashboard" / "app.py"
+PAGES = sorted(path.name for path in (APP.parent / "screens").glob("[a-z]*.py"))
+
+
+@pytest.fixture
+def engine_of_page(fresh_database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """Engine of the database that the pages of this test read."""
+    monkeypatch.setenv("DATABASE_URL", fresh_database)
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    engine = create_engine(fresh_database, application_name="edgekeeper dashboard tests")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def open_page(engine_of_page: Engine) -> Callable[[str], AppTest]:
+    """Open a page by the name of its file."""
+
+    def opened(name: str, **query: str) -> AppTest:
+        page = AppTest.from_file(str(APP), default_timeout=60)
+        for key, value in query.items():
+            page.query_params[key] = value
+        page.run()
+        page.switch_page(f"screens/{name}")
+        return page.run()
+
+    return opened
+
+
+def words_of(page: AppTest) -> str:
+    """Everything a page says, joined."""
+    kinds = ("title", "subheader", "text", "markdown", "caption", "error", "metric")
+    parts = [str(one.value) for kind in kinds for one in getattr(page, kind)]
+    return "\n".join([*parts, *(str(one.delta) for one in page.metric)])

@@ -1,0 +1,148 @@
+"""Charts show the numbers they are given, and hide those that too few trades support."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dashboard.figures.edge_history import draw_edge_over_time, edge_over_time
+from dashboard.figures.edge_map import draw_edge_map, edge_map
+from dashboard.figures.lesson_forest import draw_lesson_forest, lesson_forest
+from dashboard.figures.scope_lattice import draw_scope_lattice, scope_lattice
+from dashboard.figures.search_funnel import draw_search_funnel, search_funnel
+from dashboard.theme import DARK, LIGHT, Palette
+
+PALETTES = (DARK, LIGHT)
+
+
+def cells(**changes: object) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {
+            "setup": ["a.b.c · entry", "a.b.c · entry", "a.b.d · entry"],
+            "phase": ["Good", "Dip", "Good"],
+            "n": [120, 29, 40],
+            "mean": [0.5, 0.9, -0.2],
+            "delta": [0.3, 0.7, -0.4],
+            "se": [0.1, 0.4, 0.2],
+            "edge": [0.25, 0.2, -0.1],
+            "low": [0.1, -0.2, -0.3],
+            "high": [0.4, 0.6, 0.1],
+            "lesson": ["L-0001", "", ""],
+        }
+    )
+    return frame.assign(**changes)
+
+
+def test_a_cell_of_29_trades_prints_no_number() -> None:
+    shown = edge_map(cells(), row="setup", column="phase", unit="R")
+    assert shown.columns == ["Dip", "Good"]
+    assert shown.text == [["n<30", "+0.25 ◆"], ["", "-0.10"]]
+    assert np.isnan(shown.value).tolist() == [[True, False], [True, False]]
+    assert "too few" in shown.hover[0][0]
+
+
+def test_labels_leave_out_what_all_setups_share() -> None:
+    assert edge_map(cells(), row="setup", column="phase", unit="R").rows == ["a.b.c", "a.b.d"]
+
+
+def test_a_table_of_nothing_is_not_stretched_over_the_whole_scale() -> None:
+    nothing = cells(edge=[0.001, 0.0, -0.001], se=[0.2, 0.2, 0.2])
+    assert edge_map(nothing, row="setup", column="phase", unit="R").limit == pytest.approx(0.2)
+
+
+def test_markup_in_a_context_is_shown_never_read() -> None:
+    bad = cells(phase=["<a href='x'>pump</a>", "Dip", "Good"])
+    shown = edge_map(bad, row="setup", column="phase", unit="R")
+    drawn = draw_edge_map(shown, DARK).to_json()
+    assert "<a href" not in drawn.replace("\\u003c", "<")
+
+
+def test_the_alternative_text_names_best_and_worst() -> None:
+    shown = edge_map(cells(), row="setup", column="phase", unit="R")
+    assert "best a.b.c · entry in Good +0.25 R" in shown.alt
+    assert "worst a.b.d · entry in Good -0.10 R" in shown.alt
+
+
+@pytest.mark.parametrize("palette", PALETTES)
+def test_the_map_draws_value_and_unit(palette: Palette) -> None:
+    shown = edge_map(cells(), row="setup", column="phase", unit="R")
+    (trace,) = draw_edge_map(shown, palette).data
+    assert trace.z[0][1] == 0.25
+    assert trace.zmin == -trace.zmax
+    assert trace.colorbar.title.text == "R"
+
+
+def lessons() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "id": [7, 3],
+            "label": ["L-0007", "L-0003"],
+            "setup": ["a.b.c · entry"] * 2,
+            "context": ["phase Good", "everywhere"],
+            "n": [100, 25],
+            "posterior_mean_rr": [0.4, -0.2],
+            "ci_low_rr": [0.1, -0.5],
+            "ci_high_rr": [0.7, -0.1],
+            "delta_group_rr": [0.5, -0.3],
+            "q_value": [0.004, np.nan],
+        }
+    )
+
+
+def test_the_forest_keeps_the_order_of_the_table_and_marks_the_chosen_lesson() -> None:
+    shown = lesson_forest(lessons(), selected_id=3)
+    assert shown.labels == ("L-0007", "L-0003")
+    assert shown.selected == 1
+    assert shown.band == (0, 2)
+    assert "L-0007 +0.40 R" in shown.alt
+
+
+def test_whiskers_reach_to_the_interval() -> None:
+    dots = draw_lesson_forest(lesson_forest(lessons()), DARK).data[0]
+    np.testing.assert_allclose(np.array(dots.x) + dots.error_x.array, [0.7, -0.1])
+    np.testing.assert_allclose(np.array(dots.x) - dots.error_x.arrayminus, [0.1, -0.5])
+
+
+def test_the_funnel_counts_levels_with_the_scopes_they_were_tested_beside() -> None:
+    counts = {"scopes_stored": 900, "eligible": 300, "tested": 200, "found": 3,
+              "levels_tested": 10, "levels_found": 2, "upper_tail": 4, "lower_tail": 1}  # fmt: skip
+    shown = search_funnel(counts, {"proposed": 5, "approved": 2, "confirmed": 1})
+    assert shown.counts == (910, 310, 210, 5, 5, 2, 1)
+    assert shown.chance is not None
+    assert shown.chance.startswith("5 of 300 scopes")
+    (bars,) = draw_search_funnel(shown, DARK).data
+    assert list(bars.text) == ["910", "310", "210", "5", "5", "2", "1"]
+
+
+def test_a_window_without_standard_error_has_no_whisker() -> None:
+    windows = pd.DataFrame(
+        {
+            "mean_closed_at": [datetime(2026, 1, d, tzinfo=UTC) for d in (1, 8)],
+            "n": [9, 1],
+            "edge_rr": [0.5, -2.0],
+            "se_rr": [0.1, None],
+        }
+    )
+    shown = edge_over_time(windows, marks=((datetime(2026, 1, 5, tzinfo=UTC), "approved"),))
+    assert shown.reach_rr == pytest.approx((0.196, 0.0))
+    assert draw_edge_over_time(shown, DARK).layout.annotations[0].text == "approved"
+
+
+def test_the_lattice_tells_lessons_from_scopes_that_only_rank_high() -> None:
+    scopes = pd.DataFrame(
+        {
+            "scope": [{"phase": "Good"}, {"phase": "Dip", "timeframe": "1h"}],
+            "depth": [1, 2],
+            "n": [400, 100],
+            "delta_rr": [0.2, 0.9],
+            "se_rr": [0.1, 0.3],
+            "avg_rr": [0.4, 1.1],
+        }
+    )
+    shown = scope_lattice(scopes, {"phase Good": "L-0004"})
+    assert shown.is_lesson == (True, False)
+    assert "1 lesson among them" in shown.alt
+    assert len(draw_scope_lattice(shown, LIGHT).data[0].x) == 2

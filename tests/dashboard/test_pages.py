@@ -1,0 +1,209 @@
+"""Pages say what holds: empty, filled, stale, without a database, and to a viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Engine
+from streamlit.testing.v1 import AppTest
+
+from learning.store.schema import job_runs, learning_lessons, lesson_decisions
+from tests.dashboard.conftest import PAGES, words_of
+from tests.learning.store.stored_lessons import CLEAR, NOT_CLEAR, store_lesson
+
+Open = Callable[..., AppTest]
+EVIDENCE = {**CLEAR, "posterior_mean_rr": 0.42, "delta_group_rr": 0.5, "q_value": 0.012}
+
+
+def filled(engine: Engine, status: str = "proposed", **changes: object) -> int:
+    with engine.begin() as connection:
+        return store_lesson(connection, status, stats=dict(EVIDENCE), **changes)
+
+
+def button(page: AppTest, start: str) -> object:
+    return next(one for one in page.button if one.label.startswith(start))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_stands_on_an_empty_database(open_page: Open, name: str) -> None:
+    page = open_page(name)
+    assert not page.exception
+    assert len(words_of(page)) > 20
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_stands_on_lessons_of_all_statuses(
+    open_page: Open, engine_of_page: Engine, name: str
+) -> None:
+    for status in ("watch", "proposed", "active", "disabled", "rejected", "retired"):
+        filled(engine_of_page, status)
+    assert not open_page(name).exception
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_says_so_when_the_database_is_away(
+    name: str, monkeypatch: pytest.MonkeyPatch, open_page: Open
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody:canary@127.0.0.1:1/none")
+    page = open_page(name)
+    assert not page.exception
+    assert "database cannot be reached" in words_of(page)
+    assert "canary" not in words_of(page)
+
+
+def test_overview_of_an_empty_database_says_what_to_do_first(open_page: Open) -> None:
+    page = open_page("see_overview.py")
+    assert next(box.label for box in page.checkbox).startswith("Import closed trades")
+
+
+def test_decisions_shows_edge_interval_and_trades(open_page: Open, engine_of_page: Engine) -> None:
+    filled(engine_of_page)
+    page = open_page("review_lessons.py")
+    shown = {one.label: (one.value, one.delta) for one in page.metric}
+    assert shown["Edge, shrunk"] == ("+0.42 R", "95 % [+0.10, +0.90]")
+    assert shown["Trades"][0] == "40"
+    assert shown["q, whole search"][0] == "0.012"
+
+
+def test_approving_needs_a_reason_of_ten_characters(
+    open_page: Open, engine_of_page: Engine
+) -> None:
+    lesson_id = filled(engine_of_page)
+    page = open_page("review_lessons.py")
+    button(page, "Approve").click().run()
+    button(page, "Approve x1.10 on").click().run()
+    assert "at least 10 characters" in words_of(page)
+    assert status_of(engine_of_page, lesson_id) == "proposed"
+
+
+def test_approving_names_lesson_and_version_and_makes_one_decision(
+    open_page: Open, engine_of_page: Engine
+) -> None:
+    lesson_id = filled(engine_of_page)
+    page = open_page("review_lessons.py")
+    button(page, "Approve").click().run()
+    confirm = button(page, "Approve x1.10 on")
+    assert confirm.label == f"Approve x1.10 on L-{lesson_id:04d} v1"
+    page.text_area[0].set_value("the edge is clear enough").run()
+    button(page, "Approve x1.10 on").click().run()
+    assert not page.exception
+    assert status_of(engine_of_page, lesson_id) == "active"
+    assert approvals(engine_of_page) == 1
+
+
+def test_a_lesson_that_changed_meanwhile_is_not_approved(
+    open_page: Open, engine_of_page: Engine
+) -> None:
+    lesson_id = filled(engine_of_page)
+    page = open_page("review_lessons.py")
+    button(page, "Approve").click().run()
+    with engine_of_page.begin() as connection:
+        connection.execute(
+            sa.update(learning_lessons).values(version=learning_lessons.c.version + 1)
+        )
+    page.text_area[0].set_value("the edge is clear enough").run()
+    button(page, "Approve x1.10 on").click().run()
+    assert "changed meanwhile" in words_of(page).replace("\\", "")
+    assert status_of(engine_of_page, lesson_id) == "proposed"
+
+
+def test_a_lesson_inserted_above_does_not_move_the_selection(
+    open_page: Open, engine_of_page: Engine
+) -> None:
+    first = filled(engine_of_page)
+    page = open_page("review_lessons.py")
+    assert button(page, "Approve").label == f"Approve L-{first:04d} v1"
+    stronger = {**EVIDENCE, "posterior_mean_rr": 2.0, "delta_q25_rr": 1.9}
+    with engine_of_page.begin() as connection:
+        store_lesson(connection, "proposed", stats=stronger)
+        connection.execute(sa.text("UPDATE edgekeeper_state SET data_version = data_version + 1"))
+    page.run()
+    assert button(page, "Approve").label == f"Approve L-{first:04d} v1"
+    assert "data moved on" in words_of(page)
+
+
+def test_a_lesson_whose_interval_contains_zero_has_no_approve_button(
+    open_page: Open, engine_of_page: Engine
+) -> None:
+    with engine_of_page.begin() as connection:
+        store_lesson(connection, stats={**EVIDENCE, **NOT_CLEAR})
+    page = open_page("review_lessons.py")
+    assert not [one for one in page.button if one.label.startswith("Approve")]
+    assert "contains 0" in words_of(page)
+
+
+def test_a_viewer_sees_no_action_and_why(open_page: Open, engine_of_page: Engine) -> None:
+    filled(engine_of_page)
+    with engine_of_page.begin() as connection:
+        connection.execute(sa.text("INSERT INTO people (name, role) VALUES ('ann', 'approver')"))
+    page = open_page("review_lessons.py")
+    starts = ("Approve", "Reject", "Disable", "Renew", "Kill", "Switch on")
+    assert not [one for one in page.button if one.label.startswith(starts)]
+    assert "Read\\-only" in words_of(page)
+
+
+def test_a_page_on_a_public_address_without_login_is_read_only(
+    open_page: Open, engine_of_page: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(engine_of_page)
+    monkeypatch.setattr("streamlit.get_option", lambda name: "0.0.0.0")
+    page = open_page("review_lessons.py")
+    assert not [one for one in page.button if one.label.startswith(("Approve", "Kill"))]
+    assert "no login is set up" in words_of(page)
+
+
+def test_a_failed_job_makes_the_pages_it_feeds_amber(
+    open_page: Open, engine_of_page: Engine
+) -> None:
+    filled(engine_of_page)
+    with engine_of_page.begin() as connection:
+        connection.execute(
+            sa.insert(job_runs).values(
+                job="mine_lessons",
+                slot=datetime(2026, 1, 1, tzinfo=UTC),
+                run_trigger="schedule",
+                requested_by="timetable",
+                status="failed",
+                error=f"boom {uuid4()}",
+            )
+        )
+    said = words_of(open_page("see_overview.py")).replace("\\", "")
+    assert "Numbers from never: mine_lessons failed" in said
+
+
+def test_the_kill_switch_stops_overrides_in_one_click_and_comes_back_with_the_word(
+    open_page: Open, engine_of_page: Engine
+) -> None:
+    page = open_page("see_overview.py")
+    button(page, "Kill switch").click().run()
+    button(page, "Stop applying").click().run()
+    assert switch_is_on(engine_of_page) is False
+    button(page, "Switch on").click().run()
+    button(page, "Apply overrides again").click().run()
+    assert switch_is_on(engine_of_page) is False
+    page.text_input(key="on-typed").set_value("ENABLE")
+    page.text_area(key="on-reason").set_value("the outage is over")
+    button(page, "Apply overrides again").click().run()
+    assert switch_is_on(engine_of_page) is True
+
+
+def status_of(engine: Engine, lesson_id: int) -> str:
+    with engine.connect() as connection:
+        return connection.execute(
+            sa.select(learning_lessons.c.status).where(learning_lessons.c.id == lesson_id)
+        ).scalar_one()
+
+
+def approvals(engine: Engine) -> int:
+    query = sa.select(sa.func.count()).where(lesson_decisions.c.decision == "approve")
+    with engine.connect() as connection:
+        return connection.execute(query).scalar_one()
+
+
+def switch_is_on(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        return connection.execute(sa.text("SELECT overrides_on FROM kill_switch")).scalar_one()
