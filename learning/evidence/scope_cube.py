@@ -33,7 +33,6 @@ MAX_VALUES = 32_000
 CHUNK_BYTES = 10_000_000
 OWN_MEMORY_BYTES = 1 << 17
 CELL_BYTES = 122  # without the key's words
-NO_CLIP = (-np.inf, np.inf)
 #: The tail's tensor fits the first-level cache: slots of 112 bytes.
 MAX_SLOTS = 400
 #: One layout of arrays, so that the kernel is compiled once.
@@ -201,7 +200,7 @@ def scope_cube(
     layout = key_layout(_cards(trades.codes, cards))
     plan = _plan(layout, validated_n_min(n_min, len(layout.cards)))
     order, starts = _order(groups, count, clock)
-    walk = _Walk(trades, plan, order, starts, clip or NO_CLIP, _block(block_length, clock))
+    walk = _Walk(trades, plan, order, starts, _limits(clip), _block(block_length, clock))
     cells, group_start, totals = _walked(walk, threads)
     return ScopeCube(
         group_start=group_start,
@@ -384,6 +383,14 @@ def _clocks(
     if n and not 0 <= column.min() <= column.max() < N_SEGMENTS:
         raise ValueError(f"segment must be 0 to 5, got {column.min()} to {column.max()}")
     return np.zeros(0, np.int64), np.require(column, np.int8, KERNEL_READY)
+
+
+def _limits(clip: tuple[float, float] | None) -> tuple[float, float]:
+    """Validated clip limits."""
+    low, high = (-np.inf, np.inf) if clip is None else clip
+    if not low <= high:
+        raise ValueError(f"clip must rise, got ({low}, {high})")
+    return float(low), float(high)
 
 
 def _block(block_length: int | None, closed_at: npt.NDArray[np.int64]) -> int:

@@ -94,12 +94,12 @@ def test_no_effect_scores_one_half_agreement_on_average():
     assert abs(shares.mean() - 0.5) < 3 * shares.std() / np.sqrt(400)
 
 
-def made(n: int, seed: int) -> dict[str, Any]:
+def made(n: int, seed: int, cards: tuple[int, ...] = (3, 3, 3, 3)) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     group = rng.integers(0, 2, n)
     return {
         "group": group,
-        "scope_codes": rng.integers(-1, 3, (n, 4)),
+        "scope_codes": np.column_stack([rng.integers(-1, card, n) for card in cards]),
         "rr": rng.normal(0.2, 1.5, n),
         "closed_at": np.sort(rng.choice(5 * n, n, replace=False)),
         "baseline": rng.normal(0.1, 0.1, n),
@@ -149,9 +149,9 @@ def by_trade(trades: dict[str, Any], group: int, codes: np.ndarray, block_length
     }
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_every_statistic_of_every_cell_equals_that_of_its_trades(seed: int):
-    trades = made(260, seed)
+@pytest.mark.parametrize(("seed", "cards"), [(1, (3, 3, 3, 3)), (2, (5, 7, 9, 4))])
+def test_every_statistic_of_every_cell_equals_that_of_its_trades(seed: int, cards: tuple):
+    trades = made(260, seed, cards)
     cube = scope_cube(**trades, n_min=[5], block_length=60)
     columns = scope_statistics(cube)
     assert len(cube) > 100

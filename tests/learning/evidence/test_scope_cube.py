@@ -211,6 +211,9 @@ def test_n_min_that_would_lose_cells_is_refused(n_min: list[int], message: str):
         ({"closed_at": None, "segment": [0, 6]}, "segment must be 0 to 5, got 0 to 6"),
         ({"cards": [0]}, r"cards\[0\] must be in"),
         ({"rr": [1e5, 1.0]}, "sums of group 0 must stay below"),
+        ({"rr": [1e200, 1.0]}, "sums of group 0 must stay below"),
+        ({"clip": (2.0, 1.0)}, r"clip must rise, got \(2.0, 1.0\)"),
+        ({"block_length": 0}, "block_length must be at least 1"),
     ],
 )
 def test_what_breaks_a_rule_is_named(change: dict[str, Any], message: str):
