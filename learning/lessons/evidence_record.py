@@ -55,7 +55,7 @@ class EvidenceRecord:
     lesson_type: LessonType
     n: int
     stats: Mapping[str, Any]
-    effect: Mapping[str, Mapping[str, float]]
+    effect: Mapping[str, Mapping[str, Any]]
     strength: float
     mean_closed_at: datetime
     excludes_zero: bool

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -192,12 +194,16 @@ class ActionDetails:
     Attributes:
         trade: Shape (n,), int64: as in ``TradeEvents``.
         missed_entry_rr: Shape (n,), R, NaN where not known; ``missed_exit_rr`` likewise.
+        entry_gap_days: Shape (n,), from the entry to the best entry, NaN where its moment is
+            not known; ``exit_gap_days`` from the exit to the best exit likewise.
         signals: Per signal its values, shape (n,), NaN where absent.
     """
 
     trade: npt.NDArray[np.int64]
     missed_entry_rr: npt.NDArray[np.float64]
     missed_exit_rr: npt.NDArray[np.float64]
+    entry_gap_days: npt.NDArray[np.float64]
+    exit_gap_days: npt.NDArray[np.float64]
     signals: Mapping[str, npt.NDArray[np.float64]]
 
 
@@ -214,9 +220,18 @@ def read_action_details(
         events.missed_entry_rr,
         events.missed_exit_rr,
         events.controls["signals"].label("signals"),
+        events.opened_at,
+        events.closed_at,
+        _better_at("could_enter_better"),
+        _better_at("could_exit_better"),
     )
     chosen = _chosen(module, origins=origins, bots=None, groups=[group])
-    query = sa.select(*columns).where(*chosen).order_by(events.strand_id)
+    query = (
+        sa.select(*columns)
+        .join(ad_strands, ad_strands.c.id == events.strand_id)
+        .where(*chosen)
+        .order_by(events.strand_id)
+    )
     rows = connection.execute(query).all()
     signals = [row.signals or {} for row in rows]
     names = sorted({name for found in signals for name in found})
@@ -224,11 +239,36 @@ def read_action_details(
         trade=np.array([row.strand_id for row in rows], dtype=np.int64),
         missed_entry_rr=np.array([row.missed_entry_rr for row in rows], dtype=np.float64),
         missed_exit_rr=np.array([row.missed_exit_rr for row in rows], dtype=np.float64),
+        entry_gap_days=_gaps([(row.could_enter_better, row.opened_at) for row in rows]),
+        exit_gap_days=_gaps([(row.could_exit_better, row.closed_at) for row in rows]),
         signals={
             name: np.array([found.get(name) for found in signals], dtype=np.float64)
             for name in names
         },
     )
+
+
+def _better_at(name: str) -> sa.ColumnElement[str]:
+    """When the better price stood, as the close of the trade tells it: text of any kind."""
+    told: sa.ColumnElement[str] = ad_strands.c.content["trade_summary", name, "time"].astext
+    return told.label(name)
+
+
+def _gaps(moments: Sequence[tuple[str | None, datetime]]) -> npt.NDArray[np.float64]:
+    """Days from when something was done to when it was best, NaN where that is not known."""
+    return np.array([_gap(text, done) for text, done in moments], dtype=np.float64)
+
+
+def _gap(text: str | None, done: datetime) -> float:
+    if text is None:
+        return math.nan
+    try:
+        best = datetime.fromisoformat(text)
+    except ValueError:  # a summary is free to say it in its own way, which tells us nothing
+        return math.nan
+    if best.tzinfo is None:
+        best = best.replace(tzinfo=UTC)
+    return (best - done).total_seconds() / 86400
 
 
 def _outcome(name: str) -> sa.Column[Any]:
