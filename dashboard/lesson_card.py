@@ -419,7 +419,7 @@ def _product(mine: Mapping[str, float], theirs: Mapping[str, float]) -> str:
 
 
 def _together(lesson: Lesson, other: Mapping[Any, Any]) -> str:
-    if "level" in (lesson["lesson_type"], other["lesson_type"]):
+    if (lesson["lesson_type"] == "level") != (other["lesson_type"] == "level"):
         return "both, as product"
     factor = lesson["latent_factor_id"]
     if factor is not None and factor == other["latent_factor_id"]:

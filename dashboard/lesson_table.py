@@ -50,7 +50,7 @@ def lesson_columns() -> dict[str, Any]:
             pinned=True,
             help="Opens the lesson.",
         ),
-        "setup": column.TextColumn("Setup", width=170),
+        "setup": column.TextColumn("Setup"),
         "context": column.TextColumn("Context", width=190),
         "edge": column.NumberColumn(
             "Edge (R)", format="%+.2f", help="Shrunk, per trade, against the mean of its setup."

@@ -1,0 +1,34 @@
+"""The server of the pages: compressed answers, and slow imports done before the first visitor.
+
+Start: ``python -m streamlit run dashboard/asgi.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+
+
+@contextlib.asynccontextmanager
+async def _imports_first(_app: st.App) -> AsyncIterator[dict[str, Any] | None]:
+    import pandas
+    import plotly.graph_objects
+
+    from dashboard import edge_queries, lesson_card
+
+    for module in (pandas, plotly.graph_objects, edge_queries, lesson_card):
+        assert module is not None
+    yield None
+
+
+app = st.App(
+    Path(__file__).with_name("app.py"),
+    lifespan=_imports_first,
+    middleware=[Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)],
+)
