@@ -41,8 +41,10 @@ def lesson_trades(
 ) -> Iterator[LessonTrades]:
     """Yield each lesson with its trades; groups are read once per outcome.
 
-    A lesson whose group has no trades any more is left out.
+    A lesson whose group has no trades any more is left out, and so is one about execution: it
+    claims no edge of its scope that could decay, recur or be shared.
     """
+    lessons = [lesson for lesson in lessons if lesson.lesson_type != "pm_tuning"]
     for outcome in sorted({lesson.outcome for lesson in lessons}):
         own = [lesson for lesson in lessons if lesson.outcome == outcome]
         events = read_groups(

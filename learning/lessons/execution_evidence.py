@@ -57,6 +57,46 @@ class ExecutionTrades:
     signals: Mapping[str, Floats]
 
 
+def execution_trades(
+    trades: GroupTrades,
+    *,
+    trade: npt.NDArray[np.int64],
+    missed_entry_rr: Floats,
+    entry_gap_days: Floats,
+    missed_exit_rr: Floats,
+    exit_gap_days: Floats,
+    signals: Mapping[str, Floats],
+) -> ExecutionTrades:
+    """Bring what is known of executions into the order of a group's trades.
+
+    Args:
+        trades: The trades of the group.
+        trade: Shape (m,), increasing ids of the trades that the other arrays tell of; those
+            that are not in the group are left out, those of the group that are missing tell
+            nothing.
+        missed_entry_rr: Shape (m,), see :func:`signed_entry`.
+        entry_gap_days: Shape (m,).
+        missed_exit_rr: Shape (m,), see :func:`signed_exit`.
+        exit_gap_days: Shape (m,).
+        signals: Shape (m,) each.
+    """
+    at = np.searchsorted(trade, trades.trade)
+    known = at < len(trade)
+    known[known] = trade[at[known]] == trades.trade[known]
+
+    def ordered(values: Floats) -> Floats:
+        told = np.full(trades.n, np.nan)
+        told[known] = values[at[known]]
+        return told
+
+    return ExecutionTrades(
+        trades=trades,
+        missed_entry_rr=ordered(signed_entry(missed_entry_rr, entry_gap_days)),
+        missed_exit_rr=ordered(signed_exit(missed_exit_rr, exit_gap_days)),
+        signals={name: ordered(values) for name, values in signals.items()},
+    )
+
+
 def signed_entry(missed_rr: Floats, gap_days: Floats) -> Floats:
     """Return what entering too early missed, shape (n,).
 
