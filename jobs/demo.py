@@ -25,6 +25,7 @@ from learning.simulation.demo_trades import (
     demo_strands,
     demo_world,
     found_against_planted,
+    true_level_rr,
 )
 from learning.simulation.demo_trades import SETUPS as DEMO_SETUPS
 from learning.store import (
@@ -113,6 +114,20 @@ def compare(engine: Engine) -> tuple[list[PlantedFinding], list[Mapping[str, Any
             if one.lesson_type != "level" and one.status != "watch"
         ]
     )
+
+
+def compare_levels(engine: Engine, *, seed: int) -> tuple[int, int]:
+    """Return how many level lessons there are, and how many have the wrong sign or none."""
+    world = demo_world(seed)
+    with database.transaction(engine, read_only=True) as connection:
+        lessons = lesson_rows.read_lessons(connection)
+    levels = [one for one in lessons if one.lesson_type == "level" and one.status != "watch"]
+    wrong = [
+        one
+        for one in levels
+        if true_level_rr(world, one.key[0], one.scope) * one.stats["posterior_mean_rr"] <= 0
+    ]
+    return len(levels), len(wrong)
 
 
 def finding_row(finding: PlantedFinding) -> Sequence[object]:

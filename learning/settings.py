@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from learning.domain.levers import ThresholdRange, threshold_category
@@ -21,6 +22,7 @@ from learning.errors import ConfigError
 OutcomeName = Literal["r_multiple_net", "r_multiple", "rr_path"]
 Origin = Literal["live", "dry_run", "backtest", "simulated"]
 CombineRule = Literal["most_specific", "per_factor"]
+Profile = Literal["v5", "hourly"]
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -151,6 +153,18 @@ class Settings(BaseSettings):
         description="Largest distance of an initial stop from the entry, as a fraction of the "
         "entry price, that still counts as the risk of a trade. Beyond it is a catastrophe stop.",
     )
+    profile: Profile = Field(
+        "v5",
+        description="Timetable of the worker: v5 (ingest, aggregate and materialise every 2 h, "
+        "lessons every 6 h) or hourly (lessons at :08, materialise at :10).",
+    )
+    notice_urls: Names = Field(
+        (),
+        description="Where notices go, as Apprise URLs, comma-separated (needs the package "
+        "apprise): a job's first failure and recovery, a guardrail, a decision that waits. "
+        "Empty: nowhere.",
+        repr=False,
+    )
     batch_size: int = Field(
         2000, ge=1, le=50000, description="Strands ingested in one transaction."
     )
@@ -158,7 +172,7 @@ class Settings(BaseSettings):
         "info", description="Least level that is logged."
     )
 
-    @field_validator("origins", "pm_dimensions", "dm_dimensions", mode="before")
+    @field_validator("origins", "pm_dimensions", "dm_dimensions", "notice_urls", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         if isinstance(value, str):
@@ -227,7 +241,7 @@ def _sentence(error: ValidationError) -> str:
 
 
 def documented() -> Mapping[str, str]:
-    """Return each setting's environment variable with its description and default."""
+    """Return each setting's environment variable with its meaning, range and default."""
     rows: dict[str, str] = {}
     for name, field in Settings.model_fields.items():
         alias = field.validation_alias
@@ -236,5 +250,18 @@ def documented() -> Mapping[str, str]:
             if isinstance(alias, AliasChoices)
             else f"EDGEKEEPER_{name.upper()}"
         )
-        rows[variable] = f"{field.description} Default: {field.default!r}."
+        told = [str(field.description), *_range(field), f"Default: {field.default!r}."]
+        rows[variable] = " ".join(told)
     return rows
+
+
+def _range(field: FieldInfo) -> list[str]:
+    """Return the bounds of a number, as they are checked."""
+    signs = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    bounds = [
+        f"{words} {getattr(rule, short)}"
+        for rule in field.metadata
+        for short, words in signs.items()
+        if getattr(rule, short, None) is not None
+    ]
+    return [f"Range: {', '.join(bounds)}."] if bounds else []

@@ -53,7 +53,7 @@ def demo(
         loaded = demo_steps.load(runner.engine, seed=seed, tell=tell)
     console.print(f"{loaded.trades} demo trades, {loaded.strands} strands, seed {seed}.")
     failed = run_learning(runner, requested_by=demo_steps.ACTOR, trigger="demo")
-    _compare(runner)
+    _compare(runner, seed=seed)
     approved = demo_steps.approve_lessons(runner)
     with progress_bar("replaying") as tell:
         applied = demo_steps.replay_bot(settings, runner.engine, seed=seed, tell=tell)
@@ -70,7 +70,7 @@ def demo(
         _serve(settings)
 
 
-def _compare(runner: Runner) -> None:
+def _compare(runner: Runner, *, seed: int) -> None:
     findings, false = demo_steps.compare(runner.engine)
     print_table(
         ("setup", "planted in", "planted R", "found", "edge R (95 %)", "n", "half-life"),
@@ -80,6 +80,11 @@ def _compare(runner: Runner) -> None:
     found = sum(finding.found is not None for finding in findings)
     told = "false lesson" if len(false) == 1 else "false lessons"
     console.print(f"{found} of {len(findings)} planted edges found, {len(false)} {told}.")
+    levels, wrong = demo_steps.compare_levels(runner.engine, seed=seed)
+    console.print(
+        f"{levels} level lessons (a setup that truly earns or loses after costs), {wrong} of them "
+        "with no such truth behind it."
+    )
 
 
 def up() -> None:

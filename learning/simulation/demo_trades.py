@@ -224,6 +224,23 @@ def found_against_planted(
     return findings, false
 
 
+def true_level_rr(world: PlantedWorld, pattern_key: str, scope: Scope) -> float:
+    """Return what trades of a setup, or of it in one context, truly earn after costs, in R.
+
+    The mean over the history's own trades of base, planted edges and costs, without noise.
+
+    Raises:
+        ValueError: If no trade is there.
+    """
+    trades = world.sample()
+    inside = trades.group == SETUPS.index(pattern_key)
+    for name, value in scope.items():
+        inside &= trades.levels[:, PM_DIMENSIONS.index(name)] == LEVELS[name].index(value)
+    if not inside.any():
+        raise ValueError(f"no trade of {pattern_key} in {dict(scope)}")
+    return float((trades.base_rr + trades.true_shift_rr)[inside].mean()) - _COST_RR
+
+
 def _finds(lesson: Mapping[str, Any], edge: PlantedEdge) -> bool:
     own, planted = set(lesson["scope"].items()), set(edge.scope.items())
     same_context = bool(own) and (own <= planted or planted <= own)
