@@ -19,6 +19,7 @@ MAX_AGE: Final[Mapping[str, timedelta]] = {
     "learn_regime_weights": timedelta(days=2),
     "materialise_overrides": timedelta(hours=5),
     "validate_learning": timedelta(hours=3),
+    "prune_history": timedelta(days=15),
 }
 EVERY: Final[Mapping[str, timedelta]] = {
     "ingest_strands": timedelta(hours=2),
@@ -29,4 +30,5 @@ EVERY: Final[Mapping[str, timedelta]] = {
     "learn_regime_weights": timedelta(days=1),
     "materialise_overrides": timedelta(hours=2),
     "validate_learning": timedelta(hours=1),
+    "prune_history": timedelta(days=7),
 }

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
+import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
 from learning.errors import LearningError
 from learning.settings import Settings
 from learning.store import database, job_rows
 
+# a server that is busy with a statement looks that often whether its client still lives, so that
+# the locks of a killed worker are free at once and not when the statement ends
+_CLIENT_CHECK = "500ms"
+
 
 class RunLost(LearningError):
     """The run was taken from this worker; what it was about to commit is rolled back."""
+
+
+class RunStopped(LearningError):
+    """The run was told to stop; what it had not committed is rolled back."""
 
 
 class Progress(Protocol):
@@ -48,6 +58,13 @@ class JobContext:
     worker: str
     now: datetime
     progress: Progress = silent
+    trigger: str = "manual"
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def check(self) -> None:
+        """Raise RunStopped where the run shall end: called at every commit and every progress."""
+        if self.stopping.is_set():
+            raise RunStopped(f"run {self.run_id} was told to stop")
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -55,9 +72,14 @@ class JobContext:
 
         Raises:
             RunLost: If another worker took the run over; nothing is committed.
+            RunStopped: If the run was told to stop; nothing is committed.
         """
+        self.check()
         with database.transaction(self.engine) as connection:
+            setting = sa.func.set_config("client_connection_check_interval", _CLIENT_CHECK, True)
+            connection.execute(sa.select(setting))
             yield connection
+            self.check()
             if not job_rows.is_still_mine(connection, run_id=self.run_id, worker=self.worker):
                 raise RunLost(f"run {self.run_id} was taken over; its last step was not committed")
 
@@ -67,7 +89,9 @@ class Job:
     """One row of the timetable.
 
     ``every`` is the period of its slots and ``offset`` where they start after a Monday 00:00
-    UTC; ``max_age`` the age of the last good run from which the screens call it stale.
+    UTC; ``max_age`` the age of the last good run from which the screens call it stale. A run that
+    takes longer than ``timeout`` is ended. ``catch_up`` says what becomes of slots that were
+    missed: one run makes up for all of them (once), or each has its own, in order (every).
     """
 
     name: str
@@ -76,3 +100,5 @@ class Job:
     offset: timedelta
     max_age: timedelta
     purpose: str
+    timeout: timedelta = timedelta(hours=1)
+    catch_up: Literal["once", "every"] = "once"

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
-import os
-import resource
-import socket
 import subprocess
 import threading
-import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+import psycopg
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from jobs.job import Job, JobContext, JobReport, Progress, RunLost, silent
+from jobs.peak_memory import PeakMemory
+from jobs.run_guard import Interrupted, RunGuard
+from jobs.run_log import RunLog
+from jobs.worker_name import is_dead, worker_name
+from learning.errors import DatabaseUnavailable, LearningError
 from learning.settings import Settings
 from learning.store import database, job_rows
 from learning.store.job_rows import ClaimedRun, RunOutcome
 
 log = logging.getLogger("edgekeeper.jobs")
-HEARTBEAT_S = 10.0
+RETRY_AFTER = (timedelta(seconds=30), timedelta(minutes=5))  # for errors of the database only
+_CLOSE_AGAIN_S = (0.2, 1.0, 3.0, 10.0, 20.0)  # within the time after which a run counts as lost
+_BOOKKEEPING_MS = 10_000
 
 
-def worker_name() -> str:
-    """Return a name of this process that no earlier or other process has had."""
-    return f"{socket.gethostname()}/{os.getpid()}/{time.time_ns():x}"
-
-
+@functools.cache
 def code_version() -> str:
     """Return the commit that is running, or the release where there is no checkout."""
     try:
@@ -61,101 +66,218 @@ class Runner:
         self.jobs = jobs
         self.worker = worker_name()
         self.version = code_version()
+        self.stop = threading.Event()
+        self._in_use = _ConnectionsInUse(engine)
+        self._under_way: dict[int, ClaimedRun] = {}
 
     def run_now(
         self, name: str, *, requested_by: str, trigger: str = "manual", progress: Progress = silent
     ) -> RunOutcome | None:
         """Queue a job and run it here; None where another worker is running it."""
-        with database.transaction(self.engine) as connection:
-            job_rows.mark_lost(connection)
+        with self._bookkeeping() as connection:
+            job_rows.mark_lost(connection, is_dead=is_dead)
             run_id = job_rows.enqueue(
                 connection, name, slot=None, trigger=trigger, requested_by=requested_by
             )
-        with database.transaction(self.engine) as connection:
+        return self._claim_and_run(run_id, progress)
+
+    def run_next(self) -> RunOutcome | None:
+        """Run the oldest queued run, if there is one."""
+        with self._bookkeeping() as connection:
+            job_rows.mark_lost(connection, is_dead=is_dead)
+        return self._claim_and_run(None, silent)
+
+    def run_queued(self, name: str) -> RunOutcome | None:
+        """Run the oldest queued run of one job; None where there is none, or it runs elsewhere."""
+        with self._bookkeeping() as connection:
+            run_id = job_rows.oldest_queued(connection, name)
+        return None if run_id is None else self._claim_and_run(run_id, silent)
+
+    def run_arrived(self, name: str) -> RunOutcome | None:
+        """Run a job for what has just arrived: all who ask while one waits share its run."""
+        with self._bookkeeping() as connection:
+            run_id = job_rows.enqueue_unless_queued(
+                connection, name, trigger="notify", requested_by=self.worker
+            )
+        return self._claim_and_run(run_id, silent)
+
+    def run_claimed(self, claimed: ClaimedRun, *, progress: Progress = silent) -> RunOutcome:
+        """Run what was claimed and close its row, however it ends."""
+        guard = RunGuard(
+            beat=functools.partial(self._beat, claimed.run_id),
+            cancel=self._in_use.cancel,
+            timeout_s=self._timeout_s(claimed.job),
+            wish=self.stop,
+        )
+        self._under_way[claimed.run_id] = claimed
+        with RunLog() as lines, PeakMemory() as memory, guard:
+            outcome, retry = self._outcome(claimed, guard, lines, progress)
+        outcome = replace(outcome, peak_memory_mb=memory.megabytes(), log_tail=lines.tail())
+        self._close(claimed, outcome, retry)
+        self._under_way.pop(claimed.run_id, None)
+        return outcome
+
+    def abandon(self) -> None:
+        """Give back what is under way and does not end: its later commits are refused."""
+        for claimed in list(self._under_way.values()):
+            log.error("run %s of %s did not end in time", claimed.run_id, claimed.job)
+            outcome = RunOutcome("skipped", error="its worker ended without it; queued again")
+            try:
+                self._write_end(claimed, outcome, retry=False)
+            except (SQLAlchemyError, DatabaseUnavailable):
+                log.warning("run %s stays open until its silence is noticed", claimed.run_id)
+
+    @contextlib.contextmanager
+    def _bookkeeping(self) -> Iterator[Connection]:
+        """A short transaction that a frozen worker does not hold for long."""
+        with database.transaction(
+            self.engine, statement_timeout_ms=_BOOKKEEPING_MS, lock_timeout_ms=_BOOKKEEPING_MS
+        ) as connection:
+            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '5s'")
+            yield connection
+
+    def _claim_and_run(self, run_id: int | None, progress: Progress) -> RunOutcome | None:
+        with self._bookkeeping() as connection:
             claimed = job_rows.claim(
                 connection, worker=self.worker, code_version=self.version, run_id=run_id
             )
         return None if claimed is None else self.run_claimed(claimed, progress=progress)
 
-    def run_next(self) -> RunOutcome | None:
-        """Run the oldest queued run, if there is one."""
-        with database.transaction(self.engine) as connection:
-            job_rows.mark_lost(connection)
-            claimed = job_rows.claim(connection, worker=self.worker, code_version=self.version)
-        return None if claimed is None else self.run_claimed(claimed)
+    def _timeout_s(self, name: str) -> float:
+        job = self.jobs.get(name)
+        return 60.0 if job is None else job.timeout.total_seconds()
 
-    def run_queued(self, name: str) -> RunOutcome | None:
-        """Run the oldest queued run of one job; None where there is none, or it runs elsewhere."""
-        with database.transaction(self.engine) as connection:
-            run_id = job_rows.oldest_queued(connection, name)
-            claimed = None
-            if run_id is not None:
-                claimed = job_rows.claim(
-                    connection, worker=self.worker, code_version=self.version, run_id=run_id
-                )
-        return None if claimed is None else self.run_claimed(claimed)
+    def _beat(self, run_id: int, progress: Mapping[str, Any] | None) -> bool:
+        with self._bookkeeping() as connection:
+            return job_rows.beat(connection, run_id=run_id, worker=self.worker, progress=progress)
 
-    def run_claimed(self, claimed: ClaimedRun, *, progress: Progress = silent) -> RunOutcome:
-        """Run what was claimed and close its row, however it ends."""
-        with _Heartbeat(self.engine, claimed.run_id, self.worker):
-            outcome = self._outcome(claimed, progress)
+    def _outcome(
+        self, claimed: ClaimedRun, guard: RunGuard, lines: RunLog, progress: Progress
+    ) -> tuple[RunOutcome, bool]:
+        """How the run ended, and whether trying again may help."""
         try:
-            with database.transaction(self.engine) as connection:
-                kept = job_rows.close(
-                    connection, run_id=claimed.run_id, worker=self.worker, outcome=outcome
-                )
-        except SQLAlchemyError:
-            log.exception("run %s of %s could not be closed", claimed.run_id, claimed.job)
-            return outcome
-        if not kept:
-            log.error("run %s of %s was taken over by another worker", claimed.run_id, claimed.job)
-        return outcome
-
-    def _outcome(self, claimed: ClaimedRun, progress: Progress) -> RunOutcome:
-        try:
-            report = self._report(claimed, progress)
+            try:
+                report = self._report(claimed, guard, lines, progress)
+            finally:
+                guard.release()
         except RunLost as lost:
-            return RunOutcome("lost", error=str(lost), peak_memory_mb=_peak_memory_mb())
-        except (Exception, SystemExit, RecursionError) as error:
+            return RunOutcome("lost", error=str(lost)), False
+        except (Exception, SystemExit, Interrupted) as error:
             # a job that raises, whatever it raises, must not end the worker or starve the others
-            error_id = uuid.uuid4().hex[:12]
-            log.exception("job %s failed, error %s", claimed.job, error_id)
-            described = f"{type(error).__name__}: {error}"[:2000]
-            return RunOutcome(
-                "failed", error=described, error_id=error_id, peak_memory_mb=_peak_memory_mb()
-            )
-        return RunOutcome("ok", report.rows_in, report.rows_out, report.changed, _peak_memory_mb())
+            ended = _ended(guard, self._timeout_s(claimed.job))
+            if ended is not None:
+                return ended, False
+            return self._failed(claimed, error), is_of_database(error)
+        return RunOutcome("ok", report.rows_in, report.rows_out, report.changed), False
 
-    def _report(self, claimed: ClaimedRun, progress: Progress) -> JobReport:
-        with database.transaction(self.engine) as connection:
+    def _failed(self, claimed: ClaimedRun, error: BaseException) -> RunOutcome:
+        error_id = uuid.uuid4().hex[:12]
+        log.error("job %s failed, error %s", claimed.job, error_id, exc_info=error)
+        described = database.masked(f"{type(error).__name__}: {error}".replace("\x00", ""))
+        return RunOutcome("failed", error=described[:2000], error_id=error_id)
+
+    def _report(
+        self, claimed: ClaimedRun, guard: RunGuard, lines: RunLog, progress: Progress
+    ) -> JobReport:
+        if claimed.job not in self.jobs:
+            raise LearningError(f"this version knows no job {claimed.job!r}")
+        with self._bookkeeping() as connection:
             now = job_rows.database_now(connection)
-        context = JobContext(self.engine, self.settings, claimed.run_id, self.worker, now, progress)
+
+        def tell(done: int, total: int | None, what: str) -> None:
+            guard.progress = {"done": done, "total": total, "what": what}
+            lines.note(what)
+            context.check()
+            progress(done, total, what)
+
+        context = JobContext(
+            self.engine,
+            self.settings,
+            claimed.run_id,
+            self.worker,
+            now,
+            tell,
+            trigger=claimed.run_trigger,
+            stopping=guard.stopping,
+        )
         return self.jobs[claimed.job].run(context)
 
-
-def _peak_memory_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-class _Heartbeat:
-    """Says every few seconds that a run is alive, from a thread of its own."""
-
-    def __init__(self, engine: Engine, run_id: int, worker: str) -> None:
-        self._engine, self._run_id, self._worker = engine, run_id, worker
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _beat(self) -> None:
-        while not self._stop.wait(HEARTBEAT_S):
+    def _close(self, claimed: ClaimedRun, outcome: RunOutcome, retry: bool) -> None:
+        """Close the row; while the database is away, try as long as the row may stay open."""
+        for pause_s in (*_CLOSE_AGAIN_S, None):
             try:
-                with database.transaction(self._engine) as connection:
-                    job_rows.beat(connection, run_id=self._run_id, worker=self._worker)
-            except SQLAlchemyError:
-                log.warning("heartbeat of run %s failed", self._run_id, exc_info=True)
+                self._write_end(claimed, outcome, retry)
+            except (SQLAlchemyError, DatabaseUnavailable):
+                log.warning("run %s of %s cannot be closed", claimed.run_id, claimed.job)
+                if pause_s is None or self.stop.wait(pause_s):
+                    log.exception("run %s of %s stays open", claimed.run_id, claimed.job)
+                    return
+            else:
+                return
+
+    def _write_end(self, claimed: ClaimedRun, outcome: RunOutcome, retry: bool) -> None:
+        with self._bookkeeping() as connection:
+            kept = job_rows.close(
+                connection, run_id=claimed.run_id, worker=self.worker, outcome=outcome
+            )
+            if not kept:
+                log.error("run %s of %s was taken over", claimed.run_id, claimed.job)
+            elif retry and claimed.attempt < len(RETRY_AFTER):
+                self._queue_again(connection, claimed, RETRY_AFTER[claimed.attempt])
+            elif outcome.status == "skipped":
+                self._queue_again(connection, claimed, timedelta(0))
+
+    def _queue_again(self, connection: Connection, claimed: ClaimedRun, after: timedelta) -> None:
+        job_rows.enqueue(
+            connection,
+            claimed.job,
+            slot=None,
+            trigger=claimed.run_trigger,
+            requested_by=claimed.requested_by,
+            delay=after,
+            attempt=claimed.attempt + 1 if after else claimed.attempt,
+        )
+
+
+def is_of_database(error: BaseException) -> bool:
+    """Say whether an error is the database's state, not the job's: trying again may help.
+
+    Examples:
+        >>> is_of_database(DatabaseUnavailable("gone")), is_of_database(ValueError("no"))
+        (True, False)
+    """
+    if isinstance(error, DatabaseUnavailable | OperationalError | InterfaceError):
+        return True  # also deadlocks, refused serialisations and lock timeouts
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+
+
+def _ended(guard: RunGuard, timeout_s: float) -> RunOutcome | None:
+    """The outcome of a run that was ended from outside, None where it failed by itself."""
+    if guard.ending == "timed_out":
+        return RunOutcome("failed", error=f"ran past its time of {timeout_s:g} s and was ended")
+    if guard.ending == "stopped":
+        return RunOutcome("skipped", error="its worker was told to end; queued again")
+    if guard.ending == "lost":
+        return RunOutcome("lost", error="the run was taken over by another worker")
+    return None
+
+
+class _ConnectionsInUse:
+    """Which connection each thread is using, so that its statement can be cancelled."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._threads: dict[int, tuple[Any, int]] = {}
+        event.listen(engine, "checkout", self._taken)
+        event.listen(engine, "checkin", self._given_back)
+
+    def _taken(self, connection: Any, _record: Any, _proxy: Any) -> None:
+        self._threads[id(connection)] = (connection, threading.get_ident())
+
+    def _given_back(self, connection: Any, _record: Any) -> None:
+        self._threads.pop(id(connection), None)
+
+    def cancel(self, thread_id: int) -> None:
+        """Cancel what a thread is waiting for; harmless where it waits for nothing."""
+        for connection, owner in list(self._threads.values()):
+            if owner == thread_id:
+                connection.cancel_safe(timeout=2)

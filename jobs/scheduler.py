@@ -3,88 +3,302 @@
 ``schedule`` keeps a raising job due and fires it at every tick, ends its loop with it, knows
 nothing of missed runs and is local time. So all it does here is tick: a tick queues the slots
 that are due, by the database's clock, and runs what is queued. A failing job is a row.
+
+In a process of one's own, a bot's for one, the same runs in a thread::
+
+    from jobs.scheduler import start_scheduler
+
+    scheduler = start_scheduler("postgresql://…")
+    ...
+    scheduler.stop()
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 import signal
 import threading
 import time
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import schedule
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from jobs.arrivals import Arrivals
+from jobs.job import Job
 from jobs.runner import Runner
-from jobs.timetable import LEARNING_ORDER, TIMETABLE, due_slot
+from jobs.timetable import JOBS, LEARNING_ORDER, TIMETABLE, due_slot, timetable
 from learning.errors import LearningError
+from learning.settings import Settings
 from learning.store import database, job_rows
+from learning.store.job_rows import Failures
 
 log = logging.getLogger("edgekeeper.scheduler")
 TICK_S = 1
+GRACE_S = 10.0  # from being told to end to having ended
+_ABANDON_S = 8.0
+_HUNG_S = 120.0  # a helper thread that did not go round for so long counts as dead
+_MAX_JITTER = timedelta(seconds=30)
+_BACK_OFF_FROM = 3  # failures in a row from which a job's slots are spaced out
+_MAX_BACK_OFF = timedelta(days=1)
 
 
 class Scheduler:
     """Queues what is due and runs what is queued, until it is told to stop."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, *, takes_arrivals: bool = False) -> None:
         self._runner = runner
-        self._stop = threading.Event()
+        self._jobs = timetable(runner.settings.profile)
+        self._wake = threading.Event()
+        self._arrivals = self._make_arrivals() if takes_arrivals else None
         self._clock = schedule.Scheduler()
-        self._clock.every(TICK_S).seconds.do(self.tick)
+        self._set_clock()
 
     def stop(self) -> None:
-        """Ask to stop after the run that is under way."""
-        self._stop.set()
+        """Ask to stop: a run under way has three seconds, then it is ended and queued again."""
+        self._runner.stop.set()
+        self._wake.set()
 
     def run(self) -> None:
-        """Tick until stopped; what goes wrong in a tick is logged and tried again."""
-        while not self._stop.is_set():
+        """Tick until stopped; what goes wrong in a tick is logged and tried again.
+
+        Raises:
+            LearningError: If a helper thread died or hangs: a worker that is only half alive
+                must end, so that whoever watches it starts another.
+        """
+        if self._arrivals is not None:
+            self._arrivals.start()
+        while not self._runner.stop.is_set():
             try:
-                self._clock.run_pending()
+                self._tick_if_due()
             except (SQLAlchemyError, LearningError) as error:
                 log.warning("tick failed, trying again: %s", error)
                 # the library leaves a job that raised due at once; the pause is ours
-                time.sleep(TICK_S)
-            self._stop.wait(0.2)
+                self._runner.stop.wait(TICK_S)
+            self._check_helpers()
+            self._wake.wait(0.2)
+        if self._arrivals is not None:
+            self._arrivals.join(GRACE_S)
 
     def tick(self) -> None:
         """Queue every due slot, then run all that is queued."""
         with database.transaction(self._runner.engine) as connection:
-            queue_due(connection, job_rows.database_now(connection), self._runner.worker)
-        while not self._stop.is_set() and self._runner.run_next() is not None:
+            now = job_rows.database_now(connection)
+            queue_due(connection, now, self._runner.worker, jobs=self._jobs, seed=self._seed())
+        while not self._runner.stop.is_set() and self._runner.run_next() is not None:
             pass
 
+    def _tick_if_due(self) -> None:
+        idle_s = self._clock.idle_seconds or 0.0
+        if self._wake.is_set() or idle_s > 2 * TICK_S:
+            # told that something is queued; or the local clock was set back, for which the
+            # library would wait
+            self._wake.clear()
+            self._set_clock()
+            self.tick()
+        else:
+            self._clock.run_pending()
 
-def queue_due(connection: Connection, now: datetime, worker: str) -> list[str]:
+    def _set_clock(self) -> None:
+        self._clock.clear()
+        self._clock.every(TICK_S).seconds.do(self.tick)
+
+    def _make_arrivals(self) -> Arrivals:
+        own = self._runner.engine.url.render_as_string(hide_password=False)
+        return Arrivals(self._runner, self._runner.settings.listen_url or own, self._wake.set)
+
+    def _check_helpers(self) -> None:
+        helper = self._arrivals
+        if helper is None or self._runner.stop.is_set():
+            return
+        silent_s = time.monotonic() - helper.seen_at
+        if not helper.is_alive():
+            raise LearningError("the thread that takes in arrivals died; the worker ends")
+        if silent_s > _HUNG_S + self._runner.jobs["aggregate_scopes"].timeout.total_seconds():
+            raise LearningError(
+                f"the thread that takes in arrivals hangs since {silent_s:.0f} s; the worker ends"
+            )
+
+    def _seed(self) -> str:
+        url = self._runner.engine.url
+        return f"{url.host}/{url.database}"
+
+
+def queue_due(
+    connection: Connection,
+    now: datetime,
+    worker: str,
+    *,
+    jobs: Sequence[Job] = TIMETABLE,
+    seed: str | None = None,
+) -> list[str]:
     """Queue the newest due slot of each job that has not had it; return the jobs queued.
 
-    However many slots were missed, one run makes up for them. A job that never ran is queued
-    too, so that a fresh install learns at once.
+    However many slots were missed, one run makes up for them, unless the job wants each. A job
+    that never ran is queued too, so that a fresh install learns at once. One that failed
+    three times in a row gets fewer and fewer of its slots, until it runs well again.
+
+    Args:
+        seed: What spreads the slots of several installations by some seconds; None: nothing.
     """
-    attempted = job_rows.last_attempts(connection)
-    in_order = sorted(TIMETABLE, key=lambda job: LEARNING_ORDER.index(job.name))
+    names = [job.name for job in jobs]
+    attempted = job_rows.last_attempts(connection, names)
+    failures = job_rows.read_failures(connection, names)
     queued = []
-    for job in in_order:
-        slot = due_slot(job, now)
-        last = attempted.get(job.name)
-        if last is not None and last >= slot:
+    for job in sorted(jobs, key=_place):
+        late = now - (timedelta(0) if seed is None else jitter(job, seed))
+        resumes_at = back_off_end(job, failures.get(job.name))
+        if resumes_at is not None and late < resumes_at:
             continue
-        missed = last is not None and slot - last > job.every
-        trigger = "catch_up" if missed else "schedule"
-        run_id = job_rows.enqueue(
-            connection, job.name, slot=slot, trigger=trigger, requested_by=worker
-        )
-        if run_id is not None:
-            queued.append(job.name)
+        slots = missing_slots(job, attempted.get(job.name), late)
+        for slot in slots:
+            is_missed = len(slots) > 1 or _is_catch_up(job, attempted.get(job.name), slot)
+            trigger = "catch_up" if is_missed else "schedule"
+            run_id = job_rows.enqueue(
+                connection, job.name, slot=slot, trigger=trigger, requested_by=worker
+            )
+            if run_id is not None and job.name not in queued:
+                queued.append(job.name)
     return queued
 
 
+def _place(job: Job) -> int:
+    known = job.name in LEARNING_ORDER
+    return LEARNING_ORDER.index(job.name) if known else len(LEARNING_ORDER)
+
+
+def _is_catch_up(job: Job, last: datetime | None, slot: datetime) -> bool:
+    return last is not None and slot - last > job.every
+
+
+def missing_slots(job: Job, last: datetime | None, now: datetime) -> list[datetime]:
+    """Return the slots to queue now: at most the newest, or all that were missed in order."""
+    newest = due_slot(job, now)
+    if last is not None and last >= newest:
+        return []
+    if job.catch_up == "once" or last is None:
+        return [newest]
+    n_missed = -((last - newest) // job.every)
+    slots = [newest - k * job.every for k in range(n_missed)]
+    return sorted(slot for slot in slots if slot > last)
+
+
+def jitter(job: Job, seed: str) -> timedelta:
+    """Return how long after a slot it is queued: up to 5 % of the period, at most 30 s.
+
+    Many installations on one server then do not all begin in the same second. Jobs of less than
+    ten minutes begin on time.
+
+    Examples:
+        >>> from jobs.timetable import JOBS
+        >>> jitter(JOBS["ingest_strands"], "db/a") == jitter(JOBS["ingest_strands"], "db/a")
+        True
+    """
+    if job.every < timedelta(minutes=10):
+        return timedelta(0)
+    drawn = int.from_bytes(hashlib.sha256(f"{seed}/{job.name}".encode()).digest()[:4], "big")
+    return drawn / 2**32 * min(job.every * 0.05, _MAX_JITTER)
+
+
+def back_off_end(job: Job, failures: Failures | None) -> datetime | None:
+    """Return from when a job that keeps failing is queued again; None where it does not.
+
+    After the third failure in a row it is queued one period later at the earliest, then two, four
+    and so on, up to a day or its period if that is longer.
+
+    Examples:
+        >>> from datetime import UTC
+        >>> failed = Failures(5, datetime(2024, 3, 4, tzinfo=UTC))
+        >>> back_off_end(JOBS["ingest_strands"], failed).isoformat()  # every 2 h
+        '2024-03-04T08:00:00+00:00'
+    """
+    if failures is None or failures.in_a_row < _BACK_OFF_FROM:
+        return None
+    spaced = 2 ** min(failures.in_a_row - _BACK_OFF_FROM, 10) * job.every
+    waits: timedelta = max(min(spaced, _MAX_BACK_OFF), job.every)
+    return failures.last_at + waits
+
+
 def run_worker(runner: Runner) -> None:
-    """Run the scheduler in this process until SIGTERM or SIGINT."""
-    scheduler = Scheduler(runner)
+    """Run the scheduler in this process until SIGTERM or SIGINT; it ends within ten seconds."""
+    scheduler = Scheduler(runner, takes_arrivals=True)
+
+    def end(_number: int, _frame: object) -> None:
+        scheduler.stop()
+        threading.Thread(target=_end_anyway, args=(runner,), daemon=True).start()
+
     for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: scheduler.stop())
+        signal.signal(name, end)
     scheduler.run()
+
+
+def _end_anyway(runner: Runner) -> None:
+    """End a process whose run cannot be pulled out, with its row marked."""
+    time.sleep(_ABANDON_S)
+    runner.abandon()
+    logging.shutdown()
+    os._exit(0)
+
+
+class RunningScheduler:
+    """A scheduler in a thread of a user's own process."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._scheduler = Scheduler(runner, takes_arrivals=True)
+        self._thread = threading.Thread(target=self._run, name="edgekeeper jobs", daemon=True)
+        self.problem: str | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether jobs are being run; ``problem`` says why not."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End within ten seconds; a run under way is finished, or given back and queued again."""
+        self._scheduler.stop()
+        self._thread.join(_ABANDON_S)
+        if self._thread.is_alive():
+            self._runner.abandon()
+
+    def _run(self) -> None:
+        try:
+            self._scheduler.run()
+        except LearningError as error:
+            self.problem = str(error)
+            log.critical("the scheduler ended: %s", error)
+            self._runner.stop.set()
+
+
+def start_scheduler(
+    database_url: str | None = None, *, settings: Settings | None = None
+) -> RunningScheduler:
+    """Run Edgekeeper's jobs in this process, beside a bot for one, until ``stop``.
+
+    The tables are brought up to date first. Any number of schedulers and workers may run on one
+    database: no job runs twice at once, and no slot twice.
+
+    Args:
+        database_url: PostgreSQL URL; None: what the settings name, else the embedded server.
+        settings: None: read from the environment.
+
+    Raises:
+        DatabaseUnavailable: If the database cannot be reached now.
+    """
+    if settings is None:
+        given = {} if database_url is None else {"database_url": database_url}
+        settings = Settings.from_env(**given)
+    url = database_url or settings.database_url
+    engine = database.create_engine(database.resolve_url(url, settings.home))
+    database.migrate(engine)
+    started = RunningScheduler(Runner(engine, settings, JOBS))
+    started.start()
+    return started

@@ -1,30 +1,36 @@
-"""Runs of jobs: queued, claimed by one worker, closed."""
+"""Runs of jobs: queued, claimed by one worker, closed.
+
+Every moment here is the database's clock: a worker whose own is wrong does the same as any other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
-from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy.dialects.postgresql import JSONB, distinct_on, insert
 
 from learning.store.schema import job_runs, job_settings
 
 LOST_AFTER_S = 60  # a running row without a heartbeat for that long belongs to a dead worker
+LOST_IN_A_ROW = 3  # a job that takes its worker down so often waits for its next slot
+_CLAIM = sa.text("SELECT pg_advisory_xact_lock(hashtext('edgekeeper_claim'))")
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRun:
-    """A run that this worker owns."""
+    """A run that this worker owns; ``attempt`` counts what was tried again before it."""
 
     run_id: int
     job: str
     slot: datetime
     run_trigger: str
     requested_by: str
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +44,61 @@ class RunOutcome:
     peak_memory_mb: float | None = None
     error: str | None = None
     error_id: str | None = None
+    log_tail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """How often a job failed since it last ran well, and when it last did."""
+
+    in_a_row: int
+    last_at: datetime
 
 
 def enqueue(
-    connection: Connection, job: str, *, slot: datetime | None, trigger: str, requested_by: str
+    connection: Connection,
+    job: str,
+    *,
+    slot: datetime | None,
+    trigger: str,
+    requested_by: str,
+    delay: timedelta = timedelta(0),
+    attempt: int = 0,
 ) -> int | None:
     """Queue a run; return its id, or None where the slot has its run already.
 
     Args:
         slot: The moment the run stands for; None is now, by the database's clock.
+        delay: How long after ``slot`` it may begin at the earliest.
+        attempt: How often the same was tried before.
     """
-    statement = (
-        insert(job_runs)
-        .values(
-            job=job,
-            slot=slot if slot is not None else sa.func.clock_timestamp(),
-            run_trigger=trigger,
-            requested_by=requested_by,
-            status="queued",
-        )
-        .on_conflict_do_nothing()
-        .returning(job_runs.c.id)
-    )
+    values: dict[str, Any] = {
+        "job": job,
+        "slot": slot if slot is not None else sa.func.clock_timestamp() + delay,
+        "run_trigger": trigger,
+        "requested_by": requested_by,
+        "status": "queued",
+    }
+    if attempt:  # who only asks for runs may not write this column
+        values["changed"] = {"attempt": attempt}
+    statement = insert(job_runs).values(values).on_conflict_do_nothing().returning(job_runs.c.id)
     run_id: int | None = connection.execute(statement).scalar_one_or_none()
     if run_id is not None:
         connection.execute(sa.text("SELECT pg_notify('edgekeeper_jobs', '')"))
+    return run_id
+
+
+def enqueue_unless_queued(
+    connection: Connection, job: str, *, trigger: str, requested_by: str
+) -> int:
+    """Queue a run of now, unless one waits already; return the id of the one that waits."""
+    connection.execute(_CLAIM)
+    waiting = oldest_queued(connection, job)
+    if waiting is not None:
+        return waiting
+    run_id = enqueue(connection, job, slot=None, trigger=trigger, requested_by=requested_by)
+    if run_id is None:  # the clock's step is a microsecond, and the lock is ours
+        raise RuntimeError(f"a run of {job} at this very microsecond exists already")
     return run_id
 
 
@@ -74,12 +110,13 @@ def claim(
     The transaction-level lock makes the look and the claim one step for all workers; the unique
     index on running rows is the second wall.
     """
-    connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('edgekeeper_claim'))"))
+    connection.execute(_CLAIM)
     running = sa.select(job_runs.c.job).where(job_runs.c.status == "running")
     paused = sa.select(job_settings.c.job).where(job_settings.c.is_paused)
     wanted = (
         sa.select(job_runs.c.id)
         .where(job_runs.c.status == "queued", job_runs.c.job.not_in(running))
+        .where(job_runs.c.slot <= sa.func.clock_timestamp())
         .where(sa.or_(job_runs.c.job.not_in(paused), job_runs.c.run_trigger == "manual"))
         .order_by(job_runs.c.queued_at, job_runs.c.id)
         .limit(1)
@@ -102,16 +139,19 @@ def claim(
             job_runs.c.slot,
             job_runs.c.run_trigger,
             job_runs.c.requested_by,
+            sa.func.coalesce(job_runs.c.changed["attempt"].as_integer(), 0),
         )
     ).one_or_none()
     return None if row is None else ClaimedRun(*row)
 
 
 def oldest_queued(connection: Connection, job: str) -> int | None:
-    """Return the oldest queued run of a job, None where none is."""
+    """Return the oldest queued run of a job that may begin now, None where none is."""
     oldest: int | None = connection.scalar(
         sa.select(sa.func.min(job_runs.c.id)).where(
-            job_runs.c.job == job, job_runs.c.status == "queued"
+            job_runs.c.job == job,
+            job_runs.c.status == "queued",
+            job_runs.c.slot <= sa.func.clock_timestamp(),
         )
     )
     return oldest
@@ -125,13 +165,20 @@ def is_still_mine(connection: Connection, *, run_id: int, worker: str) -> bool:
     return connection.execute(owned.with_for_update()).first() is not None
 
 
-def beat(connection: Connection, *, run_id: int, worker: str) -> None:
-    """Say that a run is alive."""
-    connection.execute(
+def beat(
+    connection: Connection, *, run_id: int, worker: str, progress: Mapping[str, Any] | None = None
+) -> bool:
+    """Say that a run is alive, and how far; False where it is no longer this worker's."""
+    values: dict[str, Any] = {"heartbeat_at": sa.func.clock_timestamp()}
+    if progress is not None:
+        before = sa.func.coalesce(job_runs.c.changed, sa.literal({}, JSONB))
+        values["changed"] = before.op("||")(sa.literal({"progress": dict(progress)}, JSONB))
+    result = connection.execute(
         sa.update(job_runs)
-        .where(job_runs.c.id == run_id, job_runs.c.worker == worker)
-        .values(heartbeat_at=sa.func.clock_timestamp())
+        .where(job_runs.c.id == run_id, job_runs.c.worker == worker, job_runs.c.status == "running")
+        .values(values)
     )
+    return result.rowcount == 1
 
 
 def close(connection: Connection, *, run_id: int, worker: str, outcome: RunOutcome) -> bool:
@@ -148,33 +195,90 @@ def close(connection: Connection, *, run_id: int, worker: str, outcome: RunOutco
             peak_memory_mb=outcome.peak_memory_mb,
             error=outcome.error,
             error_id=outcome.error_id,
+            log_tail=outcome.log_tail,
         )
     )
     return result.rowcount == 1
 
 
-def mark_lost(connection: Connection) -> list[int]:
-    """Mark running rows without a heartbeat as lost; return their ids."""
-    silent = sa.func.clock_timestamp() - sa.func.make_interval(0, 0, 0, 0, 0, 0, LOST_AFTER_S)
-    rows = connection.execute(
-        sa.update(job_runs)
-        .where(job_runs.c.status == "running", job_runs.c.heartbeat_at < silent)
-        .values(
-            status="lost",
-            finished_at=sa.func.clock_timestamp(),
-            error=f"no heartbeat for {LOST_AFTER_S} s: its worker is gone",
+def mark_lost(
+    connection: Connection,
+    *,
+    after_s: float = LOST_AFTER_S,
+    is_dead: Callable[[str], bool] = lambda _worker: False,
+) -> list[int]:
+    """Mark running rows of dead workers as lost, and queue each of their jobs again.
+
+    Args:
+        after_s: Seconds without a heartbeat after which a worker is taken for dead.
+        is_dead: Whether a worker is known to be gone, by its name: asked before that.
+
+    Returns:
+        The ids of the lost runs. One whose worker is frozen within a statement on it is passed
+        by, so that nobody waits for that.
+    """
+    silent = sa.func.clock_timestamp() - sa.func.make_interval(0, 0, 0, 0, 0, 0, after_s)
+    c = job_runs.c
+    running = connection.execute(
+        sa.select(c.id, c.job, c.worker, (c.heartbeat_at < silent).label("is_silent"))
+        .where(c.status == "running")
+        .with_for_update(skip_locked=True)
+    ).all()
+    lost = [row for row in running if row.is_silent or is_dead(row.worker)]
+    for row in lost:
+        said = f"no heartbeat for {after_s:g} s" if row.is_silent else "its process has ended"
+        connection.execute(
+            sa.update(job_runs)
+            .where(c.id == row.id)
+            .values(
+                status="lost",
+                finished_at=sa.func.clock_timestamp(),
+                error=f"{said}: worker {row.worker} is gone",
+            )
         )
-        .returning(job_runs.c.id)
+        _queue_again(connection, row.job, row.id)
+    return [row.id for row in lost]
+
+
+def _queue_again(connection: Connection, job: str, run_id: int) -> None:
+    failures = read_failures(connection, [job]).get(job)
+    if failures is not None and failures.in_a_row < LOST_IN_A_ROW:
+        enqueue(
+            connection, job, slot=None, trigger="catch_up", requested_by=f"after lost run {run_id}"
+        )
+
+
+def last_attempts(connection: Connection, jobs: Sequence[str]) -> dict[str, datetime]:
+    """Return for each job that ever was queued the newest slot of it."""
+    wanted = _these(jobs)
+    newest = sa.select(sa.func.max(job_runs.c.slot)).where(job_runs.c.job == wanted.c.job)
+    rows = connection.execute(sa.select(wanted.c.job, newest.scalar_subquery()))
+    return {job: slot for job, slot in rows if slot is not None}
+
+
+def read_failures(connection: Connection, jobs: Sequence[str]) -> dict[str, Failures]:
+    """Return the failures (failed and lost runs) of each job since it last ran well, if any."""
+    wanted = _these(jobs)
+    c = job_runs.c
+    well = job_runs.alias("well")
+    last_ok = sa.func.coalesce(
+        sa.select(sa.func.max(well.c.id))
+        .where(well.c.job == wanted.c.job, well.c.status == "ok")
+        .scalar_subquery(),
+        0,
     )
-    return list(rows.scalars())
-
-
-def last_attempts(connection: Connection) -> dict[str, datetime]:
-    """Return for each job the newest slot that was ever queued."""
     rows = connection.execute(
-        sa.select(job_runs.c.job, sa.func.max(job_runs.c.slot)).group_by(job_runs.c.job)
+        sa.select(c.job, sa.func.count(), sa.func.max(c.finished_at))
+        .join(wanted, wanted.c.job == c.job)
+        .where(c.status.in_(("failed", "lost")), c.id > last_ok)
+        .group_by(c.job)
     )
-    return dict(rows.all())
+    return {job: Failures(count, last_at) for job, count, last_at in rows}
+
+
+def _these(jobs: Sequence[str]) -> sa.TableValuedAlias:
+    listed = sa.func.unnest(sa.literal(list(jobs), sa.ARRAY(sa.Text)))
+    return listed.table_valued("job", name="wanted").render_derived()
 
 
 def last_runs(connection: Connection) -> list[sa.RowMapping]:

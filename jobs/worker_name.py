@@ -1,0 +1,54 @@
+"""Names of workers: unique per start, and telling on the same machine whether one still lives."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import uuid
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+def worker_name() -> str:
+    """Return a name that no earlier or other worker has had: host/process/start-machine-unique."""
+    process = os.getpid()
+    unique = uuid.uuid4().hex[:8]
+    return f"{socket.gethostname()}/{process}/{_start(process) or 0}-{_machine()}-{unique}"
+
+
+def is_dead(name: str) -> bool:
+    """Say whether the process of a worker is known to have ended.
+
+    Known only of workers of this machine, boot and process namespace: two containers may share
+    a host name and still not see each other's processes. Of others only silence tells.
+    """
+    found = re.fullmatch(r"(.*)/(\d+)/(\d+)-(\w+)-\w+", name)
+    if found is None:
+        return False
+    host, process, start, machine = found.groups()
+    if not machine or host != socket.gethostname() or machine != _machine() or start == "0":
+        return False
+    return _start(int(process)) != int(start)
+
+
+def _machine() -> str:
+    try:
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text()
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return "unknown" + uuid.uuid4().hex  # matches no other: silence decides
+    return boot.strip().replace("-", "")[:8] + re.sub(r"\D", "", namespace)
+
+
+def _start(process: int) -> int | None:
+    """When a living process started, in ticks since boot; None where it lives no more."""
+    try:
+        stat = (_PROC / str(process) / "stat").read_text()
+    except OSError:
+        return None
+    # the name in parentheses may hold anything; what follows it is plain
+    fields = stat.rpartition(")")[2].split()
+    is_zombie = fields[0] in ("Z", "X")
+    return None if is_zombie else int(fields[19])
