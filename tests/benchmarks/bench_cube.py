@@ -243,6 +243,12 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
+def children_cpu() -> float:
+    """CPU seconds of all processes started here that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def measured(run: Callable[[], Answer]) -> Answer:
     """Run once; note CPU seconds over all threads, wall seconds and the growth of memory."""
     before, cpu, wall = peak_mb(), time.process_time(), time.perf_counter()
@@ -258,6 +264,7 @@ def in_own_process(name: str, trades: Path, cap: float) -> Answer | str:
     command = [sys.executable, "-m", "tests.benchmarks.bench_cube", "--contestant", name]
     command += ["--trades", str(trades), "--cap", str(cap)]
     environment = {**os.environ, "POLARS_MAX_THREADS": "2"}
+    before = children_cpu()
     try:
         done = subprocess.run(
             command,
@@ -268,7 +275,9 @@ def in_own_process(name: str, trades: Path, cap: float) -> Answer | str:
             env=environment,
         )
     except subprocess.TimeoutExpired:
-        return f"not done within {2 * cap + 60:.0f} s of wall time"
+        return (
+            f"not done after {children_cpu() - before:.0f} s of CPU, {2 * cap + 60:.0f} s of wall"
+        )
     if done.returncode:
         return f"failed: {done.stderr.strip().splitlines()[-1]}"
     return Answer(**json.loads(done.stdout.splitlines()[-1]))

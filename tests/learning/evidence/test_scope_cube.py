@@ -167,6 +167,20 @@ def test_merging_different_dimensions_is_refused():
         merged(parts, n_min=[5])
 
 
+def test_taken_cells_keep_their_groups():
+    cube = scope_cube(**history(90, [3, 3], seed=8), n_min=[5], block_length=7)
+    rows = np.arange(0, len(cube), 3)
+    taken = cube.take(rows)
+    assert listed(taken) == {k: v for i, (k, v) in enumerate(listed(cube).items()) if i % 3 == 0}
+    assert taken.effective_blocks.tolist() == cube.effective_blocks[rows].tolist()
+
+
+def test_taking_cells_out_of_the_order_of_groups_is_refused():
+    cube = scope_cube(**history(90, [3, 3], seed=8), n_min=[5])
+    with pytest.raises(ValueError, match="keep the order of the groups"):
+        cube.take(np.arange(len(cube))[::-1])
+
+
 def test_totals_are_the_sums_of_all_trades_of_the_group():
     made = history(90, [3, 3], seed=8, n_groups=3)
     cube = scope_cube(**made, n_min=[10], n_groups=4)
