@@ -14,12 +14,13 @@ import typer
 from sqlalchemy import Connection, Engine
 
 from jobs.commands.console import console, print_table
-from jobs.commands.session import actor, open_database
+from jobs.commands.session import actor, open_database, runner_for
 from jobs.timetable import JOBS
 from learning.errors import LearningError
 from learning.settings import Settings, documented
-from learning.store import database, job_rows, switch_rows, validation_rows
+from learning.store import database, job_rows, state_rows, switch_rows, validation_rows
 from learning.store.embedded import server_status, stop_server
+from learning.store.state_rows import FEATURE_FLAGS
 from learning.store.validation_rows import Check, State
 
 _BENCHMARKS = Path(__file__).parents[2] / "tests" / "benchmarks"
@@ -33,6 +34,7 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
     app.command("stop")(stop)
     app.command("kill")(kill)
+    app.command("flag")(flag)
     app.command("settings")(settings_list)
     app.command("bench")(bench)
 
@@ -78,6 +80,26 @@ def kill(
             connection, on=state == "on", actor=actor(None), reason=reason, confirmation=confirm
         )
     console.print(f"Overrides are {'ON' if switch.overrides_on else 'OFF'}.")
+
+
+def flag(
+    name: Annotated[
+        str | None, typer.Argument(help=f"One of {', '.join(FEATURE_FLAGS)}; none: show all.")
+    ] = None,
+    state: Annotated[str, typer.Argument(help="on or off.")] = "",
+) -> None:
+    """Show the feature flags, or turn one: bots obey it at their next read."""
+    runner = runner_for(Settings.from_env())
+    if name is not None:
+        if name not in FEATURE_FLAGS or state not in ("on", "off"):
+            raise typer.BadParameter(f"name one of {', '.join(FEATURE_FLAGS)}, and on or off")
+        with database.transaction(runner.engine) as connection:
+            state_rows.set_flag(connection, name, state == "on", changed_by=actor(None))
+        # flags reach a bot inside its snapshot, which is written anew where one changed
+        runner.run_now("materialise_overrides", requested_by=actor(None))
+    with database.transaction(runner.engine, read_only=True) as connection:
+        flags = state_rows.read_flags(connection)
+    print_table(("flag", "state"), [(one, "on" if on else "off") for one, on in flags.items()])
 
 
 def doctor() -> None:

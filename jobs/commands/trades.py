@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from jobs.commands.console import console, progress_bar
+from jobs.commands.console import console, print_table, progress_bar
 from jobs.commands.session import actor, open_database
+from jobs.ingest_strands import redrive_quarantined
 from jobs.job import Progress
 from learning.errors import ImportRefused
 from learning.importers.import_report import ImportReport, ReportTally
@@ -19,12 +20,13 @@ from learning.importers.imported_trade import ImportedTrade
 from learning.importers.mapping import read_mapping
 from learning.importers.store_import import StoredImport, store_import
 from learning.settings import Settings
-from learning.store import database, state_rows
+from learning.store import database, state_rows, strand_rows
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("import")(import_trades)
+    app.command("redrive")(redrive)
 
 
 def import_trades(
@@ -74,6 +76,26 @@ def import_trades(
         return
     stored = _store(source, settings, report, variants=variants)
     console.print(f"{stored.sentence()}. Next: ./run learn", markup=False)
+
+
+def redrive(
+    show: Annotated[
+        bool, typer.Option("--show", help="List what is quarantined and why; change nothing.")
+    ] = False,
+) -> None:
+    """Decide quarantined strands again, each once, after what was wrong was put right."""
+    settings = Settings.from_env()
+    engine = open_database(settings)
+    if show:
+        with database.transaction(engine, read_only=True) as connection:
+            reasons = strand_rows.quarantine_reasons(connection)
+        print_table(("strands", "reason"), [(n, why) for why, n in reasons], numbers=("strands",))
+        return
+    done = redrive_quarantined(engine, settings)
+    console.print(
+        f"{done.strands} quarantined strands decided again: {done.ingested} ingested, "
+        f"{done.quarantined} still quarantined, {done.ignored} ignored."
+    )
 
 
 def _actions_beside(paths: list[Path]) -> list[Path]:

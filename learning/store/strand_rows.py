@@ -223,3 +223,17 @@ def accounts(connection: Connection) -> Accounts:
     """Count the strands, and by the ledger what became of them."""
     row = connection.execute(_statement("count_strands")).one()
     return Accounts(*row)
+
+
+def quarantine_reasons(connection: Connection, *, limit: int = 100) -> list[tuple[str, int]]:
+    """Return why strands are quarantined, with how many each, the commonest first."""
+    c = strand_ledger.c
+    n = sa.func.count().label("n")
+    rows = connection.execute(
+        sa.select(c.reason, n)
+        .where(c.status == "quarantined")
+        .group_by(c.reason)
+        .order_by(n.desc(), c.reason)
+        .limit(limit)
+    )
+    return [(reason, count) for reason, count in rows]

@@ -12,6 +12,9 @@ import pandas as pd
 import pytest
 
 from jobs.commands.app import main, make_app
+from learning.store import override_rows, strand_rows
+from learning.store.database import create_engine
+from tests.strand_builders import action
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = sorted(command.name or "" for command in make_app().registered_commands)
@@ -137,6 +140,37 @@ def test_the_kill_switch_turns_off_in_one_step(capsys: pytest.CaptureFixture[str
     assert "Overrides are OFF" in capsys.readouterr().out
     assert run("kill", "on", "--reason", "it was a drill", "--confirm", "ENABLE") == 0
     assert "Overrides are ON" in capsys.readouterr().out
+
+
+def test_a_flag_reaches_the_snapshot_that_bots_read(
+    capsys: pytest.CaptureFixture[str], fresh_database: str
+) -> None:
+    assert run("flag", "learning_overrides_enabled_buckets", "off") == 0
+    with create_engine(fresh_database).connect() as connection:
+        snapshot = override_rows.read_config(connection, "pm")
+    assert snapshot is not None
+    assert snapshot["feature_flags"]["learning_overrides_enabled_buckets"] is False
+    assert snapshot["feature_flags"]["learning_overrides_enabled"] is True
+
+
+def test_a_quarantined_strand_is_shown_and_ingested_once_what_was_wrong_is_right(
+    capsys: pytest.CaptureFixture[str],
+    fresh_database: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EDGEKEEPER_PM_DIMENSIONS", "bucket,note")
+    engine = create_engine(fresh_database)
+    strand = action(scope={"bucket": "micro", "note": "x" * 65})
+    with engine.begin() as connection:
+        strand_rows.append(connection, [strand])
+    assert run("job", "ingest_strands") == 0
+    assert run("redrive", "--show") == 0
+    assert "note" in capsys.readouterr().out
+    monkeypatch.setenv("EDGEKEEPER_PM_DIMENSIONS", "bucket")
+    assert run("redrive") == 0
+    assert "1 quarantined strands decided again" in capsys.readouterr().out
+    with engine.connect() as connection:
+        assert strand_rows.accounts(connection).balanced
 
 
 def test_doctor_ends_well_on_a_fresh_database(capsys: pytest.CaptureFixture[str]) -> None:
