@@ -42,7 +42,6 @@ from learning.store.lesson_rows import StoredLesson
 ACTOR: Final = "demo"
 DEMO_SEED: Final = 2026
 _MARK: Final = "this-is-the-demo"
-_LEFT_TO_YOU: Final = 2  # proposals the demo leaves undecided, so that there is something to do
 _REPLAYED: Final = 400
 
 
@@ -154,10 +153,14 @@ def _decay(edge: PlantedEdge) -> str:
 
 
 def approve_lessons(runner: Runner) -> list[StoredLesson]:
-    """Approve the proposals but the last ones, as actor ``demo``; return the approved."""
+    """Approve the proposals as actor ``demo``; return the approved.
+
+    The last scope lesson and the last level lesson are left, so that there is something to decide.
+    """
     with database.transaction(runner.engine) as connection:
         proposed = lesson_rows.read_lessons(connection, statuses=("proposed",))
-        chosen = proposed[: max(len(proposed) - _LEFT_TO_YOU, 1)]
+        last_of_kind = {one.lesson_type: one.lesson_id for one in proposed}
+        chosen = [one for one in proposed if one.lesson_id not in last_of_kind.values()]
         for lesson in chosen:
             decision_rows.decide(
                 connection,
