@@ -13,6 +13,7 @@ from jobs.ingest_strands import Ingested, ingest_strands
 from jobs.job import Job, JobContext, JobReport
 from jobs.learn_regime_weights import learn_regime_weights
 from jobs.materialise_overrides import materialise_overrides
+from jobs.measure_effects import measure_effects
 from jobs.mine_lessons import mine_lessons
 from jobs.prune_history import prune_history
 from jobs.validate_learning import validate_learning
@@ -67,6 +68,8 @@ TIMETABLE = (
         "which scores hold in which regime; lesson strengths"),
     Job("materialise_overrides", materialise_overrides, _hours(2), _minutes(10), _hours(5),
         "what bots apply"),
+    Job("measure_effects", measure_effects, _DAY, _hours(4), timedelta(days=2),
+        "whether each override helped"),
     Job("validate_learning", validate_learning, _hours(1), _minutes(30), _hours(3),
         "every promise checked"),
     Job("prune_history", prune_history, _WEEK, timedelta(days=6, hours=4), timedelta(days=15),
@@ -103,7 +106,8 @@ def _hourly(job: Job) -> Job:
 
 LEARNING_ORDER = (
     "ingest_strands", "aggregate_scopes", "mine_lessons", "estimate_half_lives",
-    "cluster_factors", "learn_regime_weights", "materialise_overrides", "validate_learning",
+    "cluster_factors", "learn_regime_weights", "materialise_overrides", "measure_effects",
+    "validate_learning",
 )  # fmt: skip
 
 

@@ -110,6 +110,7 @@ def tuning_record(
     stats = {
         **shown,
         **_shown(clearest),
+        "own_mean_rr": scores.avg_rr,
         "rr_kind": outcome,
         "execution": {one.family: _kept(one) for one in findings},
         "withheld_levers": dict(targets.withheld),

@@ -1,0 +1,98 @@
+"""Measures whether each override helped, on the trades it was applied to or held out from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import Connection
+
+from jobs.analysed_outcome import analysed_outcome
+from jobs.job import JobContext, JobReport
+from jobs.standing_trades import LessonTrades, lesson_trades, read_groups
+from learning.domain.pattern_key import MODULES, Module
+from learning.evidence.trade_events import GroupKey, TradeEvents
+from learning.overrides.effect_record import (
+    AppliedTrades,
+    EffectRecord,
+    PatternTrades,
+    absent_edge,
+    comparison_record,
+    edge_record,
+    uplift_record,
+)
+from learning.settings import Settings
+from learning.store import effect_rows, lesson_rows, state_rows
+from learning.store.lesson_rows import StoredLesson
+
+_NO_EDGE = "it is about how trades are carried out: its ΔR/R tells"
+_NO_TRADES = "no trade of its pattern and category has closed"
+
+
+def measure_effects(context: JobContext) -> JobReport:
+    """Measure every lesson that was ever active, in both modules."""
+    changed = {"measured": 0, "absent": 0, "guardrails_crossed": 0}
+    trades = 0
+    for module in MODULES:
+        context.progress(0, None, f"effects of {module}")
+        with context.transaction() as connection:
+            effects, applied = measure_module(connection, module, context.settings)
+            effect_rows.write(connection, effects)
+            state_rows.touch(connection)
+        trades += applied
+        for record in (one for records in effects.values() for one in records):
+            changed["measured" if record.absent_reason is None else "absent"] += 1
+            changed["guardrails_crossed"] += record.is_guardrail_crossed
+    return JobReport(trades, changed["measured"] + changed["absent"], changed)
+
+
+def measure_module(
+    connection: Connection, module: Module, settings: Settings
+) -> tuple[dict[int, list[EffectRecord]], int]:
+    """Measure one module; return its effects by lesson id, and how many trades they rest on."""
+    outcome = analysed_outcome(connection, settings)
+    lessons = [one for one in lesson_rows.read_lessons(connection, module) if one.activated_at]
+    if outcome is None or not lessons:
+        return {}, 0
+    applied = effect_rows.read_applied(
+        connection, module, outcome=outcome, origins=settings.origins
+    )
+    groups = sorted({one.key for one in lessons})
+    events = read_groups(connection, module, groups, outcome, settings)
+    edges = {
+        one.lesson.lesson_id: one for one in lesson_trades(connection, module, lessons, settings)
+    }
+    effects = {
+        one.lesson_id: _effects(one, applied, _pattern(events, one.key), edges) for one in lessons
+    }
+    return effects, sum(one.n for one in applied.values())
+
+
+def _effects(
+    lesson: StoredLesson,
+    applied: Mapping[int, AppliedTrades],
+    pattern: PatternTrades,
+    edges: Mapping[int, LessonTrades],
+) -> list[EffectRecord]:
+    own = applied.get(lesson.lesson_id, effect_rows.NOTHING_APPLIED)
+    edge = _edge(lesson, edges.get(lesson.lesson_id))
+    return [uplift_record(own, pattern), comparison_record(own, pattern), edge]
+
+
+def _pattern(events: TradeEvents, key: GroupKey) -> PatternTrades:
+    chosen = events.group == events.group_code(key)
+    return PatternTrades(rr=events.rr[chosen], closed_at_days=events.closed_at_days[chosen])
+
+
+def _edge(lesson: StoredLesson, one: LessonTrades | None) -> EffectRecord:
+    if lesson.lesson_type == "pm_tuning":
+        return absent_edge(_NO_EDGE)
+    if one is None or lesson.activated_at is None:
+        return absent_edge(_NO_TRADES)
+    since = one.trades.closed_at_days > lesson.activated_at.timestamp() / 86400
+    return edge_record(
+        one.outcomes[since],
+        one.trades.closed_at_days[since],
+        one.in_scope[since],
+        sign=1 if lesson.stats["posterior_mean_rr"] > 0 else -1,
+        against_group=lesson.lesson_type != "level",
+    )

@@ -1,0 +1,127 @@
+"""Effects of overrides: applications joined with their outcomes, and what they came to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import distinct_on, insert
+
+from learning.domain.pattern_key import Module
+from learning.overrides.effect_record import SIZE_LEVERS, AppliedTrades, EffectRecord
+from learning.store.schema import (
+    OUTCOMES,
+    override_applications,
+    override_effects,
+    pattern_trade_events,
+)
+
+_DAY_S = 86400.0
+
+
+def read_applied(
+    connection: Connection, module: Module, *, outcome: str, origins: Sequence[str]
+) -> dict[int, AppliedTrades]:
+    """Return by lesson id the closed trades that its override took part in.
+
+    A trade counts once per lesson, by its first application: what was decided first was decided
+    without any knowledge of how it goes. Applications without a trade id, and trades that are
+    open, have other origins or lack the outcome, are left out.
+
+    Raises:
+        ValueError: If the outcome is not one.
+    """
+    if outcome not in OUTCOMES:
+        raise ValueError(f"outcome must be one of {', '.join(OUTCOMES)}, got {outcome!r}")
+    first, closed = _first_applications(module), _closed_trades(outcome, origins)
+    query = (
+        sa.select(first, closed.c.rr, closed.c.closed_at)
+        .join_from(
+            first,
+            closed,
+            sa.and_(first.c.bot == closed.c.bot, first.c.trade_id == closed.c.trade_id),
+        )
+        .order_by(first.c.lesson_id, first.c.decided_at, first.c.id)
+    )
+    rows: defaultdict[int, list[sa.Row]] = defaultdict(list)
+    for row in connection.execute(query):
+        rows[row.lesson_id].append(row)
+    return {lesson_id: _applied(of_lesson) for lesson_id, of_lesson in rows.items()}
+
+
+def _first_applications(module: Module) -> sa.Subquery:
+    c = override_applications.c
+    return (
+        sa.select(
+            c.id, c.lesson_id, c.bot, c.trade_id, c.arm, c.p, c.levers_after, c.levers_would_be,
+            c.decided_at,
+        )
+        .ext(distinct_on(c.lesson_id, c.bot, c.trade_id))
+        .where(c.module == module, c.trade_id.is_not(None), c.arm != "unassigned")
+        .order_by(c.lesson_id, c.bot, c.trade_id, c.decided_at, c.id)
+        .subquery("first")
+    )  # fmt: skip
+
+
+def _closed_trades(outcome: str, origins: Sequence[str]) -> sa.Subquery:
+    """One row per closed trade: the actions of a trade share its outcome."""
+    c = pattern_trade_events.c
+    return (
+        sa.select(c.bot, c.trade_id, c[outcome].label("rr"), c.closed_at)
+        .ext(distinct_on(c.bot, c.trade_id))
+        .where(c.origin.in_(list(origins)), c[outcome].is_not(None))
+        .order_by(c.bot, c.trade_id)
+        .subquery("closed")
+    )
+
+
+def _applied(rows: Sequence[sa.Row]) -> AppliedTrades:
+    return AppliedTrades(
+        rr=np.array([row.rr for row in rows], dtype=np.float64),
+        closed_at_days=np.array([_days(row.closed_at) for row in rows]),
+        decided_at_days=np.array([_days(row.decided_at) for row in rows]),
+        multiplier=np.array([_multiplier(row) for row in rows], dtype=np.float64),
+        is_randomised=np.array([bool(set(row.levers_would_be) - set(SIZE_LEVERS)) for row in rows]),
+        treated=np.array([row.arm == "treated" for row in rows]),
+        p_treated=np.array([row.p for row in rows], dtype=np.float64),
+    )
+
+
+def _days(moment: datetime) -> float:
+    return moment.timestamp() / _DAY_S
+
+
+def _multiplier(row: sa.Row) -> float | None:
+    """The size that was in force; 1 where the override's own was set aside, None without one."""
+    for lever in SIZE_LEVERS:
+        if lever in row.levers_would_be:
+            return float(row.levers_after.get(lever, 1.0))
+    return None
+
+
+NOTHING_APPLIED = _applied([])
+
+
+def write(connection: Connection, effects: Mapping[int, Sequence[EffectRecord]]) -> int:
+    """Insert or replace the effects of lessons, by lesson and measure; return how many."""
+    rows = [
+        {"lesson_id": lesson_id, **asdict(record)}
+        for lesson_id, records in effects.items()
+        for record in records
+    ]
+    if rows:
+        statement = insert(override_effects)
+        replaced = {name: statement.excluded[name] for name in rows[0] if name != "lesson_id"}
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["lesson_id", "measure"],
+                set_={**replaced, "computed_at": sa.func.now()},
+            ),
+            rows,
+        )
+    return len(rows)

@@ -1,0 +1,210 @@
+"""Applications joined with outcomes, and what is written of them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from jobs.ingest_strands import ingest_batch
+from jobs.measure_effects import measure_module
+from jobs.runner import Runner
+from learning.overrides.effect_record import EffectRecord
+from learning.settings import Settings
+from learning.store import application_rows, effect_rows, job_rows, strand_rows
+from learning.store.database import transaction
+from learning.store.schema import override_effects
+from tests.learning.store.stored_lessons import CLEAR, store_lesson
+from tests.strand_builders import START, action, close
+
+SETTINGS = Settings()
+LESSON: dict[str, Any] = {
+    "stats": {**CLEAR, "posterior_mean_rr": 0.4},
+    "outcome": "r_multiple",
+}
+Drawn = dict[str, Any]
+
+
+def application(lesson_id: int, trade_id: str, *, hours: float = 0.0, **changes: Any) -> Drawn:
+    levers = changes.pop("levers", {"trail_mult": 1.1})
+    arm = changes.get("arm", "treated")
+    return {
+        "application_key": uuid4(), "bot": "bot-a", "origin": "live", "module": "pm",
+        "trade_id": trade_id, "pattern_key": "pm.uptrend.S1.buy_flag",
+        "action_category": "entry", "override_id": 1, "lesson_id": lesson_id,
+        "lesson_version": 1, "latent_factor_id": None, "generation": 1, "revision": 1,
+        "scope": {}, "levers_before": {}, "levers_after": {} if arm == "held_out" else levers,
+        "levers_would_be": levers, "arm": "treated", "u": 0.5, "p": 0.8, "reason": "applied",
+        "decided_at": START + timedelta(hours=hours), **changes,
+    }  # fmt: skip
+
+
+def store_trades(connection: Connection, rr: list[float], *, first_day: float = 0.0) -> None:
+    """One trade every half day, the id its position."""
+    strands = []
+    for i, value in enumerate(rr):
+        opened = START + timedelta(days=first_day + i / 2)
+        hours = (opened - START).total_seconds() / 3600
+        strands.append(action(f"t{i}", hours=hours, scope={"bucket": ("micro", "mid")[i % 2]}))
+        strands.append(
+            close(
+                f"t{i}",
+                r_multiple=value,
+                opened_at=opened.isoformat(),
+                closed_at=(opened + timedelta(hours=6)).isoformat(),
+            )
+        )
+    strand_rows.append(connection, strands)
+    ingest_batch(connection, strand_rows.read_pending(connection, 100_000), SETTINGS)
+
+
+def measured(connection: Connection, lesson_id: int) -> dict[str, EffectRecord]:
+    effects, _ = measure_module(connection, "pm", SETTINGS)
+    return {record.measure: record for record in effects[lesson_id]}
+
+
+def randomised(connection: Connection, *, effect_rr: float, seed: int, n: int = 600) -> int:
+    lesson_id = store_lesson(connection, "active", **LESSON)
+    rng = np.random.default_rng(seed)
+    held_out = rng.random(n) < 0.2
+    rr = rng.normal(0.1, 1.0, n) + effect_rr * ~held_out
+    store_trades(connection, rr.tolist())
+    application_rows.append(
+        connection,
+        [
+            application(
+                lesson_id, f"t{i}", hours=i * 12.0, arm="held_out" if held_out[i] else "treated"
+            )
+            for i in range(n)
+        ],
+    )
+    return lesson_id
+
+
+@pytest.mark.parametrize(("effect_rr", "verdict"), [(0.9, "helps"), (0.0, "not clear yet")])
+def test_a_planted_effect_is_covered_and_none_stays_unclear(
+    connection: Connection, effect_rr: float, verdict: str
+) -> None:
+    lesson_id = randomised(connection, effect_rr=effect_rr, seed=4)
+    found = measured(connection, lesson_id)["delta_rr"]
+    assert found.ci_low_rr is not None
+    assert found.ci_high_rr is not None
+    assert found.ci_low_rr <= effect_rr <= found.ci_high_rr
+    assert (found.verdict, found.is_guardrail_crossed) == (verdict, False)
+    assert found.n_treated + found.n_held_out == 600
+
+
+def test_an_application_counts_once_however_often_it_is_repeated(connection: Connection) -> None:
+    """The first one counts: the same trade under a later revision, and another lesson's."""
+    lesson_id = store_lesson(connection, "active", **LESSON)
+    other = store_lesson(connection, "active", **LESSON)
+    store_trades(connection, [1.0, -2.0, 0.5, 3.0])
+    size = {"size_mult": 1.2}
+    application_rows.append(
+        connection,
+        [
+            application(lesson_id, "t0", levers=size, p=1.0, hours=1),
+            application(lesson_id, "t0", levers={"size_mult": 1.3}, p=1.0, hours=2, revision=2),
+            application(lesson_id, "t1", levers=size, p=1.0),
+            application(lesson_id, "t2", levers=size, p=1.0, bot="another bot"),
+            application(lesson_id, "t3", levers=size, p=None, u=None, arm="unassigned"),
+            application(other, "t0", levers=size, p=1.0),
+            application(lesson_id, "not closed", levers=size, p=1.0),
+            {**application(lesson_id, "", levers=size, p=1.0), "trade_id": None},
+        ],
+    )
+    applied = effect_rows.read_applied(
+        connection, "pm", outcome="r_multiple", origins=SETTINGS.origins
+    )
+    by_outcome = dict(
+        zip(applied[lesson_id].rr.tolist(), applied[lesson_id].multiplier.tolist(), strict=True)
+    )
+    assert by_outcome == {1.0: 1.2, -2.0: 1.2}
+    assert applied[other].n == 1
+
+
+def test_the_actions_of_one_trade_share_one_outcome(connection: Connection) -> None:
+    lesson_id = store_lesson(connection, "active", **LESSON)
+    strands = [action("a"), action("a", "add", hours=1), action("a", "exit", hours=2), close("a")]
+    strand_rows.append(connection, strands)
+    ingest_batch(connection, strand_rows.read_pending(connection, 100), SETTINGS)
+    application_rows.append(connection, [application(lesson_id, "a")])
+    applied = effect_rows.read_applied(
+        connection, "pm", outcome="r_multiple", origins=SETTINGS.origins
+    )
+    assert applied[lesson_id].rr.tolist() == [1.5]
+
+
+def test_size_is_judged_by_its_uplift_alone(connection: Connection) -> None:
+    """Doubling nothing but the losing half: (0.7 - 1) · (-1) on every treated trade and week."""
+    lesson_id = store_lesson(connection, "active", **LESSON)
+    rng = np.random.default_rng(1)
+    rr = rng.normal(-1, 0.5, 400)
+    store_trades(connection, rr.tolist())
+    application_rows.append(
+        connection,
+        [application(lesson_id, f"t{i}", levers={"size_mult": 0.7}, p=1.0) for i in range(400)],
+    )
+    found = measured(connection, lesson_id)
+    assert found["uplift"].effect_rr == pytest.approx(-0.3 * rr.mean())
+    assert found["uplift"].verdict == "helps"
+    assert found["delta_rr"].absent_reason == "it carries nothing but size: its uplift tells"
+
+
+def test_an_override_that_nobody_applied_says_so(connection: Connection) -> None:
+    lesson_id = store_lesson(connection, "active", **LESSON)
+    never = store_lesson(connection, "proposed", **LESSON)
+    store_trades(connection, [1.0, -1.0])
+    effects, n = measure_module(connection, "pm", SETTINGS)
+    assert n == 0
+    assert never not in effects
+    assert {record.measure: record.absent_reason for record in effects[lesson_id]} == {
+        "uplift": "no closed trade to which it was applied",
+        "delta_rr": "no closed trade to which it was applied or held out",
+        "edge_since_activation": "no trade in scope closed since it was activated",
+    }
+
+
+def test_the_edge_since_activation_leaves_out_what_closed_before(connection: Connection) -> None:
+    lesson_id = store_lesson(connection, "active", **LESSON, scope={"bucket": "micro"})
+    rng = np.random.default_rng(6)
+    micro = np.arange(600) % 2 == 0
+    rr = rng.normal(0, 1, 600) + 0.8 * micro
+    since = (job_rows.database_now(connection) - START).total_seconds() / 86400
+    store_trades(connection, rr.tolist(), first_day=since - 100)  # 200 of them before
+    found = measured(connection, lesson_id)["edge_since_activation"]
+    assert (found.n_treated, found.verdict) == (200, "helps")
+    assert found.effect_rr == pytest.approx(0.4, abs=0.2)
+
+
+def test_a_lesson_about_execution_has_no_edge_to_follow(connection: Connection) -> None:
+    tuning = {"capital_levers": {}, "execution_levers": {"trail_mult": 1.1}}
+    lesson_id = store_lesson(
+        connection, "active", **LESSON, lesson_type="pm_tuning", effect=tuning, scope={}
+    )
+    store_trades(connection, [1.0, -1.0])
+    assert "ΔR/R" in str(measured(connection, lesson_id)["edge_since_activation"].absent_reason)
+
+
+def test_the_job_writes_each_measure_once_and_counts_what_crossed(runner: Runner) -> None:
+    with transaction(runner.engine) as connection:
+        lesson_id = randomised(connection, effect_rr=-1.0, seed=8)
+    for _ in range(2):
+        ended = runner.run_now("measure_effects", requested_by="test")
+        assert ended is not None
+        assert (ended.status, ended.error) == ("ok", None)
+        assert ended.changed == {"measured": 1, "absent": 2, "guardrails_crossed": 1}
+    with runner.engine.connect() as connection:
+        rows = connection.execute(sa.select(override_effects)).mappings().all()
+    assert sorted(row["measure"] for row in rows) == [
+        "delta_rr", "edge_since_activation", "uplift",
+    ]  # fmt: skip
+    [crossed] = [row for row in rows if row["is_guardrail_crossed"]]
+    assert (crossed["lesson_id"], crossed["verdict"]) == (lesson_id, "hurts")
+    assert "disable" in crossed["details"]["proposal"]
+    assert crossed["ci_high_rr"] < 0
