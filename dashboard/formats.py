@@ -121,7 +121,7 @@ def span(seconds: float) -> str:
     seconds = max(seconds, 0.0)
     if seconds < 90:
         return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
+    if seconds < 3600:
         return f"{seconds / 60:.0f} min"
     if seconds < 36 * 3600:
         return f"{seconds / 3600:.0f} h"

@@ -18,6 +18,7 @@ MAX_AGE: Final[Mapping[str, timedelta]] = {
     "cluster_factors": timedelta(days=8),
     "learn_regime_weights": timedelta(days=2),
     "materialise_overrides": timedelta(hours=5),
+    "measure_effects": timedelta(days=2),
     "validate_learning": timedelta(hours=3),
     "prune_history": timedelta(days=15),
 }
@@ -29,6 +30,7 @@ EVERY: Final[Mapping[str, timedelta]] = {
     "cluster_factors": timedelta(days=7),
     "learn_regime_weights": timedelta(days=1),
     "materialise_overrides": timedelta(hours=2),
+    "measure_effects": timedelta(days=1),
     "validate_learning": timedelta(hours=1),
     "prune_history": timedelta(days=7),
 }

@@ -143,7 +143,9 @@ def show_evidence(page: Page, lesson: Lesson) -> None:
         () if pd.isna(lesson["activated_at"]) else ((lesson["activated_at"], "approved"),)
     )
     shown = edge_over_time(windows, marks=marks)
-    st.caption(f"Edge of each window against the setup (R, 95 %), {len(windows)} windows")
+    st.caption(
+        f"Edge of each window against the setup (R, 95 %), and trades; {len(windows)} windows"
+    )
     controls.chart(
         draw_edge_over_time(shown, page.palette, height=210),
         key=f"windows-{lesson['id']}",

@@ -18,18 +18,24 @@ from learning.lessons.life_cycle import approvable, levers_of_effect
 from learning.store import database, decision_rows, job_rows, state_rows, switch_rows
 from learning.store.schema import (
     LEVER_COLUMNS,
+    ad_strands,
     bot_heartbeats,
+    import_batches,
     job_runs,
     job_settings,
+    learning_configs,
     learning_edge_history,
     learning_lessons,
+    lesson_decisions,
     lesson_versions,
     mining_runs,
+    override_applications,
     override_effects,
     override_history,
     pattern_trade_events,
     people,
     pm_overrides,
+    strand_ledger,
 )
 from learning.store.state_rows import State
 from learning.store.switch_rows import Switch
@@ -142,7 +148,7 @@ def _runs(connection: Connection) -> pd.DataFrame:
     paused = connection.execute(sa.select(job_settings.c.job).where(job_settings.c.is_paused))
     names = set(paused.scalars())
     rows = [{**row, "is_paused": row["job"] in names} for row in job_rows.last_runs(connection)]
-    columns = ["job", "status", "slot", "finished_at", "last_ok_at", "error", "is_paused", "id"]
+    columns = [*job_runs.c.keys(), "last_ok_at", "is_paused"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -461,3 +467,189 @@ def read_expiry(source: Source, half_life_hours: float | None) -> datetime | Non
             sa.select(sa.func.lesson_expiry(sa.cast(known, sa.Double)))
         )
     return ends
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What bots read, of one moment."""
+
+    configs: Mapping[str, Any]
+    flags: Mapping[str, bool]
+    generation: int
+    revision: int
+    overrides_on: bool
+    read_at: datetime
+
+
+def read_snapshot(engine: Engine) -> Snapshot:
+    """Read what bots read."""
+    with database.transaction(engine, read_only=True) as c:
+        state = state_rows.read_state(c)
+        rows = c.execute(sa.select(learning_configs.c.module, learning_configs.c.config_data))
+        return Snapshot(
+            configs={row.module: row.config_data for row in rows},
+            flags=state_rows.read_flags(c),
+            generation=state.generation,
+            revision=state.revision,
+            overrides_on=switch_rows.read_switch(c).overrides_on,
+            read_at=job_rows.database_now(c),
+        )
+
+
+@kept
+def read_touched(source: Source) -> pd.DataFrame:
+    """Return per lesson how many decisions its override touched, by arm, and when last."""
+    a = override_applications.c
+    query = sa.select(
+        a.lesson_id,
+        sa.func.count().label("n"),
+        sa.func.count().filter(a.arm == "treated").label("treated"),
+        sa.func.count().filter(a.arm == "held_out").label("held_out"),
+        sa.func.max(a.decided_at).label("last_at"),
+    ).group_by(a.lesson_id)
+    return _read(source.engine, query)
+
+
+def read_runs(engine: Engine, *, days: int = 7, limit: int = 1000) -> pd.DataFrame:
+    """Return the runs of the last days, the newest first."""
+    r = job_runs.c
+    query = (
+        sa.select(job_runs)
+        .where(r.queued_at > sa.func.now() - timedelta(days=days))
+        .order_by(r.id.desc())
+        .limit(limit)
+    )
+    return _read(engine, query)
+
+
+@kept
+def read_switch_turns(source: Source) -> pd.DataFrame:
+    """Return the turns of the kill switch, the newest first."""
+    with database.transaction(source.engine, read_only=True) as c:
+        turns = switch_rows.read_switch_history(c, limit=500)
+    columns = ["overrides_on", "reason", "changed_by", "changed_at", "switch_revision"]
+    return pd.DataFrame([{n: getattr(t, n) for n in columns} for t in turns], columns=columns)
+
+
+@kept
+def read_chain(source: Source) -> tuple[int | None, str, int]:
+    """Return the first broken decision (None: the chain holds), its head, and its length."""
+    with database.transaction(source.engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
+        length = c.scalar(sa.select(sa.func.count()).select_from(lesson_decisions))
+        return decision_rows.verify_chain(c), decision_rows.chain_head(c), int(length or 0)
+
+
+@kept
+def read_inbox(source: Source) -> dict[str, int]:
+    """Return the accounts of the inbox: strands, ingested, quarantined, ignored, pending."""
+    with database.transaction(source.engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
+        row = c.execute(sa.text("SELECT * FROM strand_accounts")).mappings().one()
+    return {name: int(value) for name, value in row.items()}
+
+
+@kept
+def read_refused(source: Source, limit: int = 500) -> pd.DataFrame:
+    """Return the newest strands that were quarantined or ignored, with their reasons."""
+    g, s = strand_ledger.c, ad_strands.c
+    query = (
+        sa.select(s.id, g.status, g.reason, s.kind, s.bot, s.trade_id, s.created_at)
+        .join_from(strand_ledger, ad_strands)
+        .where(g.status != "ingested")
+        .order_by(s.id.desc())
+        .limit(limit)
+    )
+    return _read(source.engine, query)
+
+
+@kept
+def read_trade_counts(source: Source, outcome: str | None) -> pd.DataFrame:
+    """Return per week, bot and origin the distinct trades, and how many lack the outcome."""
+    e = pattern_trade_events.c
+    week = sa.func.date_trunc("week", e.closed_at).label("week")
+    trade = e.bot + "/" + e.trade_id
+    missing: sa.ColumnElement[Any] = e[outcome].is_(None) if outcome is not None else sa.true()
+    query = (
+        sa.select(
+            week,
+            e.bot,
+            e.origin,
+            sa.func.count(sa.distinct(trade)).label("n"),
+            sa.func.count(sa.distinct(trade)).filter(missing).label("n_without"),
+        )
+        .group_by(sa.text("week"), e.bot, e.origin)
+        .order_by(sa.text("week"))
+    )
+    return _read(source.engine, query)
+
+
+@kept
+def read_provenance(source: Source) -> pd.DataFrame:
+    """Return how many events came by which provenance."""
+    e = pattern_trade_events.c
+    query = sa.select(e.provenance, sa.func.count().label("n")).group_by(e.provenance)
+    return _read(source.engine, query)
+
+
+@kept
+def read_imports(source: Source) -> pd.DataFrame:
+    """Return the imports, the newest first."""
+    return _read(
+        source.engine, sa.select(import_batches).order_by(import_batches.c.id.desc()).limit(200)
+    )
+
+
+@kept
+def read_trades(
+    source: Source, group: Group, scope: Mapping[str, Any], outcome: str, limit: int = 5000
+) -> pd.DataFrame:
+    """Return the trades of a setup, whether each is in scope, and its outcome, the newest first."""
+    e = pattern_trade_events.c
+    query = (
+        sa.select(
+            e.closed_at, e.bot, e.trade_id, e.symbol, e.side, e.origin,
+            e[outcome].label("rr"), e.scope.contains(dict(scope)).label("is_inside"), e.provenance,
+        )
+        .where(
+            e.module == group.module,
+            e.pattern_key == group.pattern_key,
+            e.action_category == group.action_category,
+            e.seq == 0,
+            e[outcome].is_not(None),
+            e.scope.contains(dict(scope)),
+        )
+        .order_by(e.closed_at.desc())
+        .limit(limit)
+    )  # fmt: skip
+    return _read(source.engine, query)
+
+
+@kept
+def read_spread(
+    source: Source, group: Group, scope: Mapping[str, Any], outcome: str, low: float, high: float
+) -> pd.DataFrame:
+    """Count the outcomes of a setup in 40 bins, inside and outside a scope.
+
+    Args:
+        low: Lower end of the bins, R; what lies below is counted in bin 0.
+        high: Upper end; what lies above is counted in bin 41.
+    """
+    e = pattern_trade_events.c
+    inside = e.scope.contains(dict(scope)).label("is_inside")
+    clipped = sa.func.least(sa.func.greatest(e[outcome], low), high)
+    query = (
+        sa.select(
+            inside,
+            sa.func.width_bucket(e[outcome], low, high, 40).label("bin"),
+            sa.func.count().label("n"),
+            sa.func.sum(clipped).label("total"),
+        )
+        .where(
+            e.module == group.module,
+            e.pattern_key == group.pattern_key,
+            e.action_category == group.action_category,
+            e.seq == 0,
+            e[outcome].is_not(None),
+        )
+        .group_by(sa.text("1"), sa.text("2"))
+    )
+    return _read(source.engine, query)

@@ -92,8 +92,7 @@ def draw_edge_over_time(shown: EdgeOverTime, palette: Palette, *, height: int = 
     )
     style(figure, palette, height=height)
     figure.add_hline(y=0, line={"color": palette.muted, "width": 1, "dash": "dot"}, row=1, col=1)
-    figure.update_yaxes(title={"text": "edge (R)"}, row=1, col=1)
-    figure.update_yaxes(title={"text": "trades"}, nticks=3, row=2, col=1)
+    figure.update_yaxes(nticks=3, row=2, col=1)
     for at, name in shown.marks:
         figure.add_vline(x=at, line={"color": palette.warning, "width": 1}, row=1, col=1)
         figure.add_annotation(

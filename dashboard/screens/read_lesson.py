@@ -1,13 +1,223 @@
-"""Lesson: the header of the page, which says how things stand."""
+"""One lesson: why believe it, and what would it do?"""
 
 from __future__ import annotations
 
-from dashboard import controls
+import re
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import controls, formats, lesson_card, queries
+from dashboard.controls import Page
+from dashboard.figures.outcome_spread import draw_outcome_spread, outcome_spread
+from dashboard.figures.what_if import draw_what_if, what_if
+from learning.lessons.life_cycle import levers_of_effect
+
+WHEN = st.column_config.DatetimeColumn(format="D MMM YYYY HH:mm")
+_SIZES = ("size_mult", "alloc_mult")
 
 
 def show() -> None:
     """Draw the page."""
-    controls.open_page("Lesson")
+    page = controls.open_page("Lesson", jobs=("mine_lessons",))
+    lessons = queries.read_lessons(page.source)
+    asked = st.query_params.get("id", "")
+    lesson_id = _number(asked)
+    found = lessons[lessons["id"] == lesson_id]
+    if found.empty:
+        _show_unknown(asked)
+        return
+    lesson: dict[Any, Any] = found.iloc[0].to_dict()
+    _show_lesson(page, lesson, _number(st.query_params.get("v", "")))
+    lesson_card.show_open_dialog(page, lessons)
+
+
+def _number(text: str) -> int | None:
+    match = re.fullmatch(r"(?:L-)?0*(\d{1,15})", text.strip(), flags=re.IGNORECASE)
+    return int(match[1]) if match else None
+
+
+def _show_unknown(asked: str) -> None:
+    said = f"No lesson {asked}." if asked else "No lesson was named."
+    with controls.nothing(f"{said} Open one from the queue, or from the page Audit."):
+        st.page_link("screens/review_lessons.py", label="Decisions", icon=":material/rule:")
+
+
+def _show_lesson(page: Page, lesson: dict[Any, Any], version: int | None) -> None:
+    if version is not None and version != lesson["version"]:
+        st.badge(
+            f"You asked for v{version}; v{lesson['version']} is what stands.",
+            color="orange",
+            icon=":material/update:",
+        )
+    left, right = st.columns([1, 1.15], gap="medium")
+    with left:
+        lesson_card.show_head(lesson)
+        lesson_card.show_numbers(lesson)
+        lesson_card.show_actions(page, lesson)
+        st.markdown("**What it would change**")
+        lesson_card.show_change(page, lesson)
+        st.markdown("**Why believe it**")
+        lesson_card.show_evidence(page, lesson)
+    with right:
+        _show_spread(page, lesson)
+        _show_what_if(page, lesson)
+        _show_half_life(lesson)
+    _show_trades(page, lesson)
+    _show_past(page, lesson)
+
+
+# ------------------------------------------------------------------ charts
+def _show_spread(page: Page, lesson: dict[Any, Any]) -> None:
+    controls.section("Outcomes inside and outside")
+    low, high = _ends(page, lesson)
+    bins = queries.read_spread(
+        page.source, controls.group_of(lesson), lesson["scope"], lesson["outcome"], low, high
+    )
+    if bins.empty:
+        controls.nothing("None of its trades are stored any more.")
+        return
+    shown = outcome_spread(bins, low=low, high=high)
+    controls.chart(draw_outcome_spread(shown, page.palette), key="spread", alt=shown.alt)
+    st.caption(
+        f"{formats.plain(lesson['outcome'])}; means {formats.signed(shown.mean_inside)} and "
+        f"{formats.signed(shown.mean_outside)}, clipped to {low:.1f} and {high:.1f} R as the "
+        "search did."
+    )
+
+
+def _ends(page: Page, lesson: dict[Any, Any]) -> tuple[float, float]:
+    looks = queries.read_looks(page.source)
+    own = looks[(looks["module"] == lesson["module"]) & (looks["outcome"] == lesson["outcome"])]
+    if own.empty:
+        return -5.0, 10.0
+    return float(own.iloc[0]["clip_low_rr"]), float(own.iloc[0]["clip_high_rr"])
+
+
+def _show_what_if(page: Page, lesson: dict[Any, Any]) -> None:
+    sizes = [value for name, value in lesson["levers"].items() if name in _SIZES]
+    if not sizes:
+        return
+    trades = queries.read_trades(
+        page.source, controls.group_of(lesson), lesson["scope"], lesson["outcome"]
+    )
+    if len(trades) < formats.MIN_SHOWN_N:
+        return
+    controls.section(f"The same trades with size ×{sizes[0]:.2f} (R, cumulative)")
+    shown = what_if(trades, multiplier=sizes[0])
+    controls.chart(draw_what_if(shown, page.palette), key="what-if", alt=shown.alt)
+    st.caption(
+        f"Worst fall {formats.signed(shown.fall_changed)} instead of "
+        f"{formats.signed(shown.fall_traded)}, newest {formats.plural(shown.n, 'trade')}. "
+        "These are the trades it was found on: no forecast, and better than what follows."
+    )
+
+
+def _show_half_life(lesson: dict[Any, Any]) -> None:
+    controls.section("Does it fade?")
+    details = lesson["half_life"] if isinstance(lesson["half_life"], dict) else {}
+    shares = [
+        (name, details[key])
+        for name, key in (
+            ("constant", "p_constant"),
+            ("decaying", "p_decaying"),
+            ("improving", "p_improving"),
+        )
+        if isinstance(details.get(key), float)
+    ]
+    if shares:
+        with st.container(horizontal=True, gap="small"):
+            for name, value in shares:
+                st.metric(name, formats.share(value), border=True)
+    low, high = details.get("ci_low_days"), details.get("ci_high_days")
+    if low is not None:
+        upper = "no upper end" if high is None else f"{high:.0f} d"
+        st.text(f"Half-life, 95 %: {low:.0f} d to {upper}.")
+    st.text(lesson["half_life_reason"] or f"Half-life {lesson['half_life_days']:.0f} d.")
+
+
+# ------------------------------------------------------------------ behind it
+def _show_trades(page: Page, lesson: dict[Any, Any]) -> None:
+    controls.section("Trades behind it")
+    trades = queries.read_trades(
+        page.source, controls.group_of(lesson), lesson["scope"], lesson["outcome"]
+    ).drop(columns=["is_inside"])
+    for name in ("bot", "trade_id", "symbol", "side"):
+        trades[name] = trades[name].map(formats.guarded)
+    column = st.column_config
+    st.dataframe(
+        trades.head(200),
+        hide_index=True,
+        height=250,
+        alt=f"The newest of {len(trades)} trades",
+        column_config={
+            "closed_at": column.DatetimeColumn("Closed (UTC)", format="D MMM YYYY HH:mm"),
+            "rr": column.NumberColumn(f"{lesson['outcome']} (R)", format="%+.2f"),
+        },
+    )
+    st.caption(
+        f"The newest {min(len(trades), 200)}; the download has {formats.count(len(trades))} of "
+        f"{formats.count(int(lesson['n']))}."
+    )
+    controls.downloads(trades, f"trades-{lesson['label']}")
+
+
+def _show_past(page: Page, lesson: dict[Any, Any]) -> None:
+    left, right = st.columns([1, 1], gap="medium")
+    with left:
+        controls.section("Decisions")
+        decisions = queries.read_decisions(page.source, int(lesson["id"]))
+        st.dataframe(
+            decision_table(decisions),
+            hide_index=True,
+            alt=f"{len(decisions)} decisions",
+            column_config={"when": WHEN},
+        )
+    with right:
+        controls.section("Versions")
+        versions = queries.read_versions(page.source, int(lesson["id"]))
+        st.dataframe(
+            _version_table(versions),
+            hide_index=True,
+            alt=f"{len(versions)} versions",
+            column_config={"since": WHEN},
+        )
+
+
+def decision_table(decisions: pd.DataFrame) -> pd.DataFrame:
+    """Return decisions as rows: from, to, who, when, why."""
+    return pd.DataFrame(
+        {
+            "when": decisions["decided_at"],
+            "lesson": [
+                f"L-{i:04d} v{v}"
+                for i, v in zip(decisions["lesson_id"], decisions["lesson_version"], strict=True)
+            ],
+            "decision": decisions["decision"],
+            "change": [
+                f"{a or 'new'} → {b}"
+                for a, b in zip(decisions["from_status"], decisions["to_status"], strict=True)
+            ],
+            "by": [formats.guarded(one) for one in decisions["decided_by"]],
+            "why": [formats.guarded(one) for one in decisions["reason"]],
+            "source": decisions["source"],
+        }
+    )
+
+
+def _version_table(versions: pd.DataFrame) -> pd.DataFrame:
+    snapshots = list(versions["snapshot"])
+    changes = [formats.change(levers_of_effect(one.get("effect") or {})) for one in snapshots]
+    return pd.DataFrame(
+        {
+            "version": versions["version"],
+            "since": versions["created_at"],
+            "levers": changes,
+            "n": [one.get("n") for one in snapshots],
+            "why": [formats.guarded(one) for one in versions["reason"]],
+        }
+    )
 
 
 if __name__ == "__main__":
