@@ -136,6 +136,7 @@ def _connected(events: Events) -> Any:
     connection = duckdb.connect()
     connection.execute("SET threads = 2")
     connection.execute(f"SET memory_limit = '{PEER_MEMORY_GB} GB'")
+    connection.execute(f"SET temp_directory = '{tempfile.mkdtemp()}'")
     table = pa.table(columns(events))
     connection.register("arrow_trades", table)
     connection.execute("CREATE TABLE trades AS SELECT * FROM arrow_trades")
