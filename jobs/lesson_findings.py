@@ -96,7 +96,11 @@ def _discovered(inputs: Inputs, settings: Settings) -> Findings:
         "clip_low_rr": clip[0],
         "clip_high_rr": clip[1],
         "counts": {**_counts(inputs, mined, levels), **tuning_counts(tuning)},
-        "details": {**_details(mined, levels), "execution_level": tuning.level},
+        "details": {
+            **_details(mined, levels),
+            "execution_level": tuning.level,
+            "without_timing_dimensions": [list(key) for key in inputs.path_selected],
+        },
         "baselines": frozen.to_json(),
     }
     confirmed = {} if mined.reference is None else _confirmations(inputs, mined.reference)
@@ -244,7 +248,8 @@ def _standing_records(
     lessons: Sequence[StoredLesson],
 ) -> dict[LessonKey, EvidenceRecord]:
     """Return today's evidence of lessons; one that cannot be told keeps its stored numbers."""
-    own = [one for one in lessons if _has_edge(one) and one.outcome == inputs.outcome]
+    # a lesson found under another outcome is measured under the analysed one from now on
+    own = [one for one in lessons if _has_edge(one)]
     edges = standing_edges(inputs.events, [_standing(one) for one in own], reference=reference)
     records = [
         _scope_record(inputs, edge, frozen, _kept_search(one))

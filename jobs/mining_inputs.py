@@ -12,6 +12,7 @@ from jobs.analysed_outcome import analysed_outcome
 from learning.domain.pattern_key import Module
 from learning.evidence.aggregation import RegimeWeights
 from learning.evidence.trade_events import GroupKey, TradeEvents
+from learning.lessons.path_selection import without_timing_choices
 from learning.settings import Settings
 from learning.store import (
     event_rows,
@@ -41,6 +42,7 @@ class Inputs:
     lessons: tuple[StoredLesson, ...]
     weights: RegimeWeights
     now: datetime
+    path_selected: tuple[GroupKey, ...] = ()  # adds and trims mined without the timing dimensions
     execution: Mapping[GroupKey, ActionDetails] = field(default_factory=dict)
 
 
@@ -55,6 +57,7 @@ def read_inputs(
     if not events.n:
         return None
     net = events if outcome == _NET else _events(connection, module, _NET, settings)
+    events, path_selected = without_timing_choices(events, settings.timing_dimensions)
     inputs = Inputs(
         module=module,
         outcome=outcome,
@@ -68,6 +71,7 @@ def read_inputs(
         lessons=tuple(lesson_rows.read_lessons(connection, module)),
         weights=regime_weight_rows.read_weights(connection, module),
         now=now,
+        path_selected=path_selected,
     )
     return replace(inputs, execution=_execution(connection, inputs, settings))
 

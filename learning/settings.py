@@ -84,6 +84,12 @@ class Settings(BaseSettings):
     dm_dimensions: Names = Field(
         DM_DIMENSIONS, description="Scope dimensions of DM in order, as for PM."
     )
+    timing_dimensions: Names = Field(
+        ("A_mode", "E_mode"),
+        description="Dimensions that say when the bot adds or trims, comma-separated. Among trades "
+        "that reached an add or a trim they pick the outcome, so they are no condition of lessons "
+        "on those; on entries and exits they are.",
+    )
     n_min: tuple[int, int, int, int] = Field(
         (10, 20, 30, 50),
         description="Trades needed to store a scope of 1-2, 3-4, 5-6 and 7 or more dimensions; "
@@ -172,7 +178,14 @@ class Settings(BaseSettings):
         "info", description="Least level that is logged."
     )
 
-    @field_validator("origins", "pm_dimensions", "dm_dimensions", "notice_urls", mode="before")
+    @field_validator(
+        "origins",
+        "pm_dimensions",
+        "dm_dimensions",
+        "timing_dimensions",
+        "notice_urls",
+        mode="before",
+    )
     @classmethod
     def _split_names(cls, value: object) -> object:
         if isinstance(value, str):

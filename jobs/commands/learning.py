@@ -99,6 +99,11 @@ def print_findings(runner: Runner) -> None:
                 f"{counts['groups']} groups, {counts['groups_selected']} groups passed, "
                 f"{counts['found']} scopes and {counts['levels_found']} levels found."
             )
+            if left_out := run.details.get("without_timing_dimensions"):
+                console.print(
+                    f"Left out of {len(left_out)} groups of adds and trims: the dimensions that "
+                    "say when to add or trim. Among trades that got that far they pick the outcome."
+                )
     if lessons:
         print_lessons(lessons)
     else:
