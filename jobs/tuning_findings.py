@@ -127,7 +127,13 @@ def _measured(
 ) -> ExecutionFinding | None:
     """One finding on today's trades; None where it cannot be told, or its setting is gone."""
     if stored["threshold"] is None:
-        found = standing_timing(group, scope, family)
+        found = standing_timing(
+            group,
+            scope,
+            family,
+            hindsight_rr=stored["hindsight_rr"],
+            is_early=stored["is_early"],
+        )
     else:
         name = family.removeprefix(THRESHOLD_PREFIX)
         given = settings.signal_thresholds.get(name)

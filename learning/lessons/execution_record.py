@@ -26,7 +26,8 @@ MISS_SCALE_RR: Final = 1.0  # tanh is three quarters where an R was missed
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _KEPT: Final = (
     "family", "n", "n_effective_blocks", "estimate_rr", "se_rr", "ci_low_rr", "ci_high_rr",
-    "cautious_rr", "p_sign", "p_value", "q_value", "threshold", "chosen_before_days",
+    "cautious_rr", "p_sign", "p_value", "q_value", "hindsight_rr", "is_early",
+    "threshold", "chosen_before_days",
 )  # fmt: skip
 
 
@@ -41,7 +42,7 @@ class ExecutionTargets:
 def execution_targets(findings: Sequence[ExecutionFinding]) -> ExecutionTargets:
     """Map findings of one scope to execution levers, within the lever table.
 
-    With ``m`` the cautious median missed in R: an entry too early asks for
+    With ``m`` the cautious median missed beyond what is usual, in R: an entry too early asks for
     ``4 tanh(m)`` bars of delay and a first phase of ``1 - 0.3 tanh(m)``; an exit for trim delay
     and trail of ``1 + 0.5 tanh(m)``, up where it was too early, down where too late. A threshold
     asks for its value. A finding whose interval contains 0 asks for nothing.
@@ -61,13 +62,11 @@ def execution_targets(findings: Sequence[ExecutionFinding]) -> ExecutionTargets:
 
 def _why_not(one: ExecutionFinding) -> str | None:
     if not one.excludes_zero:
-        return "the 95 % interval contains 0"
+        return "the 95 % interval contains 0, or the fault is gone"
     if one.threshold is not None:
-        return None if one.estimate_rr > 0 else "later trades it lets through did worse"
-    if one.family == ENTRY_TIMING and one.estimate_rr < 0:
-        return "no delay makes an entry earlier"
+        return None
     if missed_class(abs(one.cautious_rr)) == "none":
-        return "what was missed is cautiously less than 0.5 R"
+        return "beyond what is usual, cautiously less than 0.5 R was missed"
     return None
 
 
@@ -150,8 +149,9 @@ def _shown(one: ExecutionFinding) -> dict[str, Any]:
 
 def _kept(one: ExecutionFinding) -> dict[str, Any]:
     kept = {name: getattr(one, name) for name in _KEPT}
-    if one.threshold is None:
-        kept["missed_class"] = missed_class(abs(one.estimate_rr))
+    if one.hindsight_rr is not None:
+        kept["median_missed_rr"] = one.estimate_rr + one.hindsight_rr
+        kept["missed_class"] = missed_class(abs(kept["median_missed_rr"]))
     return kept
 
 

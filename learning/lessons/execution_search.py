@@ -4,6 +4,10 @@ Searched are, per (pattern_key, action_category): the whole group and every scop
 condition for the timing, the whole group for each configured threshold. Finer scopes would
 offer nested copies of the same fault; scopes that the search for edges selected would be chosen
 by the very outcomes that move what was missed.
+
+Every path has a better price in hindsight: also trades entered at random miss most of an R in
+the median, since whatever is stopped has gone against its entry first. A timing is therefore a
+fault only as far as it misses more than the same decisions do elsewhere.
 """
 
 from __future__ import annotations
@@ -52,8 +56,9 @@ class ExecutionFinding:
         family: ``entry_timing``, ``exit_timing`` or a threshold's flat name.
         n: Trades in evidence.
         n_effective_blocks: Independent weeks among them.
-        estimate_rr: Median R missed, above 0 too early, below 0 too late; for a threshold how
-            much better the trades it lets through did, on trades later than its choice.
+        estimate_rr: Median R missed beyond ``hindsight_rr``, above 0 too early, below 0 too
+            late; for a threshold how much better the trades it lets through did, on trades
+            later than its choice.
         se_rr: Standard error that the interval implies.
         ci_low_rr: Lower end of the 95 % interval.
         ci_high_rr: Upper end.
@@ -64,6 +69,9 @@ class ExecutionFinding:
         sd_rr: Standard deviation of what was measured.
         mean_closed_at_days: Mean closing time of the trades in evidence.
         trades: Their ids, in time order.
+        hindsight_rr: Median that the same decisions miss elsewhere, in the direction of the
+            finding; None for a threshold.
+        is_early: Whether the fault is to be too early; True for a threshold.
         threshold: The value chosen, None for a timing.
         chosen_before_days: End of the trades that chose it.
     """
@@ -84,13 +92,18 @@ class ExecutionFinding:
     sd_rr: float
     mean_closed_at_days: float
     trades: tuple[int, ...]
+    hindsight_rr: float | None = None
+    is_early: bool = True
     threshold: float | None = None
     chosen_before_days: float | None = None
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether its 95 % interval excludes 0; else it moves no lever."""
-        return self.ci_low_rr > 0 or self.ci_high_rr < 0
+        """Whether its 95 % interval lies on the side of the fault; else it moves no lever.
+
+        What came to miss less than is usual elsewhere is no fault any more.
+        """
+        return self.ci_low_rr > 0 if self.is_early else self.ci_high_rr < 0
 
     @property
     def status(self) -> Literal["proposed", "watch"]:
@@ -125,6 +138,7 @@ class _Candidate:
     rows: Bools
     p_value: float | None  # None: not enough trades to test
     measured: MissedMedian | ChosenThreshold | None
+    hindsight_rr: float = 0.0
 
 
 def execution_findings(
@@ -136,9 +150,12 @@ def execution_findings(
 ) -> ExecutionRun:
     """Search the execution of all groups, with one error control over everything.
 
-    Benjamini-Hochberg at the level of the look over all candidates, those without enough trades
-    counted at p = 1. Of nested findings the simplest stays: a scope is kept beside its group, or
-    beside a scope found before it, only where its other trades alone show the same.
+    The level of the look is shared out between entry timing, exit timing and thresholds, as far
+    as there are any: hundreds of nested scopes that share one fault would otherwise loosen the
+    test of a threshold. Benjamini-Hochberg within each, over all its candidates, those without
+    enough trades counted at p = 1. Of nested findings the simplest stays: a scope is kept
+    beside its group, or beside a scope found before it, only where its other trades alone show
+    the same.
 
     Args:
         groups: Trades of each group with what their execution left.
@@ -150,10 +167,9 @@ def execution_findings(
         ValueError: If ``fdr_target`` or ``look`` breaks its rule.
     """
     level = look_level(fdr_target, look)
-    candidates = [one for group in groups for one in _candidates(group, thresholds)]
-    p_values = [1.0 if one.p_value is None else one.p_value for one in candidates]
-    adjusted = q_values(np.array(p_values, dtype=np.float64))
-    passed = [(one, float(q)) for one, q in zip(candidates, adjusted, strict=True) if q <= level]
+    pools = _pools(groups)
+    candidates = [one for group in groups for one in _candidates(group, thresholds, pools)]
+    passed = _passed(candidates, level)
     return ExecutionRun(
         findings=tuple(_finding(one, q) for one, q in _simplest(passed)),
         n_candidates=len(candidates),
@@ -163,13 +179,58 @@ def execution_findings(
     )
 
 
+def _passed(candidates: Sequence[_Candidate], level: float) -> list[tuple[_Candidate, float]]:
+    """The candidates that pass, with q-values that compare with the level of the look."""
+    families: dict[str, list[_Candidate]] = defaultdict(list)
+    for one in candidates:
+        families[one.family.partition(".")[0]].append(one)
+    passed = []
+    for family in families.values():
+        p_values = [1.0 if one.p_value is None else one.p_value for one in family]
+        adjusted = np.minimum(q_values(np.array(p_values)) * len(families), 1.0)
+        passed += [(one, q) for one, q in zip(family, adjusted.tolist(), strict=True) if q <= level]
+    return passed
+
+
+@dataclass(frozen=True, eq=False)
+class _Pool:
+    """What all trades of a category missed, and where those of each group stand among them."""
+
+    missed_rr: Floats
+    starts: Mapping[GroupKey, int]
+
+    def median_elsewhere(self, key: GroupKey, rows: Bools) -> float | None:
+        """The median over all other trades that tell; None where there are too few."""
+        others = np.isfinite(self.missed_rr)
+        start = self.starts[key]
+        others[start : start + len(rows)] &= ~rows
+        if others.sum() < MIN_MISSED_TRADES:
+            return None
+        return float(np.median(self.missed_rr[others]))
+
+
+def _pools(groups: Sequence[ExecutionTrades]) -> dict[str, _Pool]:
+    pools = {}
+    for category, family in TIMING_OF.items():
+        own = [group for group in groups if group.trades.key[1] == category]
+        parts = [_missed(group, family) for group in own]
+        ends = np.cumsum([len(part) for part in parts]).tolist()
+        starts = dict(zip((group.trades.key for group in own), [0, *ends], strict=False))
+        pools[category] = _Pool(np.concatenate([np.empty(0), *parts]), starts)
+    return pools
+
+
 def _candidates(
-    group: ExecutionTrades, thresholds: Mapping[str, ThresholdRange]
+    group: ExecutionTrades,
+    thresholds: Mapping[str, ThresholdRange],
+    pools: Mapping[str, _Pool],
 ) -> Iterator[_Candidate]:
-    category = group.trades.key[1]
+    key = group.trades.key
+    category = key[1]
     if category in TIMING_OF:
         for scope, rows in _scopes(group, TIMING_OF[category]):
-            yield _timing_candidate(group, scope, rows, TIMING_OF[category])
+            elsewhere = pools[category].median_elsewhere(key, rows)
+            yield _timing_candidate(group, scope, rows, TIMING_OF[category], elsewhere)
     for name, given in sorted(thresholds.items()):
         if threshold_category(name) == category and given.signal in group.signals:
             yield _threshold_candidate(group, name, given)
@@ -193,19 +254,27 @@ def _missed(group: ExecutionTrades, family: str) -> Floats:
 
 
 def _timing_candidate(
-    group: ExecutionTrades, scope: ScopePairs, rows: Bools, family: str
+    group: ExecutionTrades,
+    scope: ScopePairs,
+    rows: Bools,
+    family: str,
+    elsewhere_rr: float | None,
 ) -> _Candidate:
-    found = missed_median(_missed(group, family)[rows], group.trades.closed_at_days[rows])
+    if elsewhere_rr is None:
+        return _Candidate(group, scope, family, rows, None, None)
+    missed = _missed(group, family)[rows]
+    is_early = family == ENTRY_TIMING or (
+        len(missed) > 0 and float(np.median(missed)) > elsewhere_rr
+    )
+    # what is usual excuses as much in its own direction, and nothing in the other
+    hindsight = max(elsewhere_rr, 0.0) if is_early else min(elsewhere_rr, 0.0)
+    found = missed_median(missed - hindsight, group.trades.closed_at_days[rows])
     if isinstance(found, Undetermined):
         return _Candidate(group, scope, family, rows, None, None)
-    return _Candidate(group, scope, family, rows, _p_of_timing(found, family), found)
-
-
-def _p_of_timing(found: MissedMedian, family: str) -> float:
-    """Only too early exists for an entry; an exit may be too early or too late."""
-    if family == ENTRY_TIMING:
-        return found.p_above
-    return min(1.0, 2 * min(found.p_above, found.p_below))
+    p_value = found.p_above if is_early else found.p_below
+    if family == EXIT_TIMING:  # too early and too late are two ways to be wrong
+        p_value = min(1.0, 2 * p_value)
+    return _Candidate(group, scope, family, rows, p_value, found, hindsight)
 
 
 def _threshold_candidate(group: ExecutionTrades, name: str, given: ThresholdRange) -> _Candidate:
@@ -240,7 +309,7 @@ def _adds(one: _Candidate, taken: Sequence[_Candidate]) -> bool:
         rows &= ~other.rows
     if not same:
         return True
-    rest = _timing_candidate(one.group, one.scope, rows, one.family)
+    rest = _timing_candidate(one.group, one.scope, rows, one.family, one.hindsight_rr)
     return (
         rest.p_value is not None
         and rest.p_value <= INCREMENT_LEVEL
@@ -256,8 +325,10 @@ def _direction(one: _Candidate) -> int:
 def _finding(one: _Candidate, q_value: float) -> ExecutionFinding:
     if isinstance(one.measured, MissedMedian):
         return _timing_finding(
-            one.group, one.scope, one.family, one.rows, one.measured, one.p_value, q_value
-        )
+            one.group, one.scope, one.family, one.rows, one.measured,
+            hindsight_rr=one.hindsight_rr, is_early=_direction(one) > 0, p_value=one.p_value,
+            q_value=q_value,
+        )  # fmt: skip
     assert isinstance(one.measured, ChosenThreshold)
     assert isinstance(one.measured.confirmation, SplitContrast)
     return _threshold_finding(
@@ -271,6 +342,9 @@ def _timing_finding(
     family: str,
     rows: Bools,
     found: MissedMedian,
+    *,
+    hindsight_rr: float,
+    is_early: bool,
     p_value: float | None = None,
     q_value: float | None = None,
 ) -> ExecutionFinding:
@@ -292,6 +366,8 @@ def _timing_finding(
         sd_rr=float(_missed(group, family)[rows].std()),
         mean_closed_at_days=float(trades.closed_at_days[rows].mean()),
         trades=tuple(trades.trade[rows].tolist()),
+        hindsight_rr=hindsight_rr,
+        is_early=is_early,
     )
 
 
@@ -327,14 +403,21 @@ def _threshold_finding(
 
 
 def standing_timing(
-    group: ExecutionTrades, scope: ScopePairs, family: str
+    group: ExecutionTrades, scope: ScopePairs, family: str, *, hindsight_rr: float, is_early: bool
 ) -> ExecutionFinding | Undetermined:
-    """Measure the timing of a standing lesson again, without a new error level."""
+    """Measure the timing of a standing lesson again, without a new error level.
+
+    What hindsight excuses is frozen with the look that found it, so that nothing but the
+    lesson's own trades moves its numbers.
+    """
     rows = np.isfinite(_missed(group, family)) & _in_scope(group, scope)
-    found = missed_median(_missed(group, family)[rows], group.trades.closed_at_days[rows])
+    missed = _missed(group, family)[rows] - hindsight_rr
+    found = missed_median(missed, group.trades.closed_at_days[rows])
     if isinstance(found, Undetermined):
         return found
-    return _timing_finding(group, scope, family, rows, found)
+    return _timing_finding(
+        group, scope, family, rows, found, hindsight_rr=hindsight_rr, is_early=is_early
+    )
 
 
 def _in_scope(group: ExecutionTrades, scope: ScopePairs) -> Bools:
