@@ -1,11 +1,11 @@
-"""Refreshes the stored scope statistics of every group whose trades changed."""
+"""Refreshes the stored scope statistics of every group whose trades changed, and of no other."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sqlalchemy import Connection
@@ -18,66 +18,194 @@ from learning.evidence.aggregation import (
     RegimeWeights,
     aggregated_scopes,
     frozen_reference,
-    group_fingerprints,
 )
 from learning.evidence.block_statistics import clip_limits
-from learning.evidence.trade_events import TradeEvents
+from learning.evidence.edge_score import ScopeStatistics
+from learning.evidence.scope_cube import ScopeCube
+from learning.evidence.trade_events import GroupKey, TradeEvents
 from learning.settings import Settings
 from learning.store import (
     event_rows,
+    group_mark_rows,
     mining_run_rows,
     regime_weight_rows,
     scope_stat_rows,
     state_rows,
 )
+from learning.store.group_mark_rows import GroupMark
 from learning.store.scope_stat_rows import GroupRow
 
-CALCULATION = "1"  # raised when the same trades give other statistics
+CALCULATION = "2"  # raised when the same trades give other statistics
+ALL_FROM = 0.5  # share of the trades in changed groups from which all are read at once
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What the statistics of a module are measured with, beside its trades."""
+
+    module: Module
+    outcome: str
+    dims: tuple[str, ...]
+    origins: tuple[str, ...]
+    n_min: tuple[int, ...]
+    reference: FrozenReference
+    weights: RegimeWeights
+
+    def salt(self) -> bytes:
+        """Return a hash of all of it."""
+        learned = [[*key, sorted(values.items())] for key, values in sorted(self.weights.items())]
+        told = [
+            CALCULATION, self.outcome, self.dims, sorted(self.origins), self.n_min,
+            self.reference.to_json(), learned,
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(told).encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregated:
+    """What was done for a module: trades read, cells written, groups refreshed and removed."""
+
+    n_events: int = 0
+    n_cells: int = 0
+    refreshed: tuple[GroupKey, ...] = ()
+    removed: tuple[GroupKey, ...] = ()
 
 
 def aggregate_scopes(context: JobContext) -> JobReport:
     """Aggregate both modules, each in one transaction."""
-    rows_in = rows_out = refreshed = 0
+    rows_in = rows_out = 0
+    refreshed: list[GroupKey] = []
+    removed: list[GroupKey] = []
     for module in MODULES:
         context.progress(0, None, f"aggregating {module}")
         with context.transaction() as connection:
-            n_events, n_cells, n_groups = aggregate_module(connection, module, context.settings)
-        rows_in, rows_out = rows_in + n_events, rows_out + n_cells
-        refreshed += n_groups
-    return JobReport(rows_in, rows_out, {"groups_refreshed": refreshed})
+            done = aggregate_module(connection, module, context.settings)
+        rows_in, rows_out = rows_in + done.n_events, rows_out + done.n_cells
+        refreshed += done.refreshed
+        removed += done.removed
+    changed = {
+        "groups_refreshed": len(refreshed),
+        "groups_removed": len(removed),
+        "groups": ["/".join(key) for key in refreshed[:20]],
+    }
+    return JobReport(rows_in, rows_out, changed)
 
 
-def aggregate_module(
-    connection: Connection, module: Module, settings: Settings
-) -> tuple[int, int, int]:
-    """Refresh one module; return events read, cells written and groups refreshed."""
+def aggregate_module(connection: Connection, module: Module, settings: Settings) -> Aggregated:
+    """Refresh the groups of one module whose trades, or what they are measured with, changed.
+
+    What a group's cells rest on is fixed by its fingerprint: the ids of its trades and all that
+    ``Measure`` holds. So the result is that of a rebuild, exactly.
+    """
     outcome = analysed_outcome(connection, settings)
     if outcome is None:
-        return 0, 0, 0
-    dims = settings.dimensions(module)
-    events = event_rows.read_trade_events(
-        connection, module, outcome=outcome, dims=dims, origins=settings.origins
-    )
-    if scope_stat_rows.dimensions_changed(connection, module, dims):
+        return Aggregated()
+    if scope_stat_rows.dimensions_changed(connection, module, settings.dimensions(module)):
         scope_stat_rows.clear(connection, module)
+    marks = group_mark_rows.read_marks(
+        connection, module, outcome=outcome, origins=settings.origins
+    )
     stored = scope_stat_rows.read_groups(connection, module)
-    scope_stat_rows.remove_groups(connection, module, sorted(set(stored) - set(events.groups)))
-    if not events.n:
-        return 0, 0, 0
-    levels = scope_stat_rows.stored_levels(connection, module, dims, events.levels)
-    coded = with_levels(events.canonical(), levels)
-    reference = current_reference(connection, module, outcome, coded)
-    weights = regime_weight_rows.read_weights(connection, module)
-    prints = group_fingerprints(coded, reference, _salt(settings, weights, outcome))
-    changed = [
-        code
-        for code, key in enumerate(coded.groups)
-        if key not in stored or stored[key].fingerprint != prints[code]
-    ]
-    n_cells = _refresh(connection, module, coded, changed, prints, reference, weights, settings)
-    if changed:
+    removed = tuple(sorted(set(stored) - set(marks)))
+    scope_stat_rows.remove_groups(connection, module, removed)
+    if not marks:
+        return Aggregated(removed=removed)
+    measure = current_measure(connection, module, outcome, settings)
+    prints = fingerprints(marks, measure)
+    changed = sorted(
+        key for key in marks if key not in stored or stored[key].fingerprint != prints[key]
+    )
+    n_events, n_cells = _refresh(connection, changed, marks, prints, measure)
+    if changed or removed:
         state_rows.touch(connection)
-    return events.n, n_cells, len(changed)
+    return Aggregated(n_events, n_cells, tuple(changed), removed)
+
+
+def fingerprints(marks: Mapping[GroupKey, GroupMark], measure: Measure) -> dict[GroupKey, bytes]:
+    """Return for each group a hash of everything its statistics depend on."""
+    salt = measure.salt()
+    return {
+        key: hashlib.sha256(salt + f"{mark.n}/{mark.events_hash}".encode()).digest()
+        for key, mark in marks.items()
+    }
+
+
+def current_measure(
+    connection: Connection, module: Module, outcome: str, settings: Settings
+) -> Measure:
+    """Return what the last discovery look froze; before the first, what it would freeze now."""
+    dims = settings.dimensions(module)
+    look = mining_run_rows.last_discovery(connection, module, outcome)
+    if look is None:
+        reference = frozen_now(connection, module, outcome, dims, settings.origins)
+    else:
+        reference = FrozenReference.from_json(look.baselines)
+    return Measure(
+        module=module,
+        outcome=outcome,
+        dims=dims,
+        origins=settings.origins,
+        n_min=settings.n_min_by_size(),
+        reference=reference,
+        weights=regime_weight_rows.read_weights(connection, module),
+    )
+
+
+def frozen_now(
+    connection: Connection,
+    module: Module,
+    outcome: str,
+    dims: Sequence[str],
+    origins: Sequence[str],
+) -> FrozenReference:
+    """Return the reference that a discovery look of this moment would freeze."""
+    events = event_rows.read_trade_events(
+        connection, module, outcome=outcome, dims=dims, origins=origins
+    )
+    limits = clip_limits(events)
+    return frozen_reference(events, clip=(limits.low_rr, limits.high_rr))
+
+
+def measured_groups(
+    connection: Connection, groups: Sequence[GroupKey], measure: Measure, *, is_all: bool
+) -> tuple[TradeEvents, ScopeCube, ScopeStatistics]:
+    """Return the trades of some groups with their cells, in stored codes.
+
+    Args:
+        is_all: Whether the groups hold most trades of the module: then one scan of all of them is
+            cheaper than looking the groups up.
+    """
+    events = event_rows.read_trade_events(
+        connection,
+        measure.module,
+        outcome=measure.outcome,
+        dims=measure.dims,
+        origins=measure.origins,
+        groups=None if is_all else groups,
+    )
+    if is_all:
+        events = of_groups(events, groups)
+    levels = scope_stat_rows.stored_levels(connection, measure.module, measure.dims, events.levels)
+    coded = with_levels(events, levels)
+    cube, statistics = aggregated_scopes(
+        coded, measure.reference, n_min=measure.n_min, weights=measure.weights
+    )
+    return coded, cube, statistics
+
+
+def of_groups(events: TradeEvents, groups: Sequence[GroupKey]) -> TradeEvents:
+    """Return the events of some groups, as if no others had been read."""
+    wanted = set(groups)
+    inside = np.array([key in wanted for key in events.groups], dtype=np.bool_)
+    if inside.all():
+        return events
+    code = np.cumsum(inside) - 1
+    chosen = events.where(inside[events.group])
+    return replace(
+        chosen,
+        group=code[chosen.group].astype(np.int32),
+        groups=tuple(key for key in events.groups if key in wanted),
+    )
 
 
 def with_levels(events: TradeEvents, levels: Sequence[Sequence]) -> TradeEvents:
@@ -94,55 +222,30 @@ def with_levels(events: TradeEvents, levels: Sequence[Sequence]) -> TradeEvents:
     )
 
 
-def current_reference(
-    connection: Connection, module: Module, outcome: str, events: TradeEvents
-) -> FrozenReference:
-    """Return what the last discovery look froze; before the first, what it would freeze now."""
-    look = mining_run_rows.last_discovery(connection, module, outcome)
-    if look is not None:
-        return FrozenReference.from_json(look.baselines)
-    limits = clip_limits(events)
-    return frozen_reference(events, clip=(limits.low_rr, limits.high_rr))
-
-
-def _salt(settings: Settings, weights: RegimeWeights, outcome: str) -> str:
-    learned = [[*key, sorted(values.items())] for key, values in sorted(weights.items())]
-    told = json.dumps([CALCULATION, outcome, settings.n_min, learned])
-    return hashlib.sha256(told.encode()).hexdigest()
-
-
 def _refresh(
     connection: Connection,
-    module: Module,
-    events: TradeEvents,
-    changed: Sequence[int],
-    prints: Sequence[bytes],
-    reference: FrozenReference,
-    weights: RegimeWeights,
-    settings: Settings,
-) -> int:
+    changed: Sequence[GroupKey],
+    marks: Mapping[GroupKey, GroupMark],
+    prints: Mapping[GroupKey, bytes],
+    measure: Measure,
+) -> tuple[int, int]:
+    """Replace the cells of changed groups; return trades read and cells written."""
     if not changed:
-        return 0
-    new_code = np.full(len(events.groups), -1, dtype=np.int32)
-    new_code[list(changed)] = np.arange(len(changed), dtype=np.int32)
-    chosen = events.where(new_code[events.group] >= 0)
-    chosen = replace(
-        chosen,
-        group=new_code[chosen.group],
-        groups=tuple(events.groups[code] for code in changed),
-    )
-    cube, statistics = aggregated_scopes(
-        chosen, reference, n_min=settings.n_min_by_size(), weights=weights
+        return 0, 0
+    share = sum(marks[key].n for key in changed) / sum(mark.n for mark in marks.values())
+    events, cube, statistics = measured_groups(
+        connection, changed, measure, is_all=share > ALL_FROM
     )
     mean, variance = cube.totals.avg_rr(), cube.totals.variance()
     rows = [
         GroupRow(
-            key=chosen.groups[i],
+            key=key,
             n=int(cube.totals.n[i]),
             avg_rr=float(mean[i]),
             variance=float(variance[i]),
-            fingerprint=prints[code],
+            fingerprint=prints[key],
         )
-        for i, code in enumerate(changed)
+        for i, key in enumerate(events.groups)
     ]
-    return scope_stat_rows.replace_groups(connection, module, rows, cube, statistics)
+    written = scope_stat_rows.replace_groups(connection, measure.module, rows, cube, statistics)
+    return events.n, written

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from jobs import demo
-from jobs.aggregate_scopes import aggregate_module
+from jobs.aggregate_scopes import Aggregated, aggregate_module
 from jobs.materialise_overrides import materialise_module
 from jobs.mine_lessons import find, read_inputs
 from jobs.runner import Runner
@@ -156,17 +156,17 @@ def test_new_trades_refresh_their_groups_only_and_equal_a_full_rebuild(copy: Con
             "ORDER BY id LIMIT 7)"
         )
     )
-    _, _, refreshed = aggregate_module(copy, "pm", SETTINGS)
-    assert refreshed == 1
+    refreshed = aggregate_module(copy, "pm", SETTINGS).refreshed
+    assert len(refreshed) == 1
     incremental = digest(copy, CELLS)
     copy.execute(sa.text("DELETE FROM scope_groups"))
-    _, _, rebuilt = aggregate_module(copy, "pm", SETTINGS)
-    assert rebuilt == 8
+    rebuilt = aggregate_module(copy, "pm", SETTINGS).refreshed
+    assert len(rebuilt) == 8
     assert digest(copy, CELLS) == incremental
 
 
 def test_a_second_run_without_new_trades_refreshes_nothing(copy: Connection) -> None:
-    assert aggregate_module(copy, "pm", SETTINGS)[1:] == (0, 0)
+    assert aggregate_module(copy, "pm", SETTINGS) == Aggregated()
 
 
 def test_a_second_mining_run_is_a_refresh_that_changes_no_number(copy: Connection) -> None:

@@ -1,0 +1,171 @@
+"""Aggregation group by group equals a rebuild with the same frozen values, exactly."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from jobs.aggregate_scopes import aggregate_module, frozen_now
+from jobs.ingest_strands import ingest_batch
+from learning.domain.pattern_key import MODULES
+from learning.events.strands import Strand
+from learning.settings import Settings
+from learning.store import group_mark_rows, mining_run_rows, strand_rows
+from tests.strand_builders import action, close
+
+SETTINGS = Settings(n_min=(2, 3, 4, 5), outcome="r_multiple")
+PATTERNS = ("pm.trend.S1.flag", "pm.trend.S2.dip", "pm.range.S1.edge", "dm.alloc.S1.call")
+STATS = (
+    "SELECT module, pattern_key, action_category, scope_values::text, n, stats::text "
+    "FROM pattern_scope_stats ORDER BY 1, 2, 3, 4"
+)
+
+
+def trade(rng: random.Random, name: str) -> list[Strand]:
+    """A trade of some pattern and scope; now and then its close comes first, or an action late."""
+    pattern = rng.choice(PATTERNS)
+    scope = {
+        "bucket": rng.choice(["micro", "mid", "big"]),
+        "timeframe": rng.choice(["1h", "4h"]),
+        "A_mode": rng.choice(["patient", "normal", None]),
+        "macro_phase": rng.choice(["Dip", "Good", "Chop"]),
+        "intent": rng.choice(["swing", "scalp"]),
+    }
+    names = ("bucket", "macro_phase", "intent" if pattern.startswith("dm") else "timeframe")
+    own = {key: value for key, value in scope.items() if key in (*names, "A_mode")}
+    if pattern.startswith("dm"):
+        own.pop("A_mode")
+    strands = [
+        action(name, category, pattern=pattern, name=f"{name}/{category}", scope=own)
+        for category in ("entry", *rng.sample(["add", "exit"], k=rng.randrange(3)))
+    ]
+    strands.append(close(name, r_multiple=rng.gauss(0.2, 1.5)))
+    rng.shuffle(strands)
+    return strands
+
+
+def ingest(connection: Connection, strands: list[Strand]) -> None:
+    strand_rows.append(connection, strands)
+    while pending := strand_rows.read_pending(connection, 500):
+        ingest_batch(connection, pending, SETTINGS)
+
+
+def freeze(connection: Connection) -> None:
+    for module in MODULES:
+        dims = SETTINGS.dimensions(module)
+        marks = group_mark_rows.read_marks(
+            connection, module, outcome="r_multiple", origins=SETTINGS.origins
+        )
+        if not marks:
+            continue
+        reference = frozen_now(connection, module, "r_multiple", dims, SETTINGS.origins)
+        mining_run_rows.append(
+            connection,
+            {
+                "module": module, "is_discovery": True, "look": 1, "outcome": "r_multiple",
+                "fdr_level": 0.1, "seed": 1, "n_trades": 1, "n_without_outcome": 0,
+                "clip_low_rr": reference.clip[0], "clip_high_rr": reference.clip[1],
+                "counts": {}, "details": {}, "baselines": reference.to_json(),
+            },
+        )  # fmt: skip
+
+
+def aggregate(connection: Connection) -> int:
+    return sum(len(aggregate_module(connection, one, SETTINGS).refreshed) for one in MODULES)
+
+
+def stats(connection: Connection) -> list[tuple[object, ...]]:
+    return [tuple(row) for row in connection.execute(sa.text(STATS))]
+
+
+def rebuilt(connection: Connection) -> list[tuple[object, ...]]:
+    connection.execute(sa.text("DELETE FROM scope_groups"))
+    connection.execute(sa.text("DELETE FROM scope_levels"))
+    aggregate(connection)
+    return stats(connection)
+
+
+def check_history(connection: Connection, seed: int) -> None:
+    """Grow a history in steps of a few strands, with closes before actions; then rebuild it."""
+    rng = random.Random(seed)
+    strands = [one for i in range(60) for one in trade(rng, f"{seed}-{i}")]
+    ingest(connection, strands[:120])
+    freeze(connection)
+    aggregate(connection)
+    late = strands[120:]
+    while late:
+        n = rng.randint(1, 25)
+        ingest(connection, late[:n])
+        aggregate(connection)
+        late = late[n:]
+    incremental = stats(connection)
+    assert len(incremental) > 50
+    assert rebuilt(connection) == incremental
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_steps_equal_a_rebuild_exactly(connection: Connection, seed: int) -> None:
+    check_history(connection, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4, 54))
+def test_fifty_random_histories_in_steps_equal_their_rebuild_exactly(
+    connection: Connection, seed: int
+) -> None:
+    check_history(connection, seed)
+
+
+def test_a_late_action_refreshes_the_groups_of_its_trade_and_no_other(
+    connection: Connection,
+) -> None:
+    rng = random.Random(7)
+    ingest(connection, [one for i in range(40) for one in trade(rng, f"t{i}")])
+    ingest(connection, [action("x", pattern=PATTERNS[0], name="x1"), close("x")])
+    freeze(connection)
+    aggregate(connection)
+    ingest(connection, [action("x", "trim", pattern=PATTERNS[0], name="x2", hours=2)])
+    again = [aggregate_module(connection, one, SETTINGS).refreshed for one in ("pm", "dm")]
+    # all events of the trade are derived anew: that of its entry, and the new one of its trim
+    assert again == [((PATTERNS[0], "entry"), (PATTERNS[0], "trim")), ()]
+
+
+def test_a_group_without_trades_is_removed(connection: Connection) -> None:
+    rng = random.Random(8)
+    ingest(connection, [one for i in range(40) for one in trade(rng, f"t{i}")])
+    freeze(connection)
+    aggregate(connection)
+    connection.execute(
+        sa.text("DELETE FROM pattern_trade_events WHERE pattern_key = :p"), {"p": PATTERNS[0]}
+    )
+    removed = aggregate_module(connection, "pm", SETTINGS).removed
+    assert {pattern for pattern, _ in removed} == {PATTERNS[0]}
+    kept = connection.execute(sa.text("SELECT DISTINCT pattern_key FROM pattern_scope_stats"))
+    assert PATTERNS[0] not in set(kept.scalars())
+
+
+def test_a_row_changed_by_hand_is_noticed(fresh_database: str) -> None:
+    """Control of the exactness tests: what no id tells, the writing transaction does."""
+    from learning.store.database import create_engine, transaction
+
+    engine = create_engine(fresh_database)
+    rng = random.Random(9)
+    with transaction(engine) as first:
+        ingest(first, [one for i in range(40) for one in trade(rng, f"t{i}")])
+        freeze(first)
+        aggregate(first)
+    with transaction(engine) as second:
+        assert aggregate(second) == 0
+        second.execute(
+            sa.text(
+                "UPDATE pattern_trade_events SET r_multiple = 9 WHERE id = "
+                "(SELECT min(id) FROM pattern_trade_events)"
+            )
+        )
+        assert aggregate(second) == 1
+        incremental = stats(second)
+        assert rebuilt(second) == incremental
+    engine.dispose()
