@@ -242,6 +242,8 @@ def fill_last_axis(size: int, card: int, plan: Plan, scratch: Scratch) -> None:
             continue
         target = tensor[slot * SLOT_WORDS : (slot + 1) * SLOT_WORDS]
         for v in range(slot - card, slot):
+            if counts[v] == 0:
+                continue
             source = tensor[v * SLOT_WORDS : (v + 1) * SLOT_WORDS]
             for w in range(SLOT_WORDS):
                 target[w] += source[w]

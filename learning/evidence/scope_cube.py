@@ -32,6 +32,7 @@ MAX_VALUES = 32_000
 #: Cells are written in chunks of about this size.
 CHUNK_BYTES = 10_000_000
 OWN_MEMORY_BYTES = 1 << 17
+PREFAULT = getattr(mmap, "MAP_POPULATE", 0)
 CELL_BYTES = 122  # without the key's words
 #: The tail's tensor fits the first-level cache: slots of 112 bytes.
 MAX_SLOTS = 400
@@ -492,14 +493,16 @@ def _scratch(plan: kernel.Plan, capacity: int) -> kernel.Scratch:
     )
 
 
-def _cells(n_cells: int, plan: kernel.Plan, *, blocks: bool) -> kernel.Cells:
-    """Room for cells."""
+def _cells(
+    n_cells: int, plan: kernel.Plan, *, blocks: bool, prefault: bool = False
+) -> kernel.Cells:
+    """Room for cells; prefaulted, where all of it will be written soon."""
     return kernel.Cells(
-        *(_room(shape, dtype) for shape, dtype in _columns(n_cells, plan, blocks=blocks))
+        *(_room(shape, dtype, prefault) for shape, dtype in _columns(n_cells, plan, blocks=blocks))
     )
 
 
-def _room(shape: tuple[int, ...], dtype: type[np.generic]) -> npt.NDArray[Any]:
+def _room(shape: tuple[int, ...], dtype: type[np.generic], prefault: bool) -> npt.NDArray[Any]:
     """An array in memory of its own: touched as it is written, given back when it is let go.
 
     In small pages: waiting for large ones to be put together costs more than writing the cells.
@@ -507,7 +510,8 @@ def _room(shape: tuple[int, ...], dtype: type[np.generic]) -> npt.NDArray[Any]:
     n_bytes = prod(shape) * np.dtype(dtype).itemsize
     if n_bytes < OWN_MEMORY_BYTES or not hasattr(mmap, "MAP_PRIVATE"):
         return np.empty(shape, dtype)
-    memory = mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    memory = mmap.mmap(-1, n_bytes, flags=flags | (PREFAULT if prefault else 0))
     return np.frombuffer(memory, dtype, prod(shape)).reshape(shape)
 
 
@@ -569,7 +573,8 @@ class _Walk:
         n_slots, n_words = self.plan.slot_key.shape
         fit = CHUNK_BYTES // (CELL_BYTES + 8 * n_words)
         most = len(self.order) * (2 ** len(self.plan.dims) - 1) // int(self.plan.n_min[1])
-        return _cells(min(fit, most) + n_slots + 1, self.plan, blocks=self.block_length > 0)
+        rows = min(fit, most) + n_slots + 1
+        return _cells(rows, self.plan, blocks=self.block_length > 0, prefault=True)
 
 
 @dataclass(slots=True, eq=False)
