@@ -379,6 +379,16 @@ def nothing(said: str, *, height: int | None = None) -> Any:
     return box
 
 
+def table(frame: pd.DataFrame, *, alt: str, **look: Any) -> Any:
+    """Show a table without its index; a column that has no label of its own gets its name."""
+    named = {
+        name: st.column_config.Column(str(name).replace("_", " ").capitalize())
+        for name in frame.columns
+    }
+    columns = {**named, **look.pop("column_config", {})}
+    return st.dataframe(frame, hide_index=True, column_config=columns, alt=alt, **look)
+
+
 def downloads(frame: pd.DataFrame, name: str) -> None:
     """Offer a table as CSV and Parquet, with no cell that a spreadsheet would run."""
     safe = frame.map(formats.guarded)

@@ -126,9 +126,8 @@ def _half_life(lesson: Lesson) -> str:
 
 def show_evidence(page: Page, lesson: Lesson) -> None:
     """Show why to believe it: score against the search, parents, composition, windows."""
-    st.dataframe(
+    controls.table(
         pd.DataFrame(_evidence(lesson), columns=["evidence", "value"]),
-        hide_index=True,
         column_config={"evidence": st.column_config.TextColumn(width="small")},
         alt="Evidence of the lesson",
         key=f"evidence-{lesson['id']}-{lesson['version']}",
@@ -257,9 +256,8 @@ def show_change(page: Page, lesson: Lesson) -> None:
     if table.empty:
         st.text("It changes no lever: nothing would be applied.")
     else:
-        st.dataframe(
+        controls.table(
             table,
-            hide_index=True,
             alt="What the lesson would change",
             key=f"levers-{lesson['id']}-{lesson['version']}",
         )
@@ -338,9 +336,8 @@ def approve(page: Page, lesson: dict[Any, Any], seen: Seen, token: UUID) -> None
         + formats.interval(lesson["ci_low_rr"], lesson["ci_high_rr"])
         + f"; n {formats.count(lesson['n'])}; q {formats.q_text(lesson['q_value'])}"
     )
-    st.dataframe(
+    controls.table(
         lever_table(page, lesson),
-        hide_index=True,
         alt="Before and after",
         key=f"approve-levers-{lesson['id']}",
     )
@@ -380,9 +377,8 @@ def _show_reach(page: Page, lesson: Lesson) -> None:
         st.caption("No other active override meets these trades.")
         return
     st.caption(f"Active overrides on the same trades; the setting is {page.settings.combine}")
-    st.dataframe(
+    controls.table(
         overlap_table(lesson, reach.overlaps),
-        hide_index=True,
         alt="Overlap with active overrides",
         key=f"overlap-{lesson['id']}",
     )

@@ -61,8 +61,17 @@ def alpha(colour: str, share: float) -> str:
 
 
 def diverging(palette: Palette) -> list[tuple[float, str]]:
-    """Return the scale from loss over nothing to gain."""
-    return [(0.0, palette.negative), (0.5, palette.neutral), (1.0, palette.positive)]
+    """Return the scale from loss over nothing to gain; its ends are bright in both modes."""
+    return [(0.0, DARK.negative), (0.5, palette.neutral), (1.0, DARK.positive)]
+
+
+def text_on(palette: Palette, strength: float) -> str:
+    """Return the colour of text on a cell: dark on the bright ends of the scale.
+
+    Args:
+        strength: 0 in the middle of the scale, 1 at its ends.
+    """
+    return DARK.background if palette.mode == "light" or strength > 0.55 else palette.text
 
 
 def safe_label(text: object, *, longest: int = 40) -> str:

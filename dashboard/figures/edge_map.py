@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, diverging, safe_label, style
+from dashboard.theme import Palette, diverging, safe_label, style, text_on
 
 Layer = Literal["edge", "raw", "n"]
 
@@ -160,10 +160,7 @@ def draw_edge_map(shown: EdgeMap, palette: Palette, *, height: int | None = None
             z=shown.value,
             x=shown.columns,
             y=shown.rows,
-            text=shown.text,
             customdata=shown.hover,
-            texttemplate="%{text}",
-            textfont={"size": 11, "color": palette.text},
             hovertemplate="%{customdata}<extra></extra>",
             colorscale=scale,
             zmid=0 if shown.is_diverging else None,
@@ -182,9 +179,32 @@ def draw_edge_map(shown: EdgeMap, palette: Palette, *, height: int | None = None
             },
         )
     )
+    figure.add_trace(_texts(shown, palette))
     style(figure, palette, height=height or max(160, 56 + 34 * len(shown.rows)))
     figure.update_yaxes(
         showgrid=False, autorange="reversed", ticks="outside", ticklen=6, tickcolor="rgba(0,0,0,0)"
     )
     figure.update_xaxes(ticks="", type="category")
     return figure
+
+
+def _texts(shown: EdgeMap, palette: Palette) -> go.Scatter:
+    """Return the numbers of the cells, each in a colour that reads on its cell."""
+    places = [
+        (column, row, shown.text[i][j], shown.value[i, j])
+        for i, row in enumerate(shown.rows)
+        for j, column in enumerate(shown.columns)
+        if shown.text[i][j]
+    ]
+    colours = [
+        text_on(palette, abs(value) / shown.limit) if np.isfinite(value) else palette.muted
+        for *_, value in places
+    ]
+    return go.Scatter(
+        x=[place[0] for place in places],
+        y=[place[1] for place in places],
+        text=[place[2] for place in places],
+        mode="text",
+        textfont={"size": 11, "color": colours},
+        hoverinfo="skip",
+    )

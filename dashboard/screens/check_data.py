@@ -75,9 +75,8 @@ def _show_provenance(page: Page) -> None:
         }
     )
     column = st.column_config
-    st.dataframe(
+    controls.table(
         table,
-        hide_index=True,
         alt="Events by provenance",
         column_config={
             "events": column.NumberColumn("Events", format="localized"),
@@ -90,9 +89,8 @@ def _show_origins(counts: pd.DataFrame) -> None:
     controls.section("Trades by bot and origin")
     by = counts.groupby(["bot", "origin"])[["n", "n_without"]].sum().reset_index()
     by["bot"] = by["bot"].map(formats.guarded)
-    st.dataframe(
+    controls.table(
         by.rename(columns={"n": "trades", "n_without": "without outcome"}),
-        hide_index=True,
         alt="Trades by bot and origin",
     )
 
@@ -105,7 +103,7 @@ def _show_refused(page: Page) -> None:
         return
     for name in ("reason", "bot", "trade_id"):
         refused[name] = refused[name].map(formats.guarded)
-    st.dataframe(refused, hide_index=True, height=260, alt=f"{len(refused)} strands with reasons")
+    controls.table(refused, height=260, alt=f"{len(refused)} strands with reasons")
     controls.downloads(refused, "quarantined")
 
 
@@ -127,9 +125,8 @@ def _show_imports(page: Page) -> None:
             "by": [formats.guarded(one) for one in imports["imported_by"]],
         }
     )
-    st.dataframe(
+    controls.table(
         table,
-        hide_index=True,
         alt=f"{len(table)} imports",
         column_config={"imported": st.column_config.DatetimeColumn(format="D MMM YYYY HH:mm")},
     )

@@ -220,9 +220,8 @@ def _show_table(
             "lesson": [known.get(formats.scope(one), "") for one in ranked["scope"]],
         }
     )
-    picked = st.dataframe(
+    picked = controls.table(
         table,
-        hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
         column_config=_child_columns(),
@@ -321,9 +320,8 @@ def _show_setups(look: pd.Series) -> None:
         }
     )
     column = st.column_config
-    st.dataframe(
+    controls.table(
         table,
-        hide_index=True,
         height="content" if len(table) < 9 else 300,
         alt="Setups as tested",
         column_config={

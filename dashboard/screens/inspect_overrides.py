@@ -114,15 +114,14 @@ def _show_verdicts(resolved: Resolved) -> None:
         {
             "lesson": f"L-{one.lesson_id:04d}",
             "context": formats.guarded(formats.scope(one.scope)),
-            "levers": formats.change(one.levers),
             "verdict": one.verdict,
             "why": formats.guarded(one.reason),
+            "levers": formats.change(one.levers),
         }
         for one in sorted(resolved.overrides, key=lambda one: one.verdict != "wins")
     ]
-    st.dataframe(
+    controls.table(
         pd.DataFrame(rows),
-        hide_index=True,
         height="content" if len(rows) < 6 else 220,
         alt="Every override of the setup with its verdict",
     )
@@ -161,7 +160,7 @@ def _acknowledgements(page: Page) -> None:
             "dropped": beats["telemetry_dropped"],
         }
     )
-    st.dataframe(table, hide_index=True, alt="What each bot process last read")
+    controls.table(table, alt="What each bot process last read")
 
 
 # ------------------------------------------------------------------ all overrides
@@ -176,9 +175,8 @@ def _show_overrides(page: Page, overrides: pd.DataFrame) -> None:
             )
         return
     table = _table(page, overrides)
-    picked = st.dataframe(
+    picked = controls.table(
         table,
-        hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
         key=f"overrides-{tuple(overrides['lesson_id'])}-{page.source.edition.data_version}",

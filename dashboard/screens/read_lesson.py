@@ -146,9 +146,8 @@ def _show_trades(page: Page, lesson: dict[Any, Any]) -> None:
     for name in ("bot", "trade_id", "symbol", "side"):
         trades[name] = trades[name].map(formats.guarded)
     column = st.column_config
-    st.dataframe(
+    controls.table(
         trades.head(200),
-        hide_index=True,
         height=250,
         alt=f"The newest of {len(trades)} trades",
         column_config={
@@ -168,18 +167,16 @@ def _show_past(page: Page, lesson: dict[Any, Any]) -> None:
     with left:
         controls.section("Decisions")
         decisions = queries.read_decisions(page.source, int(lesson["id"]))
-        st.dataframe(
+        controls.table(
             decision_table(decisions),
-            hide_index=True,
             alt=f"{len(decisions)} decisions",
             column_config={"when": WHEN},
         )
     with right:
         controls.section("Versions")
         versions = queries.read_versions(page.source, int(lesson["id"]))
-        st.dataframe(
+        controls.table(
             _version_table(versions),
-            hide_index=True,
             alt=f"{len(versions)} versions",
             column_config={"since": WHEN},
         )

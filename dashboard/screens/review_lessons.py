@@ -114,11 +114,10 @@ def _show_queue(page: Page, queue: pd.DataFrame, status: str) -> int:
     kept = st.session_state["queue"]
     if kept["data_version"] != page.source.edition.data_version:
         _offer_refresh(queue, kept["versions"])
-    picked = st.dataframe(
+    picked = controls.table(
         lesson_table(queue),
         column_config=lesson_columns(),
         column_order=["lesson", "setup", "context", "edge", "interval", "n", "q", "change"],
-        hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
         selection_default={"selection": {"rows": [_linked(queue)]}},

@@ -227,10 +227,9 @@ def _show_waiting(lessons: pd.DataFrame) -> None:
             "28 days or when trades grew by a quarter."
         )
         return
-    st.dataframe(
+    controls.table(
         lesson_table(waiting.head(_LISTED)),
         column_config=lesson_columns(),
-        hide_index=True,
         alt=f"{len(waiting)} lessons that wait for a decision",
         key="waiting",
     )

@@ -149,9 +149,8 @@ def _show_entries(entries: pd.DataFrame) -> None:
     for name in ("by", "why", "change", "object"):
         entries[name] = entries[name].map(formats.guarded)
     column = st.column_config
-    st.dataframe(
+    controls.table(
         entries.head(1000),
-        hide_index=True,
         height="content" if len(entries) < 14 else 520,
         alt=f"{len(entries)} entries",
         column_config={

@@ -27,9 +27,8 @@ def show() -> None:
 # ------------------------------------------------------------------ jobs
 def _show_jobs(page: Page) -> None:
     table = _job_table(page.health)
-    picked = st.dataframe(
+    picked = controls.table(
         table,
-        hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
         key="jobs",
@@ -168,9 +167,8 @@ def _show_run_table(runs: pd.DataFrame) -> None:
         }
     )
     column = st.column_config
-    picked = st.dataframe(
+    picked = controls.table(
         table,
-        hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
         key=f"runs-{runs['id'].max()}",

@@ -191,6 +191,41 @@ def test_the_kill_switch_stops_overrides_in_one_click_and_comes_back_with_the_wo
     assert switch_is_on(engine_of_page) is True
 
 
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "[pay](javascript:alert(1))",
+    "![](http://evil.example/x.png)",
+    ":red[lie] $x^2$ :smile:",
+    '=HYPERLINK("http://evil.example")',
+)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_text_of_others_is_shown_never_read(
+    open_page: Open, engine_of_page: Engine, name: str
+) -> None:
+    scope = {f"dimension_{i}": text for i, text in enumerate(HOSTILE)}
+    filled(engine_of_page, scope=scope, status_reason=HOSTILE[0])
+    beat = (
+        "INSERT INTO bot_heartbeats (bot, process_id, last_read_at, generation, revision, "
+        "switch_revision, overrides_on) VALUES (:text, :text, now(), 1, 1, 0, true)"
+    )
+    with engine_of_page.begin() as connection:
+        for text in HOSTILE:
+            connection.execute(sa.text(beat), {"text": text})
+    page = open_page(name, id="1")
+    assert not page.exception
+    read = [*page.markdown, *page.caption, *page.subheader, *page.title, *page.button]
+    assert not [text for text in HOSTILE for one in read if text in words(one)]
+    assert not [one for one in page.markdown if one.proto.allow_html]
+    cells = [str(v) for table in page.dataframe for v in table.value.to_numpy().ravel()]
+    assert not [cell for cell in cells if cell.startswith(("=", "@"))]
+
+
+def words(element: object) -> str:
+    return str(getattr(element, "label", None) or getattr(element, "value", ""))
+
+
 def status_of(engine: Engine, lesson_id: int) -> str:
     with engine.connect() as connection:
         return connection.execute(

@@ -1,0 +1,179 @@
+"""The pages in a real browser: fast clicks, rows that move, links, other hosts, blank charts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from learning.store.database import create_engine
+from learning.store.schema import kill_switch, learning_lessons, lesson_decisions
+from tests.learning.store.stored_lessons import CLEAR, store_lesson
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+PATHS = ("", "decisions", "edge", "lesson?id=L-0001", "overrides", "jobs", "data", "audit")
+WAIT_MS = 60_000
+EVIDENCE = {**CLEAR, "posterior_mean_rr": 0.42, "delta_group_rr": 0.5, "q_value": 0.012,
+            "delta_q25_rr": 0.3}  # fmt: skip
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed on this machine"),
+]
+
+
+@pytest.fixture
+def database(fresh_database: str) -> Iterator[Engine]:
+    engine = create_engine(fresh_database, application_name="edgekeeper browser tests")
+    with engine.begin() as connection:
+        store_lesson(connection, stats=dict(EVIDENCE))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def address(fresh_database: str, database: Engine) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "dashboard/asgi.py",
+               "--server.port", str(port)]  # fmt: skip
+    server = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": fresh_database},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}/"
+    _wait_until_healthy(url)
+    yield url
+    server.terminate()
+    server.wait(20)
+
+
+def _wait_until_healthy(url: str) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with suppress(OSError), urllib.request.urlopen(url + "_stcore/health", timeout=5):
+            return
+        time.sleep(0.2)
+    pytest.fail(f"the server at {url} did not answer within 60 s")
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+def open_tab(browser: Any, url: str, **look: Any) -> Any:
+    tab = browser.new_context(viewport={"width": 1440, "height": 900}, **look).new_page()
+    tab.set_default_timeout(WAIT_MS)
+    tab.goto(url)
+    tab.get_by_test_id("stAppViewContainer").wait_for()
+    return tab
+
+
+def count_approvals(engine: Engine) -> int:
+    query = sa.select(sa.func.count()).where(lesson_decisions.c.decision == "approve")
+    with engine.connect() as connection:
+        return connection.scalar(query) or 0
+
+
+def test_three_fast_clicks_on_approve_leave_one_row_in_the_audit(
+    browser: Any, address: str, database: Engine
+) -> None:
+    tab = open_tab(browser, address + "decisions")
+    tab.get_by_role("button", name="Approve L-0001 v1").click()
+    dialog = tab.get_by_role("dialog")
+    dialog.get_by_role("textbox").fill("the edge is clear enough")
+    confirm = dialog.get_by_role("button", name="Approve x1.10 on L-0001 v1")
+    confirm.dblclick(force=True)
+    with suppress(Exception):
+        confirm.click(force=True, timeout=500)
+    tab.get_by_text("L-0001 v1 approved").wait_for()
+    assert count_approvals(database) == 1
+
+
+def test_a_lesson_inserted_above_leaves_the_named_lesson_selected(
+    browser: Any, address: str, database: Engine
+) -> None:
+    with database.begin() as connection:
+        store_lesson(connection, stats={**EVIDENCE, "delta_q25_rr": 0.2})
+    tab = open_tab(browser, address + "decisions")
+    tab.get_by_role("button", name="Approve L-0001 v1").wait_for()
+    with database.begin() as connection:
+        store_lesson(connection, stats={**EVIDENCE, "delta_q25_rr": 0.9})
+        connection.execute(sa.text("UPDATE edgekeeper_state SET data_version = data_version + 1"))
+    tab.get_by_role("button", name="Approve L-0001 v1").click()
+    dialog = tab.get_by_role("dialog")
+    dialog.get_by_role("textbox").fill("the edge is clear enough")
+    dialog.get_by_role("button", name="Approve x1.10 on L-0001 v1").click()
+    tab.get_by_text("L-0001 v1 approved").wait_for()
+    with database.connect() as connection:
+        active = connection.execute(
+            sa.select(learning_lessons.c.id).where(learning_lessons.c.status == "active")
+        )
+        assert list(active.scalars()) == [1]
+
+
+def test_the_kill_switch_is_two_clicks_from_any_page(
+    browser: Any, address: str, database: Engine
+) -> None:
+    tab = open_tab(browser, address + "edge")
+    tab.get_by_role("button", name="Kill switch").click()
+    tab.get_by_role("button", name="Stop applying all overrides").click()
+    tab.get_by_text("Overrides OFF").first.wait_for()
+    with database.connect() as connection:
+        assert connection.scalar(sa.select(kill_switch.c.overrides_on)) is False
+
+
+def test_links_restore_what_was_chosen(browser: Any, address: str, database: Engine) -> None:
+    with database.begin() as connection:
+        store_lesson(connection, "rejected", stats=dict(EVIDENCE))
+    tab = open_tab(browser, address + "decisions?status=rejected&module=pm")
+    tab.get_by_role("heading", name="L-0002 v1").wait_for()
+    assert "status=rejected" in tab.url
+    assert "module=pm" in tab.url
+
+
+@pytest.mark.parametrize("mode", ["dark", "light"])
+def test_no_page_asks_another_host_or_throws(browser: Any, address: str, mode: str) -> None:
+    hosts: set[str] = set()
+    thrown: list[str] = []
+    for path in PATHS:
+        context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=mode)
+        tab = context.new_page()
+        tab.set_default_timeout(WAIT_MS)
+        tab.on("request", lambda request: hosts.add(request.url.split("/")[2]))
+        tab.on("pageerror", lambda error: thrown.append(str(error)))
+        tab.goto(address + path)
+        tab.get_by_role("heading", level=1).wait_for()
+        tab.wait_for_timeout(700)
+        wide = tab.evaluate("document.documentElement.scrollWidth")
+        assert wide <= 390, f"{path or 'overview'} is {wide} px wide on a phone"
+        context.close()
+    assert hosts == {address.split("/")[2]}
+    assert thrown == []
