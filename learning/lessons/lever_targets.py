@@ -96,15 +96,16 @@ def lesson_strength(
     """Return how strongly a lesson speaks, 0 to 1.
 
     ``(1 − 2 lfsr) (0.5 + 0.5 Σ wᵢ scoreᵢ / Σ wᵢ)`` over the scores that are present, so regime
-    weights move an override by at most half. With no score at all the bracket is 0.75.
+    weights move an override by at most half. With no score at all the bracket is 0.75. Where
+    an edge of exactly 0 is likelier than not, both signs are likelier wrong than right: 0.
 
     Args:
-        lfsr: Local false sign rate, 0 to 0.5.
+        lfsr: Local false sign rate, 0 to 1; above 0.5 where the edge is probably 0.
         scores: ``time_efficiency``, ``field_coherence``, ``recurrence``, each 0 to 1 or absent.
         weights: Regime weights by the same names; a missing one is 1.
 
     Raises:
-        ValueError: If lfsr is outside [0, 0.5].
+        ValueError: If lfsr is outside [0, 1].
 
     Examples:
         >>> lesson_strength(0.0, {"time_efficiency": 1.0, "field_coherence": 0.0}, {})
@@ -113,8 +114,8 @@ def lesson_strength(
         ...                 {"time_efficiency": 1.5, "field_coherence": 0.5})
         0.875
     """
-    if not 0.0 <= lfsr <= 0.5:
-        raise ValueError(f"lfsr must be in [0, 0.5], got {lfsr}")
+    if not 0.0 <= lfsr <= 1.0:
+        raise ValueError(f"lfsr must be in [0, 1], got {lfsr}")
     weighted = total = 0.0
     for name in SCORES:
         value = scores.get(name)
@@ -123,4 +124,4 @@ def lesson_strength(
             weighted += weight * value
             total += weight
     mean = weighted / total if total > 0 else 0.5
-    return (1.0 - 2.0 * lfsr) * (0.5 + 0.5 * mean)
+    return max(1.0 - 2.0 * lfsr, 0.0) * (0.5 + 0.5 * mean)

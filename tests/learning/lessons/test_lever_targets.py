@@ -69,6 +69,11 @@ def test_regime_weights_move_the_strength() -> None:
     assert lesson_strength(0.01, scores, {"field_coherence": 1.5}) < neutral
 
 
-def test_an_lfsr_beyond_a_half_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"lfsr must be in \[0, 0.5\], got 0.6"):
-        lesson_strength(0.6, {}, {})
+def test_an_edge_that_is_probably_zero_has_no_strength() -> None:
+    # the posterior has a point mass at 0, which counts against both signs
+    assert lesson_strength(0.82, {"recurrence": 1.0}, {}) == 0.0
+
+
+def test_an_lfsr_that_is_no_probability_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"lfsr must be in \[0, 1\], got 1.6"):
+        lesson_strength(1.6, {}, {})
