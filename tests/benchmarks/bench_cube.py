@@ -264,7 +264,8 @@ def in_own_process(name: str, trades: Path, cap: float) -> Answer | str:
     """One contestant's answer, or why there is none."""
     command = [sys.executable, "-m", "tests.benchmarks.bench_cube", "--contestant", name]
     command += ["--trades", str(trades), "--cap", str(cap)]
-    environment = {**os.environ, "POLARS_MAX_THREADS": "2"}
+    # What a stopped contestant spilled goes with the folder of the trades.
+    environment = {**os.environ, "POLARS_MAX_THREADS": "2", "TMPDIR": str(trades.parent)}
     before = children_cpu()
     try:
         done = subprocess.run(
