@@ -132,11 +132,9 @@ class Arrivals(threading.Thread):
 def take_in(runner: Runner) -> bool | None:
     """Ingest and aggregate; say whether both went well, None where another worker is at it."""
     ingested = runner.run_arrived("ingest_strands")
-    if ingested is None:
-        return None
-    if ingested.status != "ok":
+    if ingested is not None and ingested.status != "ok":
         return False
-    if not ingested.rows_out:
-        return True
-    aggregated = runner.run_arrived("aggregate_scopes")
-    return aggregated is None or aggregated.status == "ok"
+    aggregated = runner.run_queued("aggregate_scopes")  # queued by the run that wrote events
+    if aggregated is not None:
+        return aggregated.status == "ok"
+    return None if ingested is None else True

@@ -92,6 +92,7 @@ class Job:
     UTC; ``max_age`` the age of the last good run from which the screens call it stale. A run that
     takes longer than ``timeout`` is ended. ``catch_up`` says what becomes of slots that were
     missed: one run makes up for all of them (once), or each has its own, in order (every).
+    ``then`` names the job that is queued after a run for arrivals that wrote something.
     """
 
     name: str
@@ -102,3 +103,4 @@ class Job:
     purpose: str
     timeout: timedelta = timedelta(hours=1)
     catch_up: Literal["once", "every"] = "once"
+    then: str | None = None

@@ -226,6 +226,16 @@ class Runner:
                 self._queue_again(connection, claimed, RETRY_AFTER[claimed.attempt])
             elif outcome.status == "skipped":
                 self._queue_again(connection, claimed, timedelta(0))
+            elif outcome.rows_out and claimed.run_trigger in ("notify", "catch_up"):
+                self._queue_next(connection, claimed)
+
+    def _queue_next(self, connection: Connection, claimed: ClaimedRun) -> None:
+        """Queue what follows, in the transaction that closes the run: no crash comes between."""
+        then = self.jobs[claimed.job].then
+        if then is not None:
+            job_rows.enqueue_unless_queued(
+                connection, then, trigger="notify", requested_by=claimed.requested_by
+            )
 
     def _queue_again(self, connection: Connection, claimed: ClaimedRun, after: timedelta) -> None:
         job_rows.enqueue(

@@ -55,7 +55,7 @@ _DAY, _WEEK = timedelta(days=1), timedelta(days=7)
 TIMETABLE = (
     # name, function, every, from (after Monday 00:00 UTC), stale after, what for
     Job("ingest_strands", _ingest, _hours(2), _hours(0), _hours(5),
-        "inbox to trade events, exactly once"),
+        "inbox to trade events, exactly once", then="aggregate_scopes"),
     Job("aggregate_scopes", aggregate_scopes, _hours(2), _minutes(2), _hours(5),
         "scope statistics of changed groups"),
     Job("mine_lessons", mine_lessons, _hours(6), _minutes(8), _hours(13),
