@@ -12,7 +12,7 @@ from jobs.lesson_findings import Findings, find
 from jobs.mining_inputs import Inputs, read_inputs
 from learning.domain.pattern_key import MODULES
 from learning.lessons.evidence_record import EvidenceRecord
-from learning.lessons.look_verdicts import LookVerdict, Standing, look_verdict
+from learning.lessons.look_verdicts import LookVerdict, Standing, look_verdict, unmeasured_verdict
 from learning.settings import Settings
 from learning.store import (
     database,
@@ -67,11 +67,19 @@ def write(
             parent = _parent_id(record, stored)
             _insert(connection, inputs, record, composition, run_id, parent, changed)
             continue
-        standing = Standing(known.status, known.stats, snapshots[known.lesson_id], known.weak_looks)  # type: ignore[arg-type]
         verdict = look_verdict(
-            standing, record, is_look=findings.is_look, was_found=identity in findings.found
+            _standing(known, snapshots),
+            record,
+            is_look=findings.is_look,
+            was_found=identity in findings.found,
         )
+        _move(connection, known.lesson_id, verdict, changed)
         _refresh(connection, known.lesson_id, record, verdict, composition, run_id, changed)
+    for identity, lost in stored.items():
+        if identity not in findings.records:
+            verdict = unmeasured_verdict(_standing(lost, snapshots), is_look=findings.is_look)
+            _move(connection, lost.lesson_id, verdict, changed)
+            lesson_rows.set_weak_looks(connection, lost.lesson_id, verdict.weak_looks)
     for lesson_id, (state, reason) in findings.confirmed.items():
         lesson_rows.set_confirmation(connection, lesson_id, state=state, reason=reason)
     state_rows.touch(connection)
@@ -131,14 +139,17 @@ def _insert(
     changed["proposed" if record.excludes_zero else "watched"] += 1
 
 
-def _refresh(
-    connection: Connection,
-    lesson_id: int,
-    record: EvidenceRecord,
-    verdict: LookVerdict,
-    composition: Mapping[str, Any],
-    run_id: int,
-    changed: dict[str, int],
+def _standing(lesson: StoredLesson, effects: Mapping[int, Mapping[str, Any]]) -> Standing:
+    return Standing(
+        lesson.status,  # type: ignore[arg-type]
+        lesson.stats,
+        effects[lesson.lesson_id],
+        lesson.weak_looks,
+    )
+
+
+def _move(
+    connection: Connection, lesson_id: int, verdict: LookVerdict, changed: dict[str, int]
 ) -> None:
     if verdict.decision is not None:
         decision_rows.move(
@@ -150,6 +161,17 @@ def _refresh(
         )
         counted = {"propose": "proposed", "refresh": "proposed", "watch": "watched"}
         changed[counted.get(verdict.decision, "retired")] += 1
+
+
+def _refresh(
+    connection: Connection,
+    lesson_id: int,
+    record: EvidenceRecord,
+    verdict: LookVerdict,
+    composition: Mapping[str, Any],
+    run_id: int,
+    changed: dict[str, int],
+) -> None:
     if verdict.writes_evidence:
         lesson_rows.refresh_lesson(
             connection,

@@ -82,6 +82,22 @@ def look_verdict(
     return LookVerdict(True, change.raises_version, change.decision, change.reason, weak)
 
 
+def unmeasured_verdict(standing: Standing, *, is_look: bool) -> LookVerdict:
+    """Judge a lesson whose evidence today's trades do not allow to measure at all.
+
+    A look without evidence is a weak one. A proposed lesson is watched at once: nobody shall
+    approve numbers that cannot be made again.
+    """
+    weak = standing.weak_looks + is_look
+    told = "its evidence can no longer be measured on the trades there are"
+    if standing.status in ("rejected", "retired"):
+        return LookVerdict(False, False, None, told, standing.weak_looks)
+    if weak >= WEAK_LOOKS_TO_RETIRE:
+        return LookVerdict(False, False, "retire", f"{told}, at {weak} looks in a row", weak)
+    decision: JobDecision | None = "watch" if standing.status == "proposed" else None
+    return LookVerdict(False, False, decision, told, weak)
+
+
 def _of_ended(standing: Standing, record: EvidenceRecord, *, is_found: bool) -> LookVerdict:
     stays = LookVerdict(False, False, None, f"{standing.status}: it stays so", standing.weak_looks)
     if not is_found:

@@ -184,6 +184,15 @@ def refresh_lesson(
     )
 
 
+def set_weak_looks(connection: Connection, lesson_id: int, weak_looks: int) -> None:
+    """Write at how many discovery looks in a row a lesson was weak."""
+    connection.execute(
+        sa.update(learning_lessons)
+        .where(learning_lessons.c.id == lesson_id)
+        .values(weak_looks=weak_looks, updated_at=sa.func.now())
+    )
+
+
 def raise_version(connection: Connection, lesson_id: int, *, reason: str) -> int:
     """Start a new version of a lesson that is not active; return its number."""
     version: int = connection.execute(

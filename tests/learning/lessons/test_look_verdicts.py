@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from learning.lessons.evidence_record import EvidenceRecord
-from learning.lessons.look_verdicts import Standing, look_verdict
+from learning.lessons.look_verdicts import Standing, look_verdict, unmeasured_verdict
 
 SIZE_UP = {"capital_levers": {"size_mult": 1.1}, "execution_levers": {}}
 SIZE_DOWN = {"capital_levers": {"size_mult": 0.9}, "execution_levers": {}}
@@ -99,3 +99,13 @@ def test_a_retired_lesson_comes_back_where_a_look_finds_it(
 def test_what_a_person_disabled_is_refreshed_and_stays_disabled() -> None:
     verdict = look_verdict(standing("disabled"), CLEAR, is_look=True, was_found=True)
     assert (verdict.decision, verdict.writes_evidence) == (None, True)
+
+
+def test_what_can_no_longer_be_measured_is_not_approvable_and_then_retired() -> None:
+    first = unmeasured_verdict(standing("proposed"), is_look=False)
+    assert (first.decision, first.weak_looks, first.writes_evidence) == ("watch", 0, False)
+    active = unmeasured_verdict(standing("active"), is_look=True)
+    assert (active.decision, active.weak_looks) == (None, 1)
+    again = unmeasured_verdict(standing("active", weak_looks=1), is_look=True)
+    assert again.decision == "retire"
+    assert unmeasured_verdict(standing("rejected", weak_looks=1), is_look=True).decision is None
