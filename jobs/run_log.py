@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections import deque
@@ -37,13 +38,13 @@ class RunLog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record, where it is of the run's thread."""
         if record.thread == self._thread:
-            self._lines.extend(map(_safe, self.format(record).splitlines()))
+            self._lines.extend(map(without_passwords, self.format(record).splitlines()))
 
     def note(self, said: str) -> None:
         """Keep a sentence of the run's own; the same one again is kept once."""
         line = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {said}"
         if not self._lines or not self._lines[-1].endswith(f"Z {said}"):
-            self._lines.append(_safe(line))
+            self._lines.append(without_passwords(line))
 
     def tail(self) -> str | None:
         """Return the last lines, None where there are none."""
@@ -52,5 +53,12 @@ class RunLog(logging.Handler):
         return text[-_CHARACTERS:] or None
 
 
-def _safe(line: str) -> str:
-    return masked(line) if "://" in line else line
+def without_passwords(text: str) -> str:
+    """Return text with the password of every database URL in it masked.
+
+    Examples:
+        >>> without_passwords("cannot reach postgresql://ann:secret@db/x: refused")
+        'cannot reach postgresql://ann:***@db/x: refused'
+    """
+    told = re.sub(r"\S*://\S*", lambda found: masked(found[0]), text)
+    return re.sub(r"(?i)(password=)\S+", r"\1***", told)

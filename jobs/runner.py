@@ -21,7 +21,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from jobs.job import Job, JobContext, JobReport, Progress, RunLost, silent
 from jobs.peak_memory import PeakMemory
 from jobs.run_guard import Interrupted, RunGuard
-from jobs.run_log import RunLog
+from jobs.run_log import RunLog, without_passwords
 from jobs.worker_name import is_dead, worker_name
 from learning.errors import DatabaseUnavailable, LearningError
 from learning.settings import Settings
@@ -173,7 +173,7 @@ class Runner:
     def _failed(self, claimed: ClaimedRun, error: BaseException) -> RunOutcome:
         error_id = uuid.uuid4().hex[:12]
         log.error("job %s failed, error %s", claimed.job, error_id, exc_info=error)
-        described = database.masked(f"{type(error).__name__}: {error}".replace("\x00", ""))
+        described = without_passwords(f"{type(error).__name__}: {error}".replace("\x00", ""))
         return RunOutcome("failed", error=described[:2000], error_id=error_id)
 
     def _report(
