@@ -38,6 +38,12 @@ PAGES = {
             icon=":material/tune:",
             url_path="overrides",
         ),
+        st.Page(
+            "screens/judge_effects.py",
+            title="Effects",
+            icon=":material/balance:",
+            url_path="effects",
+        ),
     ],
     "System": [
         st.Page("screens/watch_jobs.py", title="Jobs", icon=":material/schedule:", url_path="jobs"),

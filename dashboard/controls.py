@@ -195,7 +195,11 @@ def _header(page: Page, title: str) -> None:
     ):
         st.title(title, anchor=False, width="content")
         with st.container(
-            horizontal=True, vertical_alignment="center", horizontal_alignment="right", gap="small"
+            horizontal=True,
+            vertical_alignment="center",
+            horizontal_alignment="right",
+            gap="small",
+            width="content",
         ):
             _strip(page.engine)
             _kill_switch_button(page)
@@ -219,7 +223,11 @@ def _strip(engine: Engine) -> None:
         health.data_notice(now),
     ]
     with st.container(
-        horizontal=True, vertical_alignment="center", horizontal_alignment="right", gap="small"
+        horizontal=True,
+        vertical_alignment="center",
+        horizontal_alignment="right",
+        gap="small",
+        width="content",
     ):
         if now.state.is_demo:
             st.badge(

@@ -54,54 +54,54 @@ def draw_edge_over_time(shown: EdgeOverTime, palette: Palette, *, height: int = 
     figure = make_subplots(
         rows=2, cols=1, shared_xaxes=True, row_heights=[0.76, 0.24], vertical_spacing=0.04
     )
-    told = [
-        f"{formats.utc(at, with_year=True)}<br>edge {formats.signed(edge)} ±{reach:.2f} R, "
-        f"{formats.plural(n, 'trade')}"
-        for at, edge, reach, n in zip(shown.at, shown.edge_rr, shown.reach_rr, shown.n, strict=True)
-    ]
-    figure.add_trace(
-        go.Scatter(
-            x=shown.at,
-            y=shown.edge_rr,
-            mode="markers",
-            marker={"size": 7, "color": palette.accent},
-            error_y={
-                "type": "data",
-                "array": shown.reach_rr,
-                "width": 0,
-                "thickness": 1.3,
-                "color": alpha(palette.accent, 0.5),
-            },
-            customdata=told,
-            hovertemplate="%{customdata}<extra></extra>",
-        ),
-        row=1,
-        col=1,
-    )
-    figure.add_trace(
-        go.Bar(
-            x=shown.at,
-            y=shown.n,
-            marker={"color": palette.muted, "line": {"width": 0}},
-            opacity=0.6,
-            customdata=told,
-            hovertemplate="%{customdata}<extra></extra>",
-        ),
-        row=2,
-        col=1,
-    )
+    told = _told(shown)
+    figure.add_trace(_dots(shown, palette, told), row=1, col=1)
+    figure.add_trace(_bars(shown, palette, told), row=2, col=1)
     style(figure, palette, height=height)
     figure.add_hline(y=0, line={"color": palette.muted, "width": 1, "dash": "dot"}, row=1, col=1)
     figure.update_yaxes(nticks=3, row=2, col=1)
     for at, name in shown.marks:
         figure.add_vline(x=at, line={"color": palette.warning, "width": 1}, row=1, col=1)
         figure.add_annotation(
-            x=at,
-            y=1,
-            yref="y domain",
-            text=name,
-            showarrow=False,
-            xanchor="left",
+            x=at, y=1, yref="y domain", text=name, showarrow=False, xanchor="left",
             font={"size": 11, "color": palette.warning},
-        )
+        )  # fmt: skip
     return figure
+
+
+def _told(shown: EdgeOverTime) -> list[str]:
+    windows = zip(shown.at, shown.edge_rr, shown.reach_rr, shown.n, strict=True)
+    return [
+        f"{formats.utc(at, with_year=True)}<br>edge {formats.signed(edge)} ±{reach:.2f} R, "
+        f"{formats.plural(n, 'trade')}"
+        for at, edge, reach, n in windows
+    ]
+
+
+def _dots(shown: EdgeOverTime, palette: Palette, told: list[str]) -> go.Scatter:
+    return go.Scatter(
+        x=shown.at,
+        y=shown.edge_rr,
+        mode="markers",
+        marker={"size": 7, "color": palette.accent},
+        error_y={
+            "type": "data",
+            "array": shown.reach_rr,
+            "width": 0,
+            "thickness": 1.3,
+            "color": alpha(palette.accent, 0.5),
+        },
+        customdata=told,
+        hovertemplate="%{customdata}<extra></extra>",
+    )
+
+
+def _bars(shown: EdgeOverTime, palette: Palette, told: list[str]) -> go.Bar:
+    return go.Bar(
+        x=shown.at,
+        y=shown.n,
+        marker={"color": palette.muted, "line": {"width": 0}},
+        opacity=0.6,
+        customdata=told,
+        hovertemplate="%{customdata}<extra></extra>",
+    )

@@ -11,6 +11,7 @@ from dashboard import controls, formats, health, queries
 from dashboard.controls import Page
 from dashboard.edge_queries import EdgeTable, read_dimensions, read_edge_table
 from dashboard.figures.edge_map import draw_edge_map, edge_map
+from dashboard.figures.effect_forest import draw_effect_forest, effect_forest
 from dashboard.figures.search_funnel import draw_search_funnel, search_funnel
 from dashboard.lesson_table import lesson_columns, lesson_table
 
@@ -29,10 +30,16 @@ def show() -> None:
         return
     _show_indicators(page, lessons)
     left, right = st.columns([1, 1.25], gap="medium")
+    effects = _measured(queries.read_effects(page.source))
     with left:
-        _show_search(page, lessons)
+        if effects.empty:
+            _show_search(page, lessons)
+        else:
+            _show_effects(page, effects)
     with right:
         _show_map(page, lessons)
+    if not effects.empty:
+        _tell_search(page, lessons)
     _show_waiting(lessons)
 
 
@@ -77,14 +84,15 @@ def _waiting(page: Page, lessons: pd.DataFrame) -> None:
 
 def _effect(page: Page) -> None:
     effects = queries.read_effects(page.source)
-    known = effects.dropna(subset=["effect_rr"])
+    known = _measured(effects)
     if known.empty:
+        watched = effects["lesson_id"].nunique()
         _metric(
             "Effect of overrides",
-            formats.NOTHING,
-            "not measured yet",
-            help="Measured daily from what bots report: uplift of size levers, treated "
-            "against held-out trades for the rest.",
+            "not clear yet" if watched else formats.NOTHING,
+            f"{watched} watched" if watched else "not measured yet",
+            help="Measured daily from what bots report: uplift of size levers, treated against "
+            "held-out trades for the rest. A number appears with its interval.",
         )
         return
     helps = int((known["ci_low_rr"] > 0).sum())
@@ -92,9 +100,16 @@ def _effect(page: Page) -> None:
     _metric(
         "Effect of overrides",
         f"{helps} help, {hurts} hurt",
-        f"{len(known)} of {len(effects)} measurable",
-        help="By an interval that stays honest when people look daily.",
+        f"{len(known) - helps - hurts} not clear yet",
+        help="Uplift of size and treated against held-out trades, by intervals that hold however "
+        "often one looks.",
     )
+
+
+def _measured(effects: pd.DataFrame) -> pd.DataFrame:
+    """Return the effects that have an interval; the edge since approval is none of them."""
+    is_effect = effects["measure"].isin(["uplift", "delta_rr"])
+    return effects[is_effect].dropna(subset=["effect_rr", "ci_low_rr", "ci_high_rr"])
 
 
 def _active(page: Page) -> None:
@@ -129,16 +144,40 @@ def _jobs(page: Page) -> None:
 
 
 # ------------------------------------------------------------------ the search, the map
-def _show_search(page: Page, lessons: pd.DataFrame) -> None:
+def _looked_at(page: Page) -> pd.DataFrame:
     looks = queries.read_looks(page.source)
-    if page.filters.module is not None:
-        looks = looks[looks["module"] == page.filters.module]
+    return looks if page.filters.module is None else looks[looks["module"] == page.filters.module]
+
+
+def _show_effects(page: Page, effects: pd.DataFrame) -> None:
+    controls.section("Did overrides help? (R per trade)")
+    size = effects[effects["measure"] == "uplift"]
+    shown = effect_forest((effects if size.empty else size).head(_LISTED))
+    controls.chart(draw_effect_forest(shown, page.palette), key="effects", alt=shown.alt)
+    name = "Treated against held-out trades" if size.empty else "Uplift of size"
+    st.caption(f"{name}, {formats.plain(page.outcome)}, 95 % however often one looks.")
+    st.page_link("screens/judge_effects.py", label="All effects", icon=":material/balance:")
+
+
+def _tell_search(page: Page, lessons: pd.DataFrame) -> None:
+    looks = _looked_at(page)
+    if looks.empty:
+        return
+    funnel = search_funnel(_summed(looks["counts"].tolist()), queries.offered(lessons))
+    steps = " → ".join(
+        f"{formats.count(n)} {name.lower()}"
+        for name, n in zip(funnel.steps, funnel.counts, strict=True)
+    )
+    st.caption(f"{steps}. {funnel.chance or ''}")
+
+
+def _show_search(page: Page, lessons: pd.DataFrame) -> None:
+    looks = _looked_at(page)
     controls.section("Many scopes, few lessons")
     if looks.empty:
         controls.nothing("No discovery look yet: the miner runs every 6 h.", height=240)
         return
-    counts = _summed(looks["counts"].tolist())
-    funnel = search_funnel(counts, queries.offered(lessons))
+    funnel = search_funnel(_summed(looks["counts"].tolist()), queries.offered(lessons))
     controls.chart(
         draw_search_funnel(funnel, page.palette, height=236), key="funnel", alt=funnel.alt
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -10,9 +10,15 @@ import pytest
 
 from dashboard.figures.edge_history import draw_edge_over_time, edge_over_time
 from dashboard.figures.edge_map import draw_edge_map, edge_map
+from dashboard.figures.effect_forest import draw_effect_forest, effect_forest
 from dashboard.figures.lesson_forest import draw_lesson_forest, lesson_forest
+from dashboard.figures.outcome_spread import draw_outcome_spread, outcome_spread
+from dashboard.figures.override_periods import draw_override_periods, override_periods
+from dashboard.figures.run_timeline import draw_run_timeline, run_timeline
 from dashboard.figures.scope_lattice import draw_scope_lattice, scope_lattice
 from dashboard.figures.search_funnel import draw_search_funnel, search_funnel
+from dashboard.figures.trades_per_week import draw_trades_per_week, trades_per_week
+from dashboard.figures.what_if import draw_what_if, what_if
 from dashboard.theme import DARK, LIGHT, Palette
 
 PALETTES = (DARK, LIGHT)
@@ -147,3 +153,113 @@ def test_the_lattice_tells_lessons_from_scopes_that_only_rank_high() -> None:
     assert shown.is_lesson == (True, False)
     assert "1 lesson among them" in shown.alt
     assert len(draw_scope_lattice(shown, LIGHT).data[0].x) == 2
+
+
+def effects() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "lesson_id": [1, 2, 3],
+            "effect_rr": [0.02, 0.5, -0.1],
+            "ci_low_rr": [0.01, np.nan, -0.3],
+            "ci_high_rr": [0.03, np.nan, 0.1],
+            "n_treated": [400, 5, 300],
+            "n_held_out": [100, 0, 80],
+            "verdict": ["helps", "not clear yet", "not clear yet"],
+        }
+    )
+
+
+def test_an_effect_without_an_interval_is_not_drawn() -> None:
+    shown = effect_forest(effects())
+    assert shown.labels == ("L-0001", "L-0003")
+    assert shown.n_left_out == 1
+    assert "1 above zero" in shown.alt
+
+
+def test_only_effects_clear_of_zero_are_coloured() -> None:
+    (dots,) = draw_effect_forest(effect_forest(effects()), DARK).data
+    assert list(dots.marker.color) == [DARK.accent, DARK.muted]
+
+
+def trades(rr: list[float]) -> pd.DataFrame:
+    days = pd.date_range("2026-01-01", periods=len(rr), tz="UTC")
+    return pd.DataFrame({"closed_at": days, "rr": rr}).iloc[::-1]
+
+
+def test_what_if_scales_the_stake_of_the_same_trades() -> None:
+    shown = what_if(trades([1.0, -2.0, 4.0]), multiplier=1.5)
+    assert shown.traded.tolist() == [1.0, -1.0, 3.0]
+    assert shown.changed.tolist() == [1.5, -1.5, 4.5]
+    assert (shown.fall_traded, shown.fall_changed) == (-2.0, -3.0)
+    assert len(draw_what_if(shown, DARK).data) == 2
+
+
+def test_outcomes_beyond_the_ends_are_counted_at_the_ends() -> None:
+    bins = pd.DataFrame(
+        {
+            "is_inside": [True, True, False],
+            "bin": [0, 41, 20],
+            "n": [1, 3, 4],
+            "total": [-2.0, 6.0, 0.4],
+        }
+    )
+    shown = outcome_spread(bins, low=-2.0, high=2.0)
+    assert (shown.inside[0], shown.inside[-1]) == (0.25, 0.75)
+    assert shown.mean_inside == 1.0
+    assert shown.outside.sum() == 1
+    assert (shown.n_inside, shown.n_outside) == (4, 4)
+    assert len(draw_outcome_spread(shown, LIGHT).data) == 2
+
+
+def runs() -> pd.DataFrame:
+    at = pd.Timestamp("2026-01-01", tz="UTC")
+    return pd.DataFrame(
+        {
+            "id": [1, 2, 3],
+            "job": ["a", "b", "a"],
+            "status": ["ok", "failed", "queued"],
+            "run_trigger": ["schedule", "manual", "schedule"],
+            "started_at": [at, at, pd.NaT],
+            "finished_at": [at + pd.Timedelta(hours=2), at, pd.NaT],
+            "error": [None, "boom", None],
+        }
+    )
+
+
+def test_a_run_that_took_no_time_can_still_be_seen() -> None:
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    shown = run_timeline(runs(), now=now, least=timedelta(minutes=5))
+    assert [one.total_seconds() for one in shown.length] == [7200, 300]
+    assert shown.alt == "2 runs, 1 failed."
+    (bars,) = draw_run_timeline(
+        shown, DARK, jobs=("a", "b"), start=now - timedelta(days=2), end=now
+    ).data
+    assert list(bars.marker.color) == [DARK.positive, DARK.negative]
+    assert list(bars.marker.line.width) == [0, 1.5]
+
+
+def test_overrides_that_end_first_stand_on_top() -> None:
+    at = pd.Timestamp("2026-01-01", tz="UTC")
+    overrides = pd.DataFrame(
+        {
+            "lesson_id": [1, 2],
+            "pattern_key": ["pm.a.b.c"] * 2,
+            "action_category": ["entry"] * 2,
+            "context": ["everywhere"] * 2,
+            "activated_at": [at, at],
+            "expires_at": [at + pd.Timedelta(days=9), at + pd.Timedelta(days=2)],
+        }
+    )
+    shown = override_periods(overrides, now=at)
+    assert shown.labels == ("L-0002", "L-0001")
+    (bars,) = draw_override_periods(shown, DARK).data
+    assert list(bars.x) == [2 * 86400e3, 9 * 86400e3]
+
+
+def test_small_bots_are_joined_into_one_series() -> None:
+    week = pd.Timestamp("2026-01-05", tz="UTC")
+    counts = pd.DataFrame({"week": [week] * 8, "bot": list("abcdefgh"), "n": range(8, 0, -1)})
+    shown = trades_per_week(counts)
+    assert list(shown.series)[:2] == ["a", "b"]
+    assert shown.series["other bots"] == (3,)
+    assert len(draw_trades_per_week(shown, DARK).data) == 7
