@@ -25,6 +25,7 @@ from learning.simulation.demo_trades import (
     demo_strands,
     demo_world,
     found_against_planted,
+    true_edge_rr,
     true_level_rr,
 )
 from learning.simulation.demo_trades import SETUPS as DEMO_SETUPS
@@ -129,18 +130,22 @@ def compare_levels(engine: Engine, *, seed: int) -> tuple[int, int]:
     return len(levels), len(wrong)
 
 
-def finding_row(finding: PlantedFinding) -> Sequence[object]:
+def finding_row(finding: PlantedFinding, *, seed: int) -> Sequence[object]:
     """Return one line of the comparison."""
     edge, found = finding.edge, finding.found
-    planted = f"{edge.delta_rr:+.2f}{_decay(edge)}"
+    left = f"{true_edge_rr(demo_world(seed), edge):+.2f}"
+    planted = (
+        edge.pattern_key,
+        scope_text(edge.scope),
+        f"{edge.delta_rr:+.2f}{_decay(edge)}",
+        left,
+    )
     if found is None:
-        return (edge.pattern_key, scope_text(edge.scope), planted, "missed", "", "", "")
+        return (*planted, "missed", "", "", "")
     hours = found["half_life_hours"]
     fitted = found["half_life_state"] if hours is None else f"{hours / 24:.0f} d"
     return (
-        edge.pattern_key,
-        scope_text(edge.scope),
-        planted,
+        *planted,
         f"{found['lesson']}: {scope_text(found['scope'])}",
         f"{found['edge_rr']:+.2f} ({found['ci_low_rr']:+.2f} to {found['ci_high_rr']:+.2f})",
         found["n"],

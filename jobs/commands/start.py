@@ -73,9 +73,18 @@ def demo(
 def _compare(runner: Runner, *, seed: int) -> None:
     findings, false = demo_steps.compare(runner.engine)
     print_table(
-        ("setup", "planted in", "planted R", "found", "edge R (95 %)", "n", "half-life"),
-        [demo_steps.finding_row(finding) for finding in findings],
-        numbers=("n",),
+        (
+            "setup",
+            "planted in",
+            "planted R",
+            "against its setup",
+            "found",
+            "edge R (95 %)",
+            "n",
+            "half-life",
+        ),
+        [demo_steps.finding_row(finding, seed=seed) for finding in findings],
+        numbers=("against its setup", "n"),
     )
     found = sum(finding.found is not None for finding in findings)
     told = "false lesson" if len(false) == 1 else "false lessons"

@@ -9,6 +9,7 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 import numpy as np
+import numpy.typing as npt
 
 from learning.domain.regime import MODES
 from learning.domain.scope import PM_DIMENSIONS, Scope, ScopeValue
@@ -233,12 +234,30 @@ def true_level_rr(world: PlantedWorld, pattern_key: str, scope: Scope) -> float:
         ValueError: If no trade is there.
     """
     trades = world.sample()
-    inside = trades.group == SETUPS.index(pattern_key)
-    for name, value in scope.items():
-        inside &= trades.levels[:, PM_DIMENSIONS.index(name)] == LEVELS[name].index(value)
+    inside = _inside(trades, pattern_key, scope)
     if not inside.any():
         raise ValueError(f"no trade of {pattern_key} in {dict(scope)}")
     return float((trades.base_rr + trades.true_shift_rr)[inside].mean()) - _COST_RR
+
+
+def true_edge_rr(world: PlantedWorld, edge: PlantedEdge) -> float:
+    """Return what is left of a planted edge against its whole setup, decay included, in R.
+
+    A lesson compares a context with its setup, whose mean holds the edge's own trades too: less
+    than what was planted is right.
+    """
+    trades = world.sample()
+    group = _inside(trades, edge.pattern_key, {})
+    inside = _inside(trades, edge.pattern_key, edge.scope)
+    shift = trades.true_shift_rr
+    return float(shift[inside].mean() - shift[group].mean())
+
+
+def _inside(trades: PlantedTrades, pattern_key: str, scope: Scope) -> npt.NDArray[np.bool_]:
+    inside: npt.NDArray[np.bool_] = trades.group == SETUPS.index(pattern_key)
+    for name, value in scope.items():
+        inside &= trades.levels[:, PM_DIMENSIONS.index(name)] == LEVELS[name].index(value)
+    return inside
 
 
 def _finds(lesson: Mapping[str, Any], edge: PlantedEdge) -> bool:
