@@ -11,12 +11,16 @@ from sqlalchemy import Connection
 
 from learning.domain.levers import LEVERS
 from learning.lessons.life_cycle import levers_of_effect
-from learning.store import decision_rows, strand_rows
+from learning.store import alert_rows, decision_rows, prescription_rows, strand_rows
 from learning.store.schema import learning_lessons, metadata
 
 State = Literal["ok", "warning", "failed"]
 QUARANTINE_WARNING = 0.02
 QUARANTINE_FAILURE = 0.20
+_FILLED_BY_A_FIRST_RUN = (
+    "ad_strands", "strand_ledger", "trade_actions", "pattern_trade_events", "scope_groups",
+    "scope_levels", "scope_stat_cells", "mining_runs",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,26 @@ def _tables_exist(connection: Connection) -> Check:
     missing = sorted(set(metadata.tables) - present)
     finding = f"missing: {', '.join(missing)}" if missing else f"{len(metadata.tables)} tables"
     return Check("tables exist", "failed" if missing else "ok", finding)
+
+
+def _tables_have_data(connection: Connection) -> Check:
+    empty = [
+        name
+        for name in _FILLED_BY_A_FIRST_RUN
+        if not _count(connection, f"SELECT count(*) FROM (SELECT FROM {name} LIMIT 1) one")  # noqa: S608
+    ]
+    finding = f"empty: {', '.join(empty)}" if empty else "every table of the loop is filled"
+    return Check("tables have data", "warning" if empty else "ok", finding)
+
+
+def _nothing_waits_long(connection: Connection) -> Check:
+    n = _count(
+        connection,
+        "SELECT count(*) FROM ad_strands s WHERE s.created_at < now() - interval '5 hours' "
+        "AND NOT EXISTS (SELECT FROM strand_ledger l WHERE l.strand_id = s.id)",
+    )
+    told = f"{n} strands wait for more than 5 h: is a worker running?"
+    return Check("strands are ingested in time", "warning" if n else "ok", told if n else "all")
 
 
 def _strands_accounted(connection: Connection) -> Check:
@@ -145,6 +169,36 @@ def _expired_overrides(connection: Connection) -> Check:
     )
 
 
+def _expired_but_enabled(connection: Connection) -> Check:
+    n = _count(
+        connection,
+        """
+        SELECT count(*) FROM learning_configs c, jsonb_array_elements(
+            (c.config_data -> 'pattern_strength_overrides')
+            || (c.config_data -> 'pattern_overrides') || (c.config_data -> 'alloc_overrides')
+        ) AS e
+        JOIN learning_lessons l ON l.id = (e #>> '{lesson,id}')::bigint
+        WHERE (e #>> '{lesson,enabled}')::boolean
+            AND (e ->> 'expires_at')::timestamptz > now()
+            AND (l.status <> 'active' OR l.expires_at <= now())
+        """,
+    )
+    return _none_of(
+        "nothing expired or disabled is enabled", n, "overrides that bots read beyond their lesson"
+    )
+
+
+def _active_lessons_are_materialised(connection: Connection) -> Check:
+    n = _count(
+        connection,
+        "SELECT count(*) FROM learning_lessons l WHERE l.status = 'active' "
+        "AND l.expires_at > now() AND l.activated_at < now() - interval '5 hours' "
+        "AND NOT EXISTS (SELECT FROM pm_overrides o WHERE o.lesson_id = l.id)",
+    )
+    told = f"{n} active lessons without an override"
+    return Check("active lessons are materialised", "warning" if n else "ok", told)
+
+
 def _overrides_fresh(connection: Connection) -> Check:
     n = _count(
         connection,
@@ -172,6 +226,21 @@ def _snapshot_matches_overrides(connection: Connection) -> Check:
         """,
     )
     return _none_of("bots read what was materialised", n, "overrides missing in the snapshot")
+
+
+def _guardrails(connection: Connection) -> Check:
+    found = alert_rows.read_alerts(connection)
+    told = ", ".join(f"{one.label} ({one.measure})" for one in found[:5])
+    return Check(
+        "no override does harm",
+        "warning" if found else "ok",
+        f"proposed to be disabled: {told}; ./run lessons says why" if found else "none known",
+    )
+
+
+def _applications_as_prescribed(connection: Connection) -> Check:
+    wrong = prescription_rows.count_departures(connection)
+    return _none_of("levers are those of their revision", wrong, "applications that say otherwise")
 
 
 def _decision_chain(connection: Connection) -> Check:
@@ -203,7 +272,9 @@ def _none_of(name: str, n: int, what: str) -> Check:
 
 CHECKS: Sequence[Callable[[Connection], Check]] = (
     _tables_exist,
+    _tables_have_data,
     _strands_accounted,
+    _nothing_waits_long,
     _quarantine_share,
     _events_without_strand,
     _closes_without_events,
@@ -213,8 +284,12 @@ CHECKS: Sequence[Callable[[Connection], Check]] = (
     _levers_within_bounds,
     _overrides_of_active_lessons,
     _expired_overrides,
+    _expired_but_enabled,
+    _active_lessons_are_materialised,
     _overrides_fresh,
     _snapshot_matches_overrides,
+    _applications_as_prescribed,
+    _guardrails,
     _decision_chain,
     _meta_tables,
 )
