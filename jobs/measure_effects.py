@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
@@ -20,8 +20,9 @@ from learning.overrides.effect_record import (
     edge_record,
     uplift_record,
 )
+from learning.overrides.guardrail import guardrail_alerts, why_withdrawn
 from learning.settings import Settings
-from learning.store import effect_rows, lesson_rows, state_rows
+from learning.store import alert_rows, effect_rows, lesson_rows, state_rows
 from learning.store.lesson_rows import StoredLesson
 
 _NO_EDGE = "it is about how trades are carried out: its ΔR/R tells"
@@ -30,19 +31,50 @@ _NO_TRADES = "no trade of its pattern and category has closed"
 
 def measure_effects(context: JobContext) -> JobReport:
     """Measure every lesson that was ever active, in both modules."""
-    changed = {"measured": 0, "absent": 0, "guardrails_crossed": 0}
+    changed = {"measured": 0, "absent": 0, "guardrails_crossed": 0, "alerts_raised": 0}
     trades = 0
     for module in MODULES:
         context.progress(0, None, f"effects of {module}")
         with context.transaction() as connection:
             effects, applied = measure_module(connection, module, context.settings)
             effect_rows.write(connection, effects)
+            changed["alerts_raised"] += tell_people(connection, module, effects)
             state_rows.touch(connection)
         trades += applied
         for record in (one for records in effects.values() for one in records):
             changed["measured" if record.absent_reason is None else "absent"] += 1
             changed["guardrails_crossed"] += record.is_guardrail_crossed
     return JobReport(trades, changed["measured"] + changed["absent"], changed)
+
+
+def tell_people(
+    connection: Connection, module: Module, effects: Mapping[int, Sequence[EffectRecord]]
+) -> int:
+    """Propose to disable the active lessons that do harm; return how many proposals are new.
+
+    A proposal whose lesson is no longer active, or whose interval no longer lies below zero, is
+    closed with that as its reason. It stays readable.
+    """
+    active = {
+        one.lesson_id: one
+        for one in lesson_rows.read_lessons(connection, module, statuses=["active"])
+    }
+    raised = [
+        alert
+        for lesson_id, lesson in active.items()
+        for alert in guardrail_alerts(lesson_id, lesson.version, effects.get(lesson_id, ()))
+    ]
+    standing = {(one.lesson_id, one.measure) for one in raised}
+    for alert in alert_rows.read_alerts(connection, module):
+        if (alert.lesson_id, alert.measure) not in standing:
+            reason = f"the lesson is {alert.lesson_status}"
+            if alert.lesson_id in active:
+                records = effects.get(alert.lesson_id, ())
+                reason = why_withdrawn(
+                    next((one for one in records if one.measure == alert.measure), None)
+                )
+            alert_rows.close_alert(connection, alert.alert_id, reason=reason)
+    return alert_rows.raise_guardrail(connection, raised)
 
 
 def measure_module(

@@ -16,7 +16,8 @@ from learning.domain.scope import scope_text
 from learning.errors import DecisionRefused
 from learning.lessons.life_cycle import STATUSES, PersonDecision, levers_of_effect
 from learning.settings import Settings
-from learning.store import database, decision_rows, lesson_rows
+from learning.store import alert_rows, database, decision_rows, lesson_rows
+from learning.store.alert_rows import Alert
 from learning.store.lesson_rows import StoredLesson
 
 Lesson = Annotated[str, typer.Argument(help="The lesson, as ./run lessons prints it: L-0042.")]
@@ -49,6 +50,7 @@ def lessons(
     runner = runner_for(Settings.from_env())
     with database.transaction(runner.engine, read_only=True) as connection:
         found = lesson_rows.read_lessons(connection, statuses=status or None)
+        alerts = alert_rows.read_alerts(connection)
     if as_json:
         typer.echo(json.dumps([_as_json(one) for one in found], indent=2, default=str))
         return
@@ -56,6 +58,18 @@ def lessons(
         console.print("No lessons." if status is None else f"No lessons: {', '.join(status)}.")
         return
     print_lessons(found)
+    print_alerts(alerts)
+
+
+def print_alerts(alerts: list[Alert]) -> None:
+    """Print what the guardrail proposes to disable."""
+    for alert in alerts:
+        console.print(
+            f"{alert.label} v{alert.lesson_version}, raised {alert.raised_at:%Y-%m-%d}: "
+            f"{alert.message} ./run disable {alert.label} --reason …",
+            style="bold",
+            markup=False,
+        )
 
 
 def print_lessons(found: list[StoredLesson]) -> None:

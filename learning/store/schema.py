@@ -35,6 +35,8 @@ CONFIRMATIONS = ("pending", "confirmed", "failed")
 HALF_LIFE_STATES = ("decaying", "improving", "sign_flip", "undetermined")
 DECISIONS = ("approve", "reject", "disable", "renew", "propose", "watch", "retire", "refresh")
 DECISION_SOURCES = ("cli", "dashboard", "job", "demo")
+EFFECT_MEASURES = ("uplift", "delta_rr", "edge_since_activation")
+ALERT_KINDS = ("guardrail",)
 ARMS = ("treated", "held_out", "unassigned")
 RUN_STATUSES = ("queued", "running", "ok", "failed", "skipped", "lost")
 RUN_TRIGGERS = ("schedule", "catch_up", "manual", "notify", "demo")
@@ -680,10 +682,42 @@ override_effects = sa.Table(
     _flag("is_guardrail_crossed"),
     _json("details"),
     _now("computed_at"),
-    _one_of("measure", ("uplift", "delta_rr", "edge_since_activation")),
+    _one_of("measure", EFFECT_MEASURES),
     _either("effect_rr", "absent_reason"),
     sa.UniqueConstraint("lesson_id", "measure"),
     comment="Whether each override helped, with an interval valid under daily looking.",
+)
+
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    _identity(),
+    _text("kind"),
+    _bigint("lesson_id", sa.ForeignKey("learning_lessons.id")),
+    _integer("lesson_version", comment="that was active when it was raised"),
+    _text("measure"),
+    _text("message", comment="what was found and what is proposed, in one sentence"),
+    _json("evidence", comment="the effect with its interval, as it stood"),
+    _now("raised_at"),
+    _instant("seen_at", nullable=True),
+    _text("seen_by", nullable=True),
+    _instant("closed_at", nullable=True),
+    _text("closed_reason", nullable=True),
+    _one_of("kind", ALERT_KINDS),
+    _one_of("measure", EFFECT_MEASURES),
+    sa.CheckConstraint("(seen_at IS NULL) = (seen_by IS NULL)", name="seen_by_somebody"),
+    sa.CheckConstraint(
+        "(closed_at IS NULL) = (closed_reason IS NULL)", name="closed_with_its_reason"
+    ),
+    sa.Index(
+        "uq_alerts_open",
+        "lesson_id",
+        "kind",
+        "measure",
+        unique=True,
+        postgresql_where=sa.text("closed_at IS NULL"),
+    ),
+    comment="What needs a person. Kept for good: a row is only ever marked seen, and closed, once.",
 )
 
 # ------------------------------------------------------------------ meta-learning, regimes, jobs

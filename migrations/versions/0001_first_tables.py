@@ -82,7 +82,7 @@ BEGIN
             'lesson_expiry', 'queue_materialising', 'require_clear_interval',
             'activates', 'check_decision_arguments', 'lesson_as_seen',
             'decided_before', 'decide_lesson', 'carry_out',
-            'move_lesson', 'guard_lesson', 'set_kill_switch'
+            'move_lesson', 'guard_lesson', 'set_kill_switch', 'guard_alert'
         ])
     LOOP
         EXECUTE format('DROP FUNCTION IF EXISTS %s CASCADE', made.signature);
@@ -1111,6 +1111,72 @@ def _create_override_applications() -> None:
     )
 
 
+def _create_alerts() -> None:
+    op.create_table(
+        "alerts",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("lesson_id", sa.BigInteger(), nullable=False),
+        sa.Column(
+            "lesson_version",
+            sa.Integer(),
+            nullable=False,
+            comment="that was active when it was raised",
+        ),
+        sa.Column("measure", sa.Text(), nullable=False),
+        sa.Column(
+            "message",
+            sa.Text(),
+            nullable=False,
+            comment="what was found and what is proposed, in one sentence",
+        ),
+        sa.Column(
+            "evidence",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="the effect with its interval, as it stood",
+        ),
+        sa.Column(
+            "raised_at",
+            postgresql.TIMESTAMP(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.Column("seen_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("seen_by", sa.Text(), nullable=True),
+        sa.Column("closed_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("closed_reason", sa.Text(), nullable=True),
+        sa.CheckConstraint("kind IN ('guardrail')", name=op.f("ck_alerts_kind_known")),
+        sa.CheckConstraint(
+            "measure IN ('uplift', 'delta_rr', 'edge_since_activation')",
+            name=op.f("ck_alerts_measure_known"),
+        ),
+        sa.CheckConstraint(
+            "(seen_at IS NULL) = (seen_by IS NULL)", name=op.f("ck_alerts_seen_by_somebody")
+        ),
+        sa.CheckConstraint(
+            "(closed_at IS NULL) = (closed_reason IS NULL)",
+            name=op.f("ck_alerts_closed_with_its_reason"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["lesson_id"],
+            ["learning_lessons.id"],
+            name=op.f("fk_alerts_lesson_id_learning_lessons"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_alerts")),
+        comment=(
+            "What needs a person. Kept for good: a row is only ever marked seen, and closed, once."
+        ),
+    )
+    op.create_index(
+        "uq_alerts_open",
+        "alerts",
+        ["lesson_id", "kind", "measure"],
+        unique=True,
+        postgresql_where=sa.text("closed_at IS NULL"),
+    )
+
+
 def _create_override_effects() -> None:
     op.create_table(
         "override_effects",
@@ -1572,6 +1638,7 @@ _TABLES = {
     "ad_strands": _create_ad_strands,
     "learning_lessons": _create_learning_lessons,
     "scope_stat_cells": _create_scope_stat_cells,
+    "alerts": _create_alerts,
     "lesson_decisions": _create_lesson_decisions,
     "lesson_versions": _create_lesson_versions,
     "override_applications": _create_override_applications,

@@ -157,3 +157,39 @@ $$;
 CREATE TRIGGER keep_lesson BEFORE UPDATE ON pm_overrides
     FOR EACH ROW WHEN (OLD.lesson_id <> NEW.lesson_id)
     EXECUTE FUNCTION keep_lesson_of_override();
+
+-- ------------------------------------------------------------------ alerts
+CREATE FUNCTION guard_alert() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @schema, pg_temp
+AS $$
+DECLARE
+    allowed alerts := OLD;
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        IF OLD.seen_at IS NULL THEN
+            allowed.seen_at := NEW.seen_at;
+            allowed.seen_by := NEW.seen_by;
+        END IF;
+        IF OLD.closed_at IS NULL THEN
+            allowed.closed_at := NEW.closed_at;
+            allowed.closed_reason := NEW.closed_reason;
+        END IF;
+        IF NEW IS NOT DISTINCT FROM allowed THEN
+            RETURN NEW;
+        END IF;
+    END IF;
+    RAISE EXCEPTION USING
+        ERRCODE = 'EK001',
+        MESSAGE = format('alerts are kept as raised: %s refused', TG_OP);
+END
+$$;
+COMMENT ON FUNCTION guard_alert IS
+    'An alert is marked seen once and closed once; nothing else of it ever changes.';
+
+CREATE TRIGGER guard_alert BEFORE UPDATE OR DELETE ON alerts
+    FOR EACH ROW EXECUTE FUNCTION guard_alert();
+CREATE TRIGGER keep_alerts BEFORE TRUNCATE ON alerts
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+ALTER TABLE alerts ENABLE ALWAYS TRIGGER guard_alert;
+ALTER TABLE alerts ENABLE ALWAYS TRIGGER keep_alerts;

@@ -126,6 +126,8 @@ SELECT pg_temp.allow('edgekeeper_worker', rights, target) FROM (VALUES
     ('INSERT, UPDATE, DELETE', 'learning_latent_factors'),
     ('INSERT, UPDATE, DELETE', 'learning_regime_weights'),
     ('INSERT, UPDATE, DELETE', 'override_effects'),
+    ('INSERT (kind, lesson_id, lesson_version, measure, message, evidence), '
+     'UPDATE (closed_at, closed_reason)', 'alerts'),
     ('INSERT, UPDATE, DELETE', 'pm_overrides'),
     ('INSERT, UPDATE', 'learning_configs'),
     ('INSERT, UPDATE, DELETE', 'job_runs'),
@@ -153,7 +155,8 @@ SELECT pg_temp.allow('edgekeeper_approver', rights, target) FROM (VALUES
      'integer)'),
     ('EXECUTE', 'FUNCTION set_kill_switch(boolean, text, text, text)'),
     ('INSERT (job, slot, run_trigger, requested_by, status)', 'job_runs'),
-    ('INSERT, UPDATE', 'job_settings')
+    ('INSERT, UPDATE', 'job_settings'),
+    ('UPDATE (seen_at, seen_by)', 'alerts')
 ) AS r (rights, target);
 
 DROP FUNCTION pg_temp.allow(text, text, text);
