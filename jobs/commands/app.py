@@ -15,7 +15,7 @@ from learning.errors import ConfigError, DatabaseUnavailable, LearningError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_ENVIRONMENT = 1, 2, 3
 # by subject; each module registers its commands on the app it is given
-_SUBJECTS = ("start", "trades", "learning", "lessons", "jobs_list", "system")
+_SUBJECTS = ("start", "trades", "learning", "lessons", "replay", "jobs_list", "backup", "system")
 
 
 def make_app() -> typer.Typer:
