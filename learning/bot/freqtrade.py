@@ -1,0 +1,524 @@
+"""Edgekeeper in a freqtrade strategy: a mixin that records, and scales the stake of entries.
+
+    class MyStrategy(EdgekeeperMixin, IStrategy): ...
+    class MyStrategy(EdgekeeperMixin, AnExistingStrategy): ...
+
+A strategy's own hooks go on working, with or without ``super()``: whatever they return is what is
+scaled, once. Nothing here raises into freqtrade. Without a database, without overrides, and while
+the overrides are off, every hook returns what the strategy alone would have returned.
+
+In live and dry-run mode the mixin starts a recorder and the feed of overrides. In a backtest it
+records only with ``edgekeeper_records_backtests``, and obeys only overrides that the process
+itself installed; in hyperopt it never records. The configuration may have a section
+``"edgekeeper": {"database_url": "postgresql://…", "bot": "…", "home": "…"}``, all of it optional:
+the bot's name is freqtrade's ``bot_name``, the database the embedded one in the home folder.
+
+Of the levers it applies ``size_mult`` (entries) and, for those who ask for it,
+``exit_aggression_mult``. Freqtrade has no hook that means the others; a strategy may apply them
+itself.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import inspect
+import logging
+import math
+import threading
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from learning.bot.freqtrade_position import (
+    Side,
+    as_closed,
+    category_of,
+    decision_of,
+    filled_amount,
+    side_of,
+    summary_of,
+)
+from learning.domain.pattern_key import ActionCategory, key_part
+from learning.runtime.apply import apply_pattern_strength_overrides
+
+if TYPE_CHECKING:
+    from learning.bot.config_feed import ConfigFeed
+    from learning.bot.recorder import Origin, Recorder
+
+_TRADING: Final[Mapping[str, Origin]] = {"live": "live", "dry_run": "dry_run"}
+_STORED_AS: Final = "edgekeeper"  # key of freqtrade's custom data of a trade
+_KEPT: Final = 20_000
+# A stake is money, not a share: the multiplier is read off a half, which no bound touches and
+# by which division is exact.
+_HALF: Final = 0.5
+_log = logging.getLogger(__name__)
+
+Hook = Callable[..., Any]
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What was decided at an entry, until its order fills."""
+
+    trade_id: str
+    pattern_key: str
+    scope: Mapping[str, Any]
+    signals: Mapping[str, Any]
+    knobs: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class _Held:
+    """What the mixin keeps beside a strategy."""
+
+    recorder: Recorder | None = None
+    inside: set[tuple[str, int]] = field(default_factory=set)  # hook and thread
+    decided: dict[str, _Entry] = field(default_factory=dict)  # by pair: one trade a pair
+    of_trade: dict[Hashable, _Entry] = field(default_factory=dict)
+    filled: dict[Hashable, None] = field(default_factory=dict)  # by trade and order
+    said: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    feed: ConfigFeed | None
+    recorder: Recorder | None
+
+
+# By database and bot: a strategy that freqtrade reloads goes on with the threads that run.
+_running: dict[tuple[str | None, str, str], _Running] = {}
+
+
+def _followed_by(
+    adjust: Callable[..., Any], *, even_failed: bool = False
+) -> Callable[[Hook], Hook]:
+    """Let ``adjust`` see what a hook returned, once: a hook that calls ``super()`` passes through
+    this several times, and only the outermost counts."""
+
+    def decorate(own: Hook) -> Hook:
+        name = own.__name__
+
+        @functools.wraps(own)
+        def hook(self: EdgekeeperMixin, *args: Any, **kwargs: Any) -> Any:
+            inside, here = _held(self).inside, (name, threading.get_ident())
+            if here in inside:
+                return own(self, *args, **kwargs)
+            inside.add(here)
+            try:
+                result = own(self, *args, **kwargs)
+            except Exception:
+                if even_failed:
+                    _safely(self, name, adjust, None, kwargs)
+                raise
+            finally:
+                inside.discard(here)
+            return _safely(self, name, adjust, result, kwargs)
+
+        # freqtrade reads the arguments without following the wrapper
+        hook.__signature__ = inspect.signature(own)  # type: ignore[attr-defined]
+        hook.__edgekeeper__ = True  # type: ignore[attr-defined]
+        return hook
+
+    return decorate
+
+
+def _safely(
+    strategy: EdgekeeperMixin,
+    name: str,
+    adjust: Callable[..., Any],
+    result: Any,
+    asked: Mapping[str, Any],
+) -> Any:
+    """Return what ``adjust`` makes of a hook's result; the result as it is where that fails."""
+    try:
+        return adjust(strategy, result, **asked)
+    except Exception as error:  # freqtrade must not fall over its advice; the log tells
+        _say(strategy, f"{name}: {type(error).__name__}: {error}")
+        return result
+
+
+def _held(strategy: EdgekeeperMixin) -> _Held:
+    found: _Held = strategy.__dict__.setdefault("_edgekeeper_held", _Held())
+    return found
+
+
+def _say(strategy: EdgekeeperMixin, problem: str) -> None:
+    """Log a problem, once: a hook is called at every candle."""
+    said = _held(strategy).said
+    if problem not in said and len(said) < 100:
+        said.add(problem)
+        _log.warning("edgekeeper stays neutral: %s", problem)
+
+
+# --- What follows a hook ---------------------------------------------------------------------
+
+
+def _start(strategy: EdgekeeperMixin, result: Any, **_: Any) -> Any:
+    """Start what this mode of freqtrade needs."""
+    mode = strategy.edgekeeper_mode()
+    if mode in _TRADING:
+        _held(strategy).recorder = _threads(strategy, _TRADING[mode], with_feed=True).recorder
+    elif mode == "backtest" and strategy.edgekeeper_records_backtests:
+        _held(strategy).recorder = _threads(strategy, "backtest", with_feed=False).recorder
+    return result
+
+
+def _scale_stake(strategy: EdgekeeperMixin, stake: Any, **asked: Any) -> Any:
+    """Scale the stake of an entry, and keep what was decided until its order fills."""
+    pair, at, side, tag = (asked[name] for name in ("pair", "current_time", "side", "entry_tag"))
+    entry = _Entry(
+        trade_id=_trade_id(strategy, pair, side, at),
+        pattern_key=_pattern_key(strategy, side, tag),
+        scope=_scope(strategy, pair, at, side, tag),
+        signals=_signals(strategy, pair, at, side, tag),
+        knobs={"leverage": asked.get("leverage")},
+    )
+    adjusted = apply_pattern_strength_overrides(
+        entry.pattern_key,
+        "entry",
+        entry.scope,
+        {"position_size_frac": _HALF},
+        trade_id=entry.trade_id,
+    )
+    mult = adjusted["position_size_frac"] / _HALF
+    scaled = _scaled(stake, mult, asked.get("min_stake"), asked.get("max_stake"))
+    entry.knobs = {**entry.knobs, "size_mult": mult, "stake": scaled, "stake_unscaled": stake}
+    _held(strategy).decided[pair] = entry
+    return scaled
+
+
+def _scaled(stake: Any, mult: float, least: float | None, most: float | None) -> Any:
+    """Return a stake times a multiplier.
+
+    A cut goes no lower than the exchange's least stake, below which freqtrade would drop the
+    entry, and a raise no higher than what is available; a stake that was outside of these before
+    is left to freqtrade.
+    """
+    if mult == 1.0 or isinstance(stake, bool) or not isinstance(stake, int | float):
+        return stake
+    if not (math.isfinite(stake) and stake > 0):
+        return stake
+    scaled = stake * mult
+    if mult < 1 and least is not None and scaled < least:
+        return min(stake, least)
+    if mult > 1 and most is not None and scaled > most:
+        return max(stake, most)
+    return scaled
+
+
+def _scale_stop(strategy: EdgekeeperMixin, distance: Any, **asked: Any) -> Any:
+    """Divide the distance of the strategy's own stop by the exit aggression."""
+    if isinstance(distance, bool) or not isinstance(distance, int | float):
+        return distance
+    mult = strategy.edgekeeper_exit_aggression(asked["trade"], asked["current_time"])
+    return distance if mult == 1.0 else distance / mult
+
+
+def _note_fill(strategy: EdgekeeperMixin, result: Any, **asked: Any) -> Any:
+    """Record what an order that filled did to its trade."""
+    held = _held(strategy)
+    if held.recorder is None:
+        return result
+    trade, order, at = asked["trade"], asked["order"], asked["current_time"]
+    seen = (_known_as(trade), order.order_id)
+    if filled_amount(order) <= 0 or seen in held.filled:
+        return result
+    held.filled[seen] = None
+    entry = _entry_of(strategy, trade)
+    closed = as_closed(trade, order, at, is_simulated=strategy.edgekeeper_mode() not in _TRADING)
+    category = category_of(trade, order, closes=closed is not None)
+    _record_action(strategy, held.recorder, entry, category, trade, order.order_filled_utc or at)
+    if closed is not None:
+        held.recorder.record_position_closed(
+            trade_id=entry.trade_id,
+            trade_summary=summary_of(closed),
+            entry_context={"scope": dict(entry.scope), "pattern_key": entry.pattern_key},
+        )
+        held.of_trade.pop(_known_as(trade), None)
+    _forget_oldest(held.filled)
+    return result
+
+
+def _record_action(
+    strategy: EdgekeeperMixin,
+    recorder: Recorder,
+    entry: _Entry,
+    category: ActionCategory,
+    trade: Any,
+    at: datetime,
+) -> None:
+    """Record an action: an entry with what was seen when it was decided, others with what is."""
+    scope, signals, knobs = entry.scope, entry.signals, entry.knobs
+    if category != "entry":
+        known = (trade.pair, at, side_of(trade), trade.enter_tag)
+        scope, signals = _scope(strategy, *known), _signals(strategy, *known)
+        knobs = {"leverage": trade.leverage}
+    recorder.record_action(
+        trade_id=entry.trade_id,
+        pattern_key=entry.pattern_key,
+        action_category=category,
+        decision_type=decision_of(trade, category),
+        scope=scope,
+        signals_seen=signals,
+        applied_knobs={name: value for name, value in knobs.items() if value is not None},
+        ts=at,
+    )
+
+
+def _forget_oldest(kept: dict[Any, Any]) -> None:
+    while len(kept) > _KEPT:
+        del kept[next(iter(kept))]
+
+
+# --- What a trade is called, and in which context ---------------------------------------------
+
+
+def _pattern_key(strategy: EdgekeeperMixin, side: str, tag: str | None) -> str:
+    """The key that an import of freqtrade's own database gives the same trade."""
+    family = key_part(type(strategy).__name__, fallback="unnamed")
+    return f"pm.{family}.{side}.{key_part(tag or '', fallback='untagged')}"
+
+
+def _trade_id(strategy: EdgekeeperMixin, pair: str, side: str, at: datetime) -> str:
+    """One id for all attempts of one candle: freqtrade has no number for a trade before it fills,
+    and an entry that is tried again must not be assigned to an arm again."""
+    seconds = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
+    candle = seconds - seconds % _timeframe_seconds(getattr(strategy, "timeframe", None))
+    opened = datetime.fromtimestamp(candle, UTC).isoformat(timespec="minutes")
+    return f"{type(strategy).__name__}:{pair}:{side}:{opened.removesuffix('+00:00')}"
+
+
+def _timeframe_seconds(timeframe: object) -> int:
+    """Seconds of a timeframe as freqtrade writes it, such as 5m; a minute where it is none."""
+    units = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
+    text = str(timeframe or "")
+    known = text[:-1].isdecimal() and int(text[:-1]) > 0 and text[-1:] in units
+    return int(text[:-1]) * units[text[-1]] if known else 60
+
+
+def _entry_of(strategy: EdgekeeperMixin, trade: Any) -> _Entry:
+    """What was decided at the entry of a trade: known here, or told by freqtrade's database."""
+    held = _held(strategy)
+    known = held.of_trade.get(_known_as(trade))
+    if known is None:
+        known = _stored(strategy, trade) or held.decided.pop(trade.pair, None)
+        known = known or _unknown_entry(strategy, trade)
+        held.of_trade[_known_as(trade)] = known
+        _forget_oldest(held.of_trade)
+        _store(strategy, trade, known)
+    return known
+
+
+def _known_as(trade: Any) -> Hashable:
+    """Freqtrade's number of a trade alone comes again in the next backtest."""
+    return trade.id, trade.pair, trade.open_date
+
+
+def _unknown_entry(strategy: EdgekeeperMixin, trade: Any) -> _Entry:
+    """A trade that was opened before the mixin was there."""
+    side, at = side_of(trade), trade.open_date.replace(tzinfo=UTC)
+    return _Entry(
+        trade_id=_trade_id(strategy, trade.pair, side, at),
+        pattern_key=_pattern_key(strategy, side, trade.enter_tag),
+        scope=_scope(strategy, trade.pair, at, side, trade.enter_tag),
+        signals={},
+        knobs={"leverage": trade.leverage},
+    )
+
+
+def _stored(strategy: EdgekeeperMixin, trade: Any) -> _Entry | None:
+    if strategy.edgekeeper_mode() not in _TRADING:
+        return None
+    with suppress(Exception):  # a bot without it goes on with what it can tell
+        kept = trade.get_custom_data(key=_STORED_AS)
+        return _Entry(kept["trade_id"], kept["pattern_key"], kept["scope"], {}, {})
+    return None
+
+
+def _store(strategy: EdgekeeperMixin, trade: Any, entry: _Entry) -> None:
+    """Keep in freqtrade's own database what a restart of the bot would forget."""
+    if strategy.edgekeeper_mode() not in _TRADING:
+        return
+    with suppress(Exception):
+        kept = {"trade_id": entry.trade_id, "pattern_key": entry.pattern_key}
+        trade.set_custom_data(key=_STORED_AS, value={**kept, "scope": dict(entry.scope)})
+
+
+def _scope(
+    strategy: EdgekeeperMixin, pair: str, at: datetime, side: str, tag: str | None
+) -> dict[str, Any]:
+    scope = strategy._edgekeeper_known_scope(side)
+    try:
+        scope |= strategy.edgekeeper_scope(pair, at, side, tag)
+    except Exception as error:  # the user's own code
+        _say(strategy, f"edgekeeper_scope: {type(error).__name__}: {error}")
+    return {name: value for name, value in scope.items() if value is not None}
+
+
+def _signals(
+    strategy: EdgekeeperMixin, pair: str, at: datetime, side: str, tag: str | None
+) -> dict[str, Any]:
+    try:
+        return dict(strategy.edgekeeper_signals(pair, at, side, tag))
+    except Exception as error:  # the user's own code
+        _say(strategy, f"edgekeeper_signals: {type(error).__name__}: {error}")
+        return {}
+
+
+# --- The threads -----------------------------------------------------------------------------
+
+
+def _threads(strategy: EdgekeeperMixin, origin: Origin, *, with_feed: bool) -> _Running:
+    """Start recorder and feed, or return those that this process runs already."""
+    config = getattr(strategy, "config", None) or {}
+    section = config.get("edgekeeper") or {}
+    url = section.get("database_url")
+    bot = str(section.get("bot") or config.get("bot_name") or type(strategy).__name__)
+    home = Path(section.get("home") or ".edgekeeper")
+    known = (url, bot, origin)
+    if known not in _running:
+        feed = _started(strategy, _start_feed, url, bot, origin, home) if with_feed else None
+        recorder = _started(strategy, _start_recorder, url, bot, origin, home)
+        _running[known] = _Running(feed, recorder)
+    return _running[known]
+
+
+def _started(strategy: EdgekeeperMixin, start: Callable[..., Any], *args: Any) -> Any:
+    try:
+        started = start(*args)
+        atexit.register(started.stop)
+    except Exception as error:  # a library or the database is missing: the bot trades without
+        _say(strategy, f"{type(error).__name__}: {error}")
+        return None
+    return started
+
+
+def _start_feed(url: str | None, bot: str, origin: Origin, home: Path) -> ConfigFeed:
+    # Not at the top: a backtest needs no library of the database.
+    from learning.bot.config_feed import start_config_feed
+
+    return start_config_feed(url, bot=bot, origin=origin, home=home)
+
+
+def _start_recorder(url: str | None, bot: str, origin: Origin, home: Path) -> Recorder:
+    from learning.bot.recorder import start_recorder
+
+    return start_recorder(url, bot=bot, origin=origin, home=home)
+
+
+# --- The mixin -------------------------------------------------------------------------------
+
+
+class EdgekeeperMixin:
+    """Put before ``IStrategy`` or before a strategy of one's own; see the module's text."""
+
+    edgekeeper_records_backtests: bool = False
+    edgekeeper_scales_stoploss: bool = False  # needs use_custom_stoploss
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Follow the hooks that a strategy defines itself, which would hide the mixin's."""
+        super().__init_subclass__(**kwargs)
+        followed = dict(_FOLLOWED)
+        if cls.edgekeeper_scales_stoploss:
+            followed["custom_stoploss"] = _scale_stop
+        for name, adjust in followed.items():
+            own = getattr(cls, name, None)
+            if own is not None and not hasattr(own, "__edgekeeper__"):
+                follow = _followed_by(adjust, even_failed=adjust is _note_fill)
+                setattr(cls, name, follow(own))
+
+    # --- what a strategy may override ---
+
+    def edgekeeper_scope(
+        self,
+        pair: str,  # noqa: ARG002
+        current_time: datetime,  # noqa: ARG002
+        side: Side | str,  # noqa: ARG002
+        enter_tag: str | None,  # noqa: ARG002
+    ) -> Mapping[str, Any]:
+        """Return what a strategy knows of the market context: ``{"bucket": "micro"}``.
+
+        Timeframe, side, exchange and trading mode are known already; what is returned here goes
+        before them, and None says that a dimension is not known. Called at every decision.
+        """
+        return {}
+
+    def edgekeeper_signals(
+        self,
+        pair: str,  # noqa: ARG002
+        current_time: datetime,  # noqa: ARG002
+        side: Side | str,  # noqa: ARG002
+        enter_tag: str | None,  # noqa: ARG002
+    ) -> Mapping[str, float]:
+        """Return the values of the signals that a decision saw, to be recorded with it."""
+        return {}
+
+    # --- what a strategy may ask ---
+
+    def edgekeeper_exit_aggression(self, trade: Any, current_time: datetime) -> float:
+        """Return the exit_aggression_mult of a trade, 0.8 to 1.2; 1 where there is none.
+
+        Above 1 means to leave sooner. For a strategy's ``custom_exit`` or ``custom_stoploss``;
+        with ``edgekeeper_scales_stoploss`` the distance of the latter is divided by it already.
+        """
+        try:
+            entry = _entry_of(self, trade)
+            scope = _scope(self, trade.pair, current_time, side_of(trade), trade.enter_tag)
+            adjusted = apply_pattern_strength_overrides(
+                entry.pattern_key, "exit", scope, {"E_value": _HALF}, trade_id=entry.trade_id
+            )
+            return float(adjusted["E_value"]) / _HALF
+        except Exception as error:  # the caller is in the order path
+            _say(self, f"exit aggression: {type(error).__name__}: {error}")
+            return 1.0
+
+    def edgekeeper_mode(self) -> str:
+        """Return freqtrade's mode: live, dry_run, backtest, hyperopt, …; other where unknown."""
+        config = getattr(self, "config", None) or {}
+        mode = config.get("runmode", "other")
+        return str(getattr(mode, "value", mode))
+
+    def _edgekeeper_known_scope(self, side: str) -> dict[str, Any]:
+        config = getattr(self, "config", None) or {}
+        trading_mode = config.get("trading_mode") or "spot"
+        return {
+            "timeframe": getattr(self, "timeframe", None),
+            "side": side,
+            "exchange": (config.get("exchange") or {}).get("name"),
+            "trading_mode": str(getattr(trading_mode, "value", trading_mode)),
+        }
+
+    # --- freqtrade's hooks ---
+
+    @_followed_by(_start)
+    def bot_start(self, **kwargs: Any) -> None:
+        """Start recording and following the overrides, after the strategy's own start."""
+        _next_hook(self, "bot_start", lambda **_: None)(**kwargs)
+
+    @_followed_by(_scale_stake)
+    def custom_stake_amount(self, *args: Any, **kwargs: Any) -> Any:
+        """Scale the stake that the strategy, or else freqtrade, proposes for an entry."""
+        proposed = _next_hook(self, "custom_stake_amount", lambda **asked: asked["proposed_stake"])
+        return proposed(*args, **kwargs)
+
+    @_followed_by(_note_fill, even_failed=True)
+    def order_filled(self, *args: Any, **kwargs: Any) -> None:
+        """Record what an order did."""
+        _next_hook(self, "order_filled", lambda *_, **__: None)(*args, **kwargs)
+
+
+def _next_hook(strategy: EdgekeeperMixin, name: str, otherwise: Hook) -> Hook:
+    """The hook of the class after the mixin."""
+    found: Hook = getattr(super(EdgekeeperMixin, strategy), name, otherwise)
+    return found
+
+
+_FOLLOWED: Final[Mapping[str, Callable[..., Any]]] = {
+    "bot_start": _start,
+    "custom_stake_amount": _scale_stake,
+    "order_filled": _note_fill,
+}
