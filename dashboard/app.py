@@ -10,6 +10,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from dashboard import controls
+
 PAGES = {
     "Now": [
         st.Page(
@@ -57,4 +59,6 @@ PAGES = {
 ICON = str(Path(__file__).with_name("icon.png"))  # of our own: a named one is fetched elsewhere
 
 st.set_page_config(page_title="Edgekeeper", page_icon=ICON, layout="wide")
-st.navigation(PAGES).run()
+page = st.navigation(PAGES)
+controls.show_frame()
+page.run()

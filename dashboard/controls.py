@@ -106,21 +106,34 @@ def open_page(title: str, *, jobs: tuple[str, ...] = ()) -> Page:
     return page
 
 
+def show_frame() -> None:
+    """Draw what stands beside every page: the filters, which stay when the page changes."""
+    try:
+        engine = _connected(Settings.from_env())
+        bots, setups = queries.read_choices(queries.read_health(engine).source(engine))
+    except Exception:  # the page itself says what is wrong
+        bots, setups = [], []
+    _show_filters(bots, setups)
+
+
+def _connected(settings: Settings) -> Engine:
+    return _engine(settings.database_url, str(settings.home))
+
+
 def _opened() -> Page:
     try:
         settings = Settings.from_env()
-        engine = _engine(settings.database_url, str(settings.home))
+        engine = _connected(settings)
         found = queries.read_health(engine)
     except LearningError as error:
         _database_away(str(error))
     except Exception as error:  # a page never falls: what failed is said, the rest goes to the log
         _failed(error)
     _last_known().update(on=found.switch.overrides_on, at=found.now)
-    source = found.source(engine)
-    filters, unit = _filters(source)
+    filters, unit = _chosen(settings.origins)
     return Page(
         engine=engine,
-        source=source,
+        source=found.source(engine),
         health=found,
         settings=settings,
         filters=filters,
@@ -325,8 +338,7 @@ def finish(done: commands.Done) -> None:
 
 
 # ------------------------------------------------------------------ filters
-def _filters(source: Source) -> tuple[Filters, Unit]:
-    bots, setups = queries.read_choices(source)
+def _show_filters(bots: list[str], setups: list[Group]) -> None:
     with st.sidebar:
         module = st.segmented_control(
             "Module",
@@ -336,7 +348,7 @@ def _filters(source: Source) -> tuple[Filters, Unit]:
             help="pm: portfolio manager. dm: decision maker.",
         )
         keys = sorted({one.pattern_key for one in setups if module in (None, one.module)})
-        setup = st.selectbox(
+        st.selectbox(
             "Setup",
             keys,
             index=None,
@@ -344,10 +356,10 @@ def _filters(source: Source) -> tuple[Filters, Unit]:
             key="setup",
             bind="query-params",
         )
-        bot = st.selectbox(
+        st.selectbox(
             "Bot", bots, index=None, placeholder="all bots", key="bot", bind="query-params"
         )
-        period = st.segmented_control(
+        st.segmented_control(
             "Period",
             list(PERIODS),
             default="all",
@@ -356,14 +368,21 @@ def _filters(source: Source) -> tuple[Filters, Unit]:
             bind="query-params",
             help="Counted back from the last closed trade.",
         )
-        unit = st.segmented_control(
+        st.segmented_control(
             "Unit", UNITS, default="R", key="unit", required=True, bind="query-params"
         )
         st.caption(
             "Bot, period and unit recompute edge maps from trades. Lessons are always shown whole, "
             "in R, with their composition."
         )
-    return Filters(module, bot, PERIODS[period or "all"], setup), unit
+
+
+def _chosen(origins: tuple[str, ...]) -> tuple[Filters, Unit]:
+    """Return what the filters of the frame are set to."""
+    chosen = st.session_state.get
+    unit: Unit = next((one for one in UNITS if one == chosen("unit")), UNITS[0])
+    days = PERIODS.get(chosen("period", "all"))
+    return Filters(chosen("module"), chosen("bot"), days, chosen("setup"), origins), unit
 
 
 # ------------------------------------------------------------------ parts of pages

@@ -152,7 +152,11 @@ def _conditions(
     category: str | None,
 ) -> list[sa.ColumnElement[bool]]:
     e = pattern_trade_events.c
-    kept_rows = [e.module == module, e[measure.column].is_not(None)]
+    kept_rows = [
+        e.module == module,
+        e.origin.in_(filters.origins),
+        e[measure.column].is_not(None),
+    ]
     if measure.currency is not None:
         kept_rows.append(e.currency == measure.currency)
     if category is not None:

@@ -18,6 +18,7 @@ from learning.lessons.life_cycle import approvable, levers_of_effect
 from learning.store import database, decision_rows, job_rows, state_rows, switch_rows
 from learning.store.schema import (
     LEVER_COLUMNS,
+    ORIGINS,
     ad_strands,
     bot_heartbeats,
     import_batches,
@@ -81,6 +82,7 @@ class Filters(NamedTuple):
     bot: str | None = None
     days: int | None = None  # counted back from the last closed trade
     pattern_key: str | None = None
+    origins: tuple[str, ...] = ORIGINS  # those that count as evidence
 
     @property
     def narrows_trades(self) -> bool:

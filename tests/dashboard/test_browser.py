@@ -28,7 +28,17 @@ ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-PATHS = ("", "decisions", "edge", "lesson?id=L-0001", "overrides", "jobs", "data", "audit")
+PATHS = (
+    "",
+    "decisions",
+    "edge",
+    "lesson?id=L-0001",
+    "overrides",
+    "effects",
+    "jobs",
+    "data",
+    "audit",
+)
 WAIT_MS = 60_000
 EVIDENCE = {**CLEAR, "posterior_mean_rr": 0.42, "delta_group_rr": 0.5, "q_value": 0.012,
             "delta_q25_rr": 0.3}  # fmt: skip
@@ -156,6 +166,15 @@ def test_links_restore_what_was_chosen(browser: Any, address: str, database: Eng
     tab = open_tab(browser, address + "decisions?status=rejected&module=pm")
     tab.get_by_role("heading", name="L-0002 v1").wait_for()
     assert "status=rejected" in tab.url
+    assert "module=pm" in tab.url
+
+
+def test_filters_stay_when_the_page_changes(browser: Any, address: str) -> None:
+    tab = open_tab(browser, address + "?module=pm&period=30+d")
+    tab.get_by_role("heading", level=1, name="Overview").wait_for()
+    tab.get_by_role("link", name="Edge map").click()
+    tab.get_by_role("heading", level=1, name="Edge map").wait_for()
+    tab.wait_for_url("**/edge?*period=30+d*")
     assert "module=pm" in tab.url
 
 
