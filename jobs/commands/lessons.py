@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 import typer
+from sqlalchemy import Connection
 
 from jobs.commands.console import console, print_table
 from jobs.commands.session import actor, runner_for
@@ -158,7 +159,7 @@ def _decide(
     settings = Settings.from_env()
     runner = runner_for(settings)
     with database.transaction(runner.engine) as connection:
-        seen = _lesson(lesson_rows.read_lessons(connection, lesson_id=_lesson_id(lesson)), lesson)
+        seen = find_lesson(connection, lesson)
         made = decision_rows.decide(
             connection,
             lesson_id=seen.lesson_id,
@@ -185,7 +186,13 @@ def _lesson_id(text: str) -> int:
     return int(spelled[1])
 
 
-def _lesson(found: list[StoredLesson], asked: str) -> StoredLesson:
+def find_lesson(connection: Connection, asked: str) -> StoredLesson:
+    """Return the lesson that a person named.
+
+    Raises:
+        DecisionRefused: If there is none.
+    """
+    found = lesson_rows.read_lessons(connection, lesson_id=_lesson_id(asked))
     if not found:
         raise DecisionRefused(f"there is no lesson {asked}")
     return found[0]
