@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from jobs.job import Job, JobContext, JobReport, Progress, RunLost, silent
+from jobs.notices import Notices, messenger
 from jobs.peak_memory import PeakMemory
 from jobs.run_guard import Interrupted, RunGuard
 from jobs.run_log import RunLog, without_passwords
@@ -32,6 +33,7 @@ log = logging.getLogger("edgekeeper.jobs")
 RETRY_AFTER = (timedelta(seconds=30), timedelta(minutes=5))  # for errors of the database only
 _CLOSE_AGAIN_S = (0.2, 1.0, 3.0, 10.0, 20.0)  # within the time after which a run counts as lost
 _BOOKKEEPING_MS = 10_000
+_ASKED_FOR = ("manual", "demo")  # who asked sees how it ended
 
 
 @functools.cache
@@ -69,6 +71,7 @@ class Runner:
         self.stop = threading.Event()
         self._in_use = _ConnectionsInUse(engine)
         self._under_way: dict[int, ClaimedRun] = {}
+        self.notices = Notices(messenger(settings.notice_urls))
 
     def run_now(
         self, name: str, *, requested_by: str, trigger: str = "manual", progress: Progress = silent
@@ -217,6 +220,7 @@ class Runner:
 
     def _write_end(self, claimed: ClaimedRun, outcome: RunOutcome, retry: bool) -> None:
         with self._bookkeeping() as connection:
+            before = job_rows.read_failures(connection, [claimed.job]).get(claimed.job)
             kept = job_rows.close(
                 connection, run_id=claimed.run_id, worker=self.worker, outcome=outcome
             )
@@ -228,6 +232,10 @@ class Runner:
                 self._queue_again(connection, claimed, timedelta(0))
             elif outcome.rows_out and claimed.run_trigger in ("notify", "catch_up"):
                 self._queue_next(connection, claimed)
+
+        if kept and claimed.run_trigger not in _ASKED_FOR:
+            in_a_row = 0 if before is None else before.in_a_row
+            self.notices.after_run(claimed.job, outcome, in_a_row)
 
     def _queue_next(self, connection: Connection, claimed: ClaimedRun) -> None:
         """Queue what follows, in the transaction that closes the run: no crash comes between."""
