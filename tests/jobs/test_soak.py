@@ -1,0 +1,148 @@
+"""Ten minutes of everything at once: two workers, a busy bot, killed workers, a killed server.
+
+Shorter with EDGEKEEPER_SOAK_S; prints its figures.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs.timetable import TIMETABLE
+from learning.errors import LearningError
+from learning.store import strand_rows
+from learning.store.database import create_engine, migrate, transaction
+from learning.store.embedded import start_server
+from tests.strand_builders import action, close
+
+ROOT = Path(__file__).parents[2]
+SECONDS = float(os.environ.get("EDGEKEEPER_SOAK_S", "600"))
+N_WORKER_KILLS = 20
+STRANDS_A_SECOND = 50
+OVERLAPS = (
+    "SELECT count(*) FROM job_runs a JOIN job_runs b ON a.job = b.job AND a.id < b.id "
+    "AND a.status = 'ok' AND b.status = 'ok' "
+    "AND tstzrange(a.started_at, a.finished_at) && tstzrange(b.started_at, b.finished_at)"
+)
+
+
+class Bot(threading.Thread):
+    """Writes pairs of strands at a steady rate, and counts what was acknowledged."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(daemon=True)
+        self.engine, self.acknowledged, self.refused = engine, 0, 0
+        self.stop = threading.Event()
+
+    def run(self) -> None:
+        i = 0
+        while not self.stop.wait(2 / STRANDS_A_SECOND):
+            i += 1
+            pair = [action(f"s{i}", name=f"a{i}"), close(f"s{i}", name=f"c{i}")]
+            while not self.stop.is_set():  # as a recorder does: the same keys until it is told
+                try:
+                    with transaction(self.engine) as connection:
+                        strand_rows.append(connection, pair)
+                except (SQLAlchemyError, LearningError):
+                    self.refused += 1
+                    time.sleep(0.2)
+                else:
+                    self.acknowledged += 2
+                    break
+
+
+def start_worker(home: Path) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "EDGEKEEPER_HOME": str(home)}
+    for name in ("DATABASE_URL", "EDGEKEEPER_DATABASE_URL"):
+        environment.pop(name, None)
+    return subprocess.Popen(
+        [sys.executable, "-m", "jobs", "worker"],
+        cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def count(engine: Engine, query: str) -> int:
+    with transaction(engine) as connection:
+        return int(connection.execute(sa.text(query)).scalar_one())
+
+
+def kill_server(engine: Engine) -> None:
+    with transaction(engine) as connection:
+        pid_file = connection.execute(sa.text("SHOW data_directory")).scalar_one()
+    os.kill(int((Path(pid_file) / "postmaster.pid").read_text().splitlines()[0]), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_under_kills_everything_is_accounted_for_and_no_job_is_late_afterwards(
+    own_server: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = random.Random(1)
+    url = start_server(own_server)
+    migrate(url)
+    engine = create_engine(url)
+    bot = Bot(engine)
+    bot.start()
+    workers = [start_worker(own_server) for _ in range(2)]
+    try:
+        for k in range(N_WORKER_KILLS):
+            time.sleep(SECONDS / (N_WORKER_KILLS + 1))
+            if k == N_WORKER_KILLS // 2:
+                kill_server(engine)
+                start_server(own_server)
+            victim = rng.randrange(2)
+            workers[victim].kill()
+            workers[victim].wait()
+            workers[victim] = start_worker(own_server)
+        time.sleep(SECONDS / (N_WORKER_KILLS + 1))
+        bot.stop.set()
+        bot.join()
+        _settle(engine, bot)
+    finally:
+        bot.stop.set()
+        for worker in workers:
+            worker.terminate()
+        ended = [worker.wait(15) for worker in workers]
+    assert ended == [0, 0]
+    by_status = _by_status(engine)
+    with capsys.disabled():
+        print(f"\n{SECONDS:g} s: {bot.acknowledged} strands, {bot.refused} refused; {by_status}")
+    assert count(engine, OVERLAPS) == 0
+
+
+def _settle(engine: Engine, bot: Bot) -> None:
+    """Wait until all is taken in and every job has run well, then compare the accounts."""
+    waiting = (
+        "SELECT count(*) FROM job_runs WHERE status IN ('running', 'queued') AND slot <= now()"
+    )
+    deadline = time.monotonic() + 120
+    while True:
+        with transaction(engine) as connection:
+            accounts = strand_rows.accounts(connection)
+        if not accounts.pending and not count(engine, waiting):
+            break
+        assert time.monotonic() < deadline, (accounts, _by_status(engine))
+        time.sleep(1)
+    assert accounts.balanced
+    assert accounts.strands >= bot.acknowledged
+    assert accounts.quarantined == 0
+    assert count(engine, "SELECT count(*) FROM pattern_trade_events") == accounts.strands // 2
+    with transaction(engine) as connection:
+        well = connection.execute(sa.text("SELECT DISTINCT job FROM job_runs WHERE status = 'ok'"))
+        assert {job.name for job in TIMETABLE} <= set(well.scalars())
+
+
+def _by_status(engine: Engine) -> dict[str, int]:
+    with transaction(engine) as connection:
+        rows = connection.execute(sa.text("SELECT status, count(*) FROM job_runs GROUP BY 1"))
+        return dict(rows.all())
