@@ -61,11 +61,11 @@ class Page:
         """The analysed outcome, as every number in R is."""
         return self.health.state.outcome or "no outcome chosen yet"
 
-    @property
-    def outcome_told(self) -> str:
-        """The analysed outcome with what it means."""
-        words = OUTCOME_WORDS.get(self.outcome)
-        return self.outcome if words is None else f"{self.outcome}: {words}"
+
+def outcome_told(outcome: str) -> str:
+    """Return an outcome with what it means."""
+    words = OUTCOME_WORDS.get(outcome)
+    return outcome if words is None else f"{outcome}: {words}"
 
 
 # ------------------------------------------------------------------ opening a page

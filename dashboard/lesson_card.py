@@ -65,7 +65,7 @@ def _is_missing(value: Any) -> bool:
     return value is None or bool(pd.isna(value))
 
 
-def show_head(lesson: Lesson) -> None:
+def show_head(page: Page, lesson: Lesson) -> None:
     """Show name, state and sentence."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader(f"{lesson['label']} v{lesson['version']}", anchor=False, width="content")
@@ -79,6 +79,12 @@ def show_head(lesson: Lesson) -> None:
             ),
         )
         st.badge(formats.plain(lesson["lesson_type"]), color="gray")
+    if lesson["lesson_type"] != "level" and lesson["outcome"] != page.outcome:
+        st.badge(
+            formats.plain(f"measured on {lesson['outcome']}; now {page.outcome} is analysed"),
+            color="orange",
+            icon=":material/warning:",
+        )
     st.text(sentence(lesson))
 
 

@@ -31,6 +31,7 @@ def lesson_table(lessons: pd.DataFrame) -> pd.DataFrame:
                 formats.NOTHING if pd.isna(days) else f"{days:.0f}"
                 for days in lessons["half_life_days"]
             ],
+            "outcome": lessons["outcome"].to_numpy(),
             "change": [formats.guarded(text) for text in lessons["change"]],
             "value": lessons["value_rr"].round(1).to_numpy(),
             "found": lessons["discovered_at"].to_numpy(),
@@ -64,6 +65,7 @@ def lesson_columns() -> dict[str, Any]:
             "pays for the whole search.",
         ),
         "half_life": column.TextColumn("Half-life (d)", alignment="right"),
+        "outcome": column.TextColumn("Outcome"),
         "change": column.TextColumn("Change"),
         "value": column.NumberColumn(
             "At stake (R)", format="%.1f", help="Cautious quartile of the edge times its trades."

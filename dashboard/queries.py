@@ -236,8 +236,12 @@ def of_filters(lessons: pd.DataFrame, filters: Filters) -> pd.DataFrame:
     return lessons[kept]
 
 
-def offered(lessons: pd.DataFrame) -> dict[str, int]:
-    """Count the lessons that were offered to a person, approved, and confirmed since."""
+def offered(lessons: pd.DataFrame, outcome: str) -> dict[str, int]:
+    """Count the lessons on the analysed outcome that were offered, approved, and confirmed since.
+
+    Those of levels rest on the outcome after costs, whichever is analysed.
+    """
+    lessons = lessons[(lessons["outcome"] == outcome) | (lessons["lesson_type"] == "level")]
     approved = lessons["activated_at"].notna()
     proposed = approved | lessons["status"].isin(["proposed", "rejected"])
     confirmed = approved & (lessons["confirmation"] == "confirmed")

@@ -293,7 +293,7 @@ def _show_search(page: Page, module: str, lessons: pd.DataFrame) -> None:
         return
     look = looks.iloc[0]
     own = lessons[lessons["module"] == module]
-    funnel = search_funnel(look["counts"], queries.offered(own))
+    funnel = search_funnel(look["counts"], queries.offered(own, page.outcome))
     controls.chart(draw_search_funnel(funnel, page.palette), key="funnel", alt=funnel.alt)
     if funnel.chance is not None:
         st.caption(f"{funnel.chance}.")

@@ -199,7 +199,7 @@ def _show_chosen(page: Page, lesson_id: int) -> None:
     lessons = queries.read_lessons(page.source)
     lesson: dict[Any, Any] = lessons[lessons["id"] == lesson_id].iloc[0].to_dict()
     with st.container(border=True):
-        lesson_card.show_head(lesson)
+        lesson_card.show_head(page, lesson)
         lesson_card.show_actions(page, lesson)
     lesson_card.show_open_dialog(page, lessons)
 

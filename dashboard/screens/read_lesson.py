@@ -53,7 +53,7 @@ def _show_lesson(page: Page, lesson: dict[Any, Any], version: int | None) -> Non
         )
     left, right = st.columns([1, 1.15], gap="medium")
     with left:
-        lesson_card.show_head(lesson)
+        lesson_card.show_head(page, lesson)
         lesson_card.show_numbers(lesson)
         lesson_card.show_actions(page, lesson)
         st.markdown("**What it would change**")

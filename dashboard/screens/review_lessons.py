@@ -117,7 +117,17 @@ def _show_queue(page: Page, queue: pd.DataFrame, status: str) -> int:
     picked = controls.table(
         lesson_table(queue),
         column_config=lesson_columns(),
-        column_order=["lesson", "setup", "context", "edge", "interval", "n", "q", "change"],
+        column_order=[
+            "lesson",
+            "edge",
+            "interval",
+            "n",
+            "context",
+            "setup",
+            "q",
+            "outcome",
+            "change",
+        ],
         on_select="rerun",
         selection_mode="single-row",
         selection_default={"selection": {"rows": [_linked(queue)]}},
@@ -166,13 +176,13 @@ def _forget_queue() -> None:
 def _show_preview(page: Page, lessons: pd.DataFrame, lesson_id: int) -> None:
     lesson: dict[Any, Any] = lessons[lessons["id"] == lesson_id].iloc[0].to_dict()
     with st.container(border=True):
-        lesson_card.show_head(lesson)
+        lesson_card.show_head(page, lesson)
         lesson_card.show_numbers(lesson)
         lesson_card.show_actions(page, lesson)
         st.markdown("**What it would change**")
         lesson_card.show_change(page, lesson)
         st.markdown("**Why believe it**")
-        st.caption(formats.plain(page.outcome_told, longest=120))
+        st.caption(formats.plain(controls.outcome_told(lesson["outcome"]), longest=120))
         lesson_card.show_evidence(page, lesson)
         st.page_link(
             "screens/read_lesson.py",

@@ -163,7 +163,9 @@ def _tell_search(page: Page, lessons: pd.DataFrame) -> None:
     looks = _looked_at(page)
     if looks.empty:
         return
-    funnel = search_funnel(_summed(looks["counts"].tolist()), queries.offered(lessons))
+    funnel = search_funnel(
+        _summed(looks["counts"].tolist()), queries.offered(lessons, page.outcome)
+    )
     steps = " → ".join(
         f"{formats.count(n)} {name.lower()}"
         for name, n in zip(funnel.steps, funnel.counts, strict=True)
@@ -177,7 +179,9 @@ def _show_search(page: Page, lessons: pd.DataFrame) -> None:
     if looks.empty:
         controls.nothing("No discovery look yet: the miner runs every 6 h.", height=240)
         return
-    funnel = search_funnel(_summed(looks["counts"].tolist()), queries.offered(lessons))
+    funnel = search_funnel(
+        _summed(looks["counts"].tolist()), queries.offered(lessons, page.outcome)
+    )
     controls.chart(
         draw_search_funnel(funnel, page.palette, height=236), key="funnel", alt=funnel.alt
     )
