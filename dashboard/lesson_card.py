@@ -134,7 +134,7 @@ def show_evidence(page: Page, lesson: Lesson) -> None:
     """Show why to believe it: score against the search, parents, composition, windows."""
     controls.table(
         pd.DataFrame(_evidence(lesson), columns=["evidence", "value"]),
-        column_config={"evidence": st.column_config.TextColumn(width="small")},
+        column_config={"evidence": st.column_config.TextColumn("Evidence", width="small")},
         alt="Evidence of the lesson",
         key=f"evidence-{lesson['id']}-{lesson['version']}",
     )

@@ -82,8 +82,8 @@ def _show_spread(page: Page, lesson: dict[Any, Any]) -> None:
     controls.chart(draw_outcome_spread(shown, page.palette), key="spread", alt=shown.alt)
     st.caption(
         f"{formats.plain(lesson['outcome'])}; means {formats.signed(shown.mean_inside)} and "
-        f"{formats.signed(shown.mean_outside)}, clipped to {low:.1f} and {high:.1f} R as the "
-        "search did."
+        f"{formats.signed(shown.mean_outside)}, both clipped to {low:.1f} and "
+        f"{high:.1f} R."
     )
 
 
