@@ -1,0 +1,140 @@
+"""A bot in a process of its own: ``python -m tests.learning.bot.simulated_bot URL LOG N PAUSE_S``.
+
+It trades a recorded stream: asks for its levers, records the entry, then the close. After the
+first part it waits until an override is in force. Treated trades of the planted context earn
+``PLANTED_RR`` more. One line of the log per trade says what the bot was told and did.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from learning.bot.config_feed import start_config_feed
+from learning.bot.recorder import Recorder, start_recorder
+from learning.runtime.apply import apply_pattern_strength_overrides
+from learning.runtime.outcome import Outcome
+
+BOT = "simulated-bot"
+SETUP = "pm.trend.S1.flag"
+PLANTED_SCOPE = {"bucket": "micro"}
+EDGE_RR = 0.6  # of the planted context, against -0.6 elsewhere: what the learning finds
+PLANTED_RR = 0.8  # what its override adds to a treated trade
+BASE = {"A_value": 0.5, "E_value": 0.5, "position_size_frac": 0.1}
+SEED = 11
+MALFORMED_EVERY = 100
+_WAIT_S = 150.0
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedTrade:
+    """A trade as it goes without any override."""
+
+    trade_id: str
+    scope: dict[str, Any]
+    opened_at: datetime
+    rr: float
+
+
+def recorded_stream(n: int, *, end: datetime) -> list[RecordedTrade]:
+    """A stream of 560 days up to a moment."""
+    rng = np.random.default_rng(SEED)
+    step = timedelta(days=560) / n
+    noise = rng.standard_t(5, n) * 0.8
+    buckets, frames = rng.integers(0, 2, n), rng.integers(0, 2, n)
+    return [
+        RecordedTrade(
+            trade_id=f"s-{i:06d}",
+            scope={"bucket": ("micro", "mid")[buckets[i]], "timeframe": ("1h", "4h")[frames[i]]},
+            opened_at=end - step * (n - i),
+            rr=0.2 + (EDGE_RR if buckets[i] == 0 else -EDGE_RR) + float(noise[i]),
+        )
+        for i in range(n)
+    ]
+
+
+def part_waited_for(n: int) -> int:
+    """How many trades come before the bot waits for an override."""
+    return n * 2 // 5
+
+
+def main() -> None:
+    url, log_path, n, pause_s = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+    recorder = start_recorder(
+        url, bot=BOT, origin="simulated", spool=log_path.with_suffix(".spool")
+    )
+    feed = start_config_feed(url, bot=BOT, origin="simulated")
+    with log_path.open("w") as log:
+        for i, trade in enumerate(recorded_stream(n, end=datetime.now(UTC) - timedelta(hours=12))):
+            if i == part_waited_for(n):
+                log.flush()
+                _wait_for_override()
+            log.write(json.dumps(_traded(recorder, trade)) + "\n")
+            if i % MALFORMED_EVERY == 0:
+                recorder.record_action(trade_id=trade.trade_id, pattern_key="no pattern at all")
+            if i >= part_waited_for(n):
+                time.sleep(pause_s)
+    recorder.stop(timeout_s=120)
+    feed.stop(timeout_s=60)
+    told, followed = recorder.status(), feed.status()
+    print(json.dumps({
+        "delivered": told.n_delivered, "dropped": told.n_dropped, "waiting": told.n_waiting,
+        "telemetry_dropped": followed.telemetry_dropped, "is_running": followed.is_running,
+    }))  # fmt: skip
+
+
+def _wait_for_override() -> None:
+    deadline = time.monotonic() + _WAIT_S
+    while not _levers(PLANTED_SCOPE, None).outcome.applications:
+        if time.monotonic() > deadline:
+            raise SystemExit("no override came")
+        time.sleep(0.02)
+
+
+def _levers(scope: dict[str, Any], trade_id: str | None) -> Any:
+    return apply_pattern_strength_overrides(SETUP, "entry", scope, BASE, trade_id=trade_id)
+
+
+def _traded(recorder: Recorder, trade: RecordedTrade) -> dict[str, Any]:
+    adjusted = _levers(trade.scope, trade.trade_id)
+    outcome: Outcome = adjusted.outcome
+    recorder.record_action(
+        trade_id=trade.trade_id, pattern_key=SETUP, action_category="entry",
+        scope=trade.scope, applied_knobs=dict(adjusted), ts=trade.opened_at,
+    )  # fmt: skip
+    rr = trade.rr + PLANTED_RR * is_treated_where_planted(outcome)
+    recorder.record_position_closed(
+        trade_id=trade.trade_id,
+        trade_summary={
+            "opened_at": trade.opened_at,
+            "closed_at": trade.opened_at + timedelta(hours=6),
+            "r_multiple": round(rr, 6),
+        },
+    )
+    return {
+        "trade_id": trade.trade_id,
+        "reason": outcome.reason,
+        "generation": outcome.generation,
+        "revision": outcome.revision,
+        "levers": dict(adjusted),
+        "parts": [[part.override.lesson.lesson_id, part.arm] for part in outcome.applications],
+    }
+
+
+def is_treated_where_planted(outcome: Outcome) -> bool:
+    """Whether the planted context's override is in force for a trade."""
+    return outcome.reason == "applied" and any(
+        dict(part.override.scope) == PLANTED_SCOPE and part.arm == "treated"
+        for part in outcome.applications
+    )
+
+
+if __name__ == "__main__":
+    main()
