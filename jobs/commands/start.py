@@ -23,7 +23,7 @@ from jobs.timetable import JOBS
 from learning.errors import LearningError
 from learning.settings import Settings
 
-_PAGE = Path(__file__).parents[2] / "dashboard" / "app.py"
+_PAGE = Path(__file__).parents[2] / "dashboard" / "asgi.py"
 _GRACE_S = 10
 
 
