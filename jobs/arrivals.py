@@ -1,8 +1,8 @@
 """Takes in what arrives, within a second of a position closing, in a thread of its own.
 
 It listens, and also looks by itself, since a notification that was sent while nobody listened
-never arrives. However many positions close meanwhile, one pass takes all of them in. Passes take
-at most half of the time: under load each one takes in more.
+never arrives. However many positions close meanwhile, one pass takes all of them in; it rests a
+little after each, so that under load the next one takes in more.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ CHANNELS = ("edgekeeper_strands", "edgekeeper_jobs")
 _LOOK_S = 1.0  # between looks of its own
 _SWEEP_S = 60.0  # between looks at far older identities too
 _BLIND_LOOK_S = 0.5  # where nothing can be listened to
+_REST, _LONGEST_REST_S = 0.5, 1.0  # after a pass: a share of its time
 _AGAIN_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 300.0)  # after failing passes
 _QUICK, _WIDE = 10_000, 100_000
 _AWAY = (SQLAlchemyError, psycopg.Error, LearningError, OSError)
@@ -116,8 +117,11 @@ class Arrivals(threading.Thread):
             self._not_before = ended + 0.2
             return
         self._failed = 0 if is_well else self._failed + 1
-        rest = ended - started if is_well else _AGAIN_S[min(self._failed, len(_AGAIN_S)) - 1]
-        self._not_before = ended + rest
+        if is_well:
+            rest_s = min(_REST * (ended - started), _LONGEST_REST_S)
+        else:
+            rest_s = _AGAIN_S[min(self._failed, len(_AGAIN_S)) - 1]
+        self._not_before = ended + rest_s
 
     def _has_arrived(self) -> bool:
         is_sweep = time.monotonic() - self._swept_at > _SWEEP_S

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -38,7 +39,7 @@ def read_marks(
         raise ValueError(f"outcome must be one of {', '.join(OUTCOMES)}, got {outcome!r}")
     c = pattern_trade_events.c
     # the exclusive or of 64-bit hashes: two sets of as many events meet once in 2⁶⁴
-    written_by = sa.literal_column("pattern_trade_events.xmin::text::bigint")
+    written_by: sa.ColumnElement[Any] = sa.literal_column("pattern_trade_events.xmin::text::bigint")
     events_hash = sa.func.bit_xor(sa.func.hashint8extended(c.id, written_by))
     query = (
         sa.select(c.pattern_key, c.action_category, sa.func.count(), events_hash)
