@@ -15,11 +15,26 @@ from learning.errors import ConfigError, DatabaseUnavailable, LearningError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_ENVIRONMENT = 1, 2, 3
 # by subject; each module registers its commands on the app it is given
-_SUBJECTS = ("start", "trades", "learning", "lessons", "replay", "jobs_list", "backup", "system")
+_SUBJECTS = (
+    "start",
+    "serving",
+    "trades",
+    "learning",
+    "lessons",
+    "replay",
+    "jobs_list",
+    "backup",
+    "system",
+    "place",
+)
+# what needs no statistics starts without loading them
+_LIGHT = {
+    "up": "serving", "web": "serving", "url": "place", "migrate": "place", "stop": "place",
+}  # fmt: skip
 
 
-def make_app() -> typer.Typer:
-    """Return the application with every command."""
+def make_app(command: str | None = None) -> typer.Typer:
+    """Return the application with every command, or with the few beside a light one."""
     app = typer.Typer(
         name="run",
         help="Edgekeeper: which setups of a trading bot really have an edge, in which market "
@@ -31,7 +46,8 @@ def make_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    for subject in _SUBJECTS:
+    light = _LIGHT.get(command or "")
+    for subject in _SUBJECTS if light is None else (light,):
         importlib.import_module(f"jobs.commands.{subject}").register(app)
     return app
 
@@ -46,8 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         level=os.environ.get("EDGEKEEPER_LOG_LEVEL", "warning").upper(),
         format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s",
     )
+    asked = [one for one in given if one != "--debug"]
     try:
-        make_app()(args=[one for one in given if one != "--debug"], prog_name="./run")
+        make_app(next(iter(asked), None))(args=asked, prog_name="./run")
     except LearningError as error:
         if debug:
             raise

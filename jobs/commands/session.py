@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import getpass
 import os
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from jobs.runner import Runner
-from jobs.timetable import JOBS
 from learning.errors import ConfigError
 from learning.settings import Settings
 from learning.store import database
+
+if TYPE_CHECKING:
+    from jobs.runner import Runner
 
 _PLATFORMS = ("DYNO", "RAILWAY_ENVIRONMENT", "FLY_APP_NAME")
 
@@ -36,6 +38,10 @@ def open_database(settings: Settings) -> Engine:
 
 def runner_for(settings: Settings) -> Runner:
     """Return a runner on the migrated database."""
+    # not at the top: the jobs bring all of the statistics with them, which takes seconds
+    from jobs.runner import Runner
+    from jobs.timetable import JOBS
+
     return Runner(open_database(settings), settings, JOBS)
 
 

@@ -1,4 +1,4 @@
-"""Commands on the system itself: url, migrate, doctor, stop, kill switch, bench."""
+"""Commands on the system itself: doctor, kill switch, flags, settings, bench."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from jobs.timetable import JOBS
 from learning.errors import LearningError
 from learning.settings import Settings, documented
 from learning.store import database, job_rows, state_rows, switch_rows, validation_rows
-from learning.store.embedded import server_status, stop_server
+from learning.store.embedded import server_status
 from learning.store.state_rows import FEATURE_FLAGS
 from learning.store.validation_rows import Check, State
 
@@ -29,36 +29,11 @@ _MAX_SKEW = timedelta(seconds=5)
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("url")(url)
-    app.command("migrate")(migrate)
     app.command("doctor")(doctor)
-    app.command("stop")(stop)
     app.command("kill")(kill)
     app.command("flag")(flag)
     app.command("settings")(settings_list)
     app.command("bench")(bench)
-
-
-def url() -> None:
-    """Print the database URL and nothing else; starts the embedded server where none is named."""
-    settings = Settings.from_env()
-    typer.echo(database.resolve_url(settings.database_url, settings.home))
-
-
-def migrate() -> None:
-    """Bring the tables up to date; any number of processes may do so at once."""
-    open_database(Settings.from_env())
-    console.print("The tables are up to date.")
-
-
-def stop() -> None:
-    """Stop the embedded database server; dashboard, worker and bots on it lose it."""
-    settings = Settings.from_env()
-    if settings.database_url is not None:
-        console.print("DATABASE_URL names an external PostgreSQL: nothing of ours to stop.")
-        return
-    stopped = stop_server(settings.home)
-    console.print("Stopped." if stopped else "It was not running.")
 
 
 def settings_list() -> None:
