@@ -16,9 +16,10 @@ from sqlalchemy import Connection, Engine
 from jobs.commands.console import console, print_table
 from jobs.commands.session import actor, open_database, runner_for
 from jobs.timetable import JOBS
+from jobs.validate_learning import run_all_checks
 from learning.errors import LearningError
 from learning.settings import Settings, documented
-from learning.store import database, job_rows, state_rows, switch_rows, validation_rows
+from learning.store import database, job_rows, state_rows, switch_rows
 from learning.store.embedded import server_status
 from learning.store.state_rows import FEATURE_FLAGS
 from learning.store.validation_rows import Check, State
@@ -84,7 +85,7 @@ def doctor() -> None:
     engine = open_database(settings)
     with database.transaction(engine) as connection:
         checks += [_migrations(connection), _clock(connection), *_jobs(connection)]
-    checks += [_port(settings), _browser(), *_promises(engine)]
+    checks += [_port(settings), _browser(), *_promises(engine, settings)]
     print_table(("check", "state", "finding"), [(c.name, c.state, c.finding) for c in checks])
     failed = [check.name for check in checks if check.state == "failed"]
     if failed:
@@ -143,9 +144,10 @@ def _browser() -> Check:
     return Check("Chromium, for browser tests only", "ok", found or "not found: they are skipped")
 
 
-def _promises(engine: Engine) -> list[Check]:
+def _promises(engine: Engine, settings: Settings) -> list[Check]:
     with database.transaction(engine, read_only=True) as connection:
-        return validation_rows.run_checks(connection)
+        now = job_rows.database_now(connection)
+        return run_all_checks(connection, settings, now=now)
 
 
 def bench(

@@ -1,9 +1,7 @@
-"""From trades to the stored scope statistics of each group, and what decides that they changed."""
+"""From trades to the stored scope statistics of each group."""
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -97,33 +95,6 @@ def _codes_into(events: TradeEvents, dim: str, values: Sequence[ScopeValue]) -> 
     position = {value: code for code, value in enumerate(values)}
     own = [position.get(value, ABSENT) for value in _levels(events, dim)]
     return np.array([*own, ABSENT], dtype=np.int64)[events.scope_codes[:, events.dims.index(dim)]]
-
-
-def group_fingerprints(events: TradeEvents, reference: FrozenReference, salt: str) -> list[bytes]:
-    """Return for each group a hash of everything its statistics depend on.
-
-    Args:
-        events: In canonical order, with stable codes.
-        reference: Frozen values.
-        salt: Settings that count: fewest trades, regime weights, version of the calculation.
-    """
-    baseline = reference.of(events)
-    head = f"{salt}|{reference.clip}|{events.dims}".encode()
-    bounds = np.searchsorted(events.group, np.arange(len(events.groups) + 1))
-    hashes = []
-    for start, end in itertools.pairwise(bounds):
-        digest = hashlib.sha256(head)
-        for column in _behind(events, baseline):
-            digest.update(np.ascontiguousarray(column[start:end]).tobytes())
-        hashes.append(digest.digest())
-    return hashes
-
-
-def _behind(events: TradeEvents, baseline: npt.NDArray[np.float64]) -> list[npt.NDArray]:
-    columns: list[npt.NDArray] = [
-        events.scope_codes, events.closed_at_days, events.rr, events.trade, baseline
-    ]  # fmt: skip
-    return columns if events.time_efficiency is None else [*columns, events.time_efficiency]
 
 
 def aggregated_scopes(

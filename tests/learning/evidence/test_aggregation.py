@@ -5,7 +5,6 @@ from learning.evidence.aggregation import (
     FrozenReference,
     aggregated_scopes,
     frozen_reference,
-    group_fingerprints,
     regime_weights_for,
     scope_scores,
 )
@@ -81,17 +80,6 @@ def test_a_bucket_never_seen_before_falls_back_to_its_timeframe() -> None:
     )  # fmt: skip
     hourly = trades.scope_matches({"timeframe": "1h"})
     assert reference.of(unseen)[0] == pytest.approx(trades.rr[hourly].mean())
-
-
-def test_only_the_group_whose_trades_changed_has_another_fingerprint() -> None:
-    trades = events()
-    reference = frozen_reference(trades, clip=(-3.0, 3.0))
-    before = group_fingerprints(trades, reference, "s")
-    trades.rr[np.flatnonzero(trades.group == 1)[0]] += 1e-9
-    after = group_fingerprints(trades, reference, "s")
-    assert before[0] == after[0]
-    assert before[1] != after[1]
-    assert group_fingerprints(trades, reference, "other setting")[0] != after[0]
 
 
 def test_regime_weights_change_the_ranking_score_of_their_regime_only() -> None:
