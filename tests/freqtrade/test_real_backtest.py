@@ -174,12 +174,14 @@ def put_in_force(pattern_key: str, category: str, levers: dict[str, float]) -> N
 
 
 def shape(trade: dict[str, Any]) -> tuple[Any, ...]:
-    """What a trade is apart from its size."""
-    same = (
-        "pair", "enter_tag", "open_date", "close_date", "open_rate", "close_rate", "exit_reason",
-        "min_rate", "max_rate", "initial_stop_loss_abs", "stop_loss_abs",
-    )  # fmt: skip
-    return tuple(trade[name] for name in same)
+    """What a trade is apart from its size; freqtrade derives the price of a target from amounts,
+    so that its twelfth digit depends on them."""
+    same = ("pair", "enter_tag", "open_date", "close_date", "exit_reason")
+    prices = ("open_rate", "close_rate", "min_rate", "max_rate", "initial_stop_loss_abs")
+    return (
+        *(trade[name] for name in same),
+        *(float(f"{trade[name]:.10g}") for name in prices),
+    )
 
 
 @pytest.mark.parametrize(
@@ -191,14 +193,15 @@ def test_without_overrides_the_trades_are_identical(backtest, without, plain, mi
     assert followed == alone
 
 
-def test_an_override_changes_nothing_but_the_stakes_of_its_pattern(backtest, without):
+@pytest.mark.parametrize("size_mult", [0.8, 1.3])
+def test_an_override_changes_nothing_but_the_stakes_of_its_pattern(backtest, without, size_mult):
     alone = without("Crossing")
-    put_in_force("pm.crossingmixed.long.cross", "entry", {"size_mult": 0.8})
+    put_in_force("pm.crossingmixed.long.cross", "entry", {"size_mult": size_mult})
     scaled = backtest("CrossingMixed")
     assert [shape(trade) for trade in scaled] == [shape(trade) for trade in alone]
     assert {trade["enter_tag"] for trade in alone} == {"cross", "dip"}
     for before, after in zip(alone, scaled, strict=True):
-        mult = 0.8 if before["enter_tag"] == "cross" else 1.0
+        mult = size_mult if before["enter_tag"] == "cross" else 1.0
         # freqtrade cuts amounts to whole steps of the market, in both runs
         step = STEP * before["open_rate"]
         assert after["stake_amount"] == pytest.approx(before["stake_amount"] * mult, abs=2 * step)

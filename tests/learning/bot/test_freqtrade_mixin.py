@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
+from sqlalchemy import make_url
 
 from learning.bot import freqtrade as adapter
 from learning.bot.freqtrade import EdgekeeperMixin
+from learning.domain.scope import DEFAULT_DIMENSIONS
 from learning.events.completed_trades import TradeSummary
 from learning.events.outcomes import outcome_of
+from learning.events.strands import StoredStrand, parse_strand
 from learning.runtime.apply import apply_pattern_strength_overrides
 from learning.runtime.in_force import distrust, in_force, uninstall
-from tests.learning.runtime.configs import entry, put_in_force, table
+from tests.learning.runtime.configs import config, entry, put_in_force, table
 
 AT = datetime(2026, 3, 1, 12, 7, 30, tzinfo=UTC)
 PAIR = "BTC/USDT"
@@ -488,6 +493,49 @@ def test_a_database_that_cannot_be_had_leaves_a_neutral_strategy(caplog):
     assert stake(strategy) == 50.0
     fill(strategy, trade(), order(1, "buy", 100.0, 2.0))
     assert "DATABASE_URL must start with postgres" in caplog.text
+
+
+def test_with_a_database_overrides_arrive_and_strands_can_be_read(fresh_database, tmp_path):
+    plain = make_url(fresh_database).set(drivername="postgresql")
+    with psycopg.connect(plain.render_as_string(hide_password=False), autocommit=True) as database:
+        soon = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+        known = config(entry(1, {"size_mult": 0.8}, expires_at=soon, **of(Plain)), revision=1)
+        database.execute("UPDATE edgekeeper_state SET revision = 1")
+        database.execute(
+            "INSERT INTO learning_configs (module, config_data, version, generation) "
+            "VALUES ('pm', %s, 1, 1)",
+            (json.dumps(known),),
+        )
+        section = {"database_url": fresh_database, "home": str(tmp_path)}
+        strategy = Plain("dry_run", bot_name="ann", edgekeeper=section)
+        strategy.bot_start()
+        assert stake(strategy) == 40.0
+        trade_through(strategy)
+        (running,) = adapter._running.values()
+        running.recorder.stop()
+        running.feed.stop()
+        rows = database.execute(
+            "SELECT id, strand_key, kind, module, bot, origin, position_id, trade_id, "
+            "content::text, regime_context::text, conflicts_with FROM ad_strands ORDER BY id"
+        ).fetchall()
+    bought, sold, close = (
+        parse_strand(StoredStrand(*row), dims=DEFAULT_DIMENSIONS) for row in rows
+    )
+    assert {(row[4], row[5]) for row in rows} == {("ann", "dry_run")}
+    assert (bought.action_category, sold.action_category) == ("entry", "exit")
+    assert bought.scope["timeframe"] == "5m"
+    outcome = outcome_of(close.summary, max_stop_distance=0.12)
+    assert outcome.r_multiple == pytest.approx(0.5)  # earned 5 of 100, risked 10
+    assert outcome.rr_path == pytest.approx(1.0)  # 95 was the worst
+
+
+def trade_through(strategy: Any) -> None:
+    """Buy at 100 and sell at 105."""
+    position = trade(enter_tag=None)
+    fill(strategy, position, order(1, "buy", 100.0, 2.0))
+    closed = {"close_rate": 105.0, "close_date": AT.replace(hour=18), "close_profit": 0.048}
+    vars(position).update(is_open=False, exit_reason="roi", **closed)
+    fill(strategy, position, order(2, "sell", 105.0, 2.0))
 
 
 def test_a_strategy_that_trades_nothing_can_be_pickled():
