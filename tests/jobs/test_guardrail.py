@@ -7,8 +7,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from jobs.commands.app import main
 from jobs.measure_effects import measure_module, tell_people
 from learning.store import alert_rows, application_rows, validation_rows
+from learning.store.database import create_engine, transaction
 from tests.jobs.test_measure_effects import (
     LESSON,
     SETTINGS,
@@ -111,3 +113,16 @@ def test_the_doctor_warns_of_harm(connection: Connection) -> None:
     state, said = finding()
     assert state == "warning"
     assert f"L-{lesson_id:04d} (delta_rr)" in said
+
+
+def test_the_list_of_lessons_says_which_to_disable(
+    fresh_database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EDGEKEEPER_DATABASE_URL", fresh_database)
+    with transaction(create_engine(fresh_database)) as connection:
+        lesson_id = randomised(connection, effect_rr=-1.0, seed=8, n=300)
+        told(connection)
+    with pytest.raises(SystemExit) as ended:
+        main(["lessons"])
+    assert not ended.value.code
+    assert f"./run disable L-{lesson_id:04d} --reason" in capsys.readouterr().out

@@ -113,6 +113,10 @@ ATTEMPTS: tuple[tuple[str, str], ...] = (
     ("wa", QUEUE),
     ("a", "INSERT INTO job_settings (job, is_paused, changed_by, reason)"
           " VALUES ('ingest_strands', true, 'ann', 'r')"),
+    ("w", "UPDATE alerts SET closed_at = now(), closed_reason = 'r'"),
+    ("a", "UPDATE alerts SET seen_at = now(), seen_by = 'ann'"),
+    ("", "UPDATE alerts SET message = 'all is well'"),
+    ("", "DELETE FROM alerts"),
     ("", "CREATE TABLE mine (x int)"),
     ("", "DROP TABLE ad_strands"),
     ("", "ALTER TABLE lesson_decisions DISABLE TRIGGER append_only"),
