@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -18,7 +19,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
+from jobs.runner import Runner
+from jobs.timetable import JOBS
+from learning.settings import Settings
+from learning.store import lesson_rows
 from learning.store.database import create_engine
+from learning.store.lesson_rows import StoredLesson
 from learning.store.schema import kill_switch, learning_lessons, lesson_decisions
 from tests.learning.store.stored_lessons import CLEAR, store_lesson
 
@@ -45,7 +51,6 @@ EVIDENCE = {**CLEAR, "posterior_mean_rr": 0.42, "delta_group_rr": 0.5, "q_value"
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed on this machine"),
 ]
 
@@ -127,6 +132,53 @@ def test_three_fast_clicks_on_approve_leave_one_row_in_the_audit(
     assert count_approvals(database) == 1
 
 
+BOT = """
+import json, sys
+from learning import apply_pattern_strength_overrides, load_overrides
+load_overrides(sys.argv[1])
+levers = apply_pattern_strength_overrides(
+    sys.argv[2], "entry", json.loads(sys.argv[3]), {"position_size_frac": 0.1}, trade_id="p1"
+)
+print(json.dumps([levers["position_size_frac"], levers.outcome.reason]))
+"""
+
+
+def asked_by_a_bot(url: str, lesson: StoredLesson) -> list[object]:
+    """What a bot in a process of its own is told for a trade in the lesson's scope."""
+    told = subprocess.run(
+        [sys.executable, "-c", BOT, url, lesson.key[0], json.dumps(dict(lesson.scope))],
+        cwd=ROOT, capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    return list(json.loads(told.stdout))
+
+
+def test_what_is_approved_on_the_screen_moves_a_bots_levers_until_it_is_disabled_there(
+    browser: Any, address: str, database: Engine, fresh_database: str
+) -> None:
+    worker = Runner(database, Settings(), JOBS)
+    with database.connect() as connection:
+        [lesson] = lesson_rows.read_lessons(connection)
+    assert asked_by_a_bot(fresh_database, lesson) == [0.1, "no override"]
+
+    tab = open_tab(browser, address + "decisions")
+    tab.get_by_role("button", name="Approve L-0001 v1").click()
+    tab.get_by_role("dialog").get_by_role("textbox").fill("the edge is clear enough")
+    tab.get_by_role("dialog").get_by_role("button", name="Approve x1.10 on L-0001 v1").click()
+    tab.get_by_text("L-0001 v1 approved").wait_for()
+    assert worker.run_queued("materialise_overrides") is not None
+    assert asked_by_a_bot(fresh_database, lesson) == [pytest.approx(0.102), "applied"]
+
+    tab.goto(address + "decisions?status=active")
+    tab.get_by_role("button", name="Disable L-0001").click()
+    why = tab.get_by_role("textbox", name="Reason (10 characters or more)")
+    why.fill("it was only a try of it")
+    why.press("Enter")
+    tab.get_by_role("button", name="Disable now").click()
+    tab.get_by_text("L-0001 v1 disabled").wait_for()
+    assert asked_by_a_bot(fresh_database, lesson) == [0.1, "no override"]  # no job ran in between
+
+
+@pytest.mark.slow
 def test_a_lesson_inserted_above_leaves_the_named_lesson_selected(
     browser: Any, address: str, database: Engine
 ) -> None:
@@ -149,6 +201,7 @@ def test_a_lesson_inserted_above_leaves_the_named_lesson_selected(
         assert list(active.scalars()) == [1]
 
 
+@pytest.mark.slow
 def test_the_kill_switch_is_two_clicks_from_any_page(
     browser: Any, address: str, database: Engine
 ) -> None:
@@ -160,6 +213,7 @@ def test_the_kill_switch_is_two_clicks_from_any_page(
         assert connection.scalar(sa.select(kill_switch.c.overrides_on)) is False
 
 
+@pytest.mark.slow
 def test_links_restore_what_was_chosen(browser: Any, address: str, database: Engine) -> None:
     with database.begin() as connection:
         store_lesson(connection, "rejected", stats=dict(EVIDENCE))
@@ -169,6 +223,7 @@ def test_links_restore_what_was_chosen(browser: Any, address: str, database: Eng
     assert "module=pm" in tab.url
 
 
+@pytest.mark.slow
 def test_filters_stay_when_the_page_changes(browser: Any, address: str) -> None:
     tab = open_tab(browser, address + "?module=pm&period=30+d")
     tab.get_by_role("heading", level=1, name="Overview").wait_for()
@@ -178,6 +233,7 @@ def test_filters_stay_when_the_page_changes(browser: Any, address: str) -> None:
     assert "module=pm" in tab.url
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["dark", "light"])
 def test_no_page_asks_another_host_or_throws(browser: Any, address: str, mode: str) -> None:
     hosts: set[str] = set()
