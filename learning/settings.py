@@ -1,18 +1,22 @@
 """Every tunable, with its unit, its range and the reason for its default.
 
-Settings come from the environment (prefix ``EDGEKEEPER_``; ``DATABASE_URL`` and ``PORT`` also
-without it). They are read once, at the entry point; functions get plain values.
+Settings come from the environment (prefix ``EDGEKEEPER_``; ``DATABASE_URL``, ``HOST``, ``PORT`` and
+``APPROVALS_REQUIRED`` also without it). They are read once, at the entry point; functions get
+plain values.
 """
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from learning.domain.levers import ThresholdRange, threshold_category
 from learning.domain.pattern_key import Module
@@ -24,6 +28,12 @@ Origin = Literal["live", "dry_run", "backtest", "simulated"]
 CombineRule = Literal["most_specific", "per_factor"]
 Profile = Literal["v5", "hourly"]
 Names = Annotated[tuple[str, ...], NoDecode]
+FourCounts = Annotated[tuple[int, int, int, int], NoDecode]
+_PREFIX: Final = "EDGEKEEPER_"
+# variables of ours that are read elsewhere and are no setting
+_OTHERS: Final = re.compile(
+    r"EDGEKEEPER_(REAL_DATA|VENV|FREQTRADE_VENV|SOAK_S|DEBUG|TEST_\w+)", re.ASCII
+)
 
 
 def _named(*names: str) -> AliasChoices:
@@ -34,7 +44,7 @@ class Settings(BaseSettings):
     """All settings of Edgekeeper."""
 
     model_config = SettingsConfigDict(
-        env_prefix="EDGEKEEPER_", extra="ignore", frozen=True, populate_by_name=True
+        env_prefix=_PREFIX, extra="ignore", frozen=True, populate_by_name=True
     )
 
     home: Path = Field(
@@ -90,10 +100,11 @@ class Settings(BaseSettings):
         "that reached an add or a trim they pick the outcome, so they are no condition of lessons "
         "on those; on entries and exits they are.",
     )
-    n_min: tuple[int, int, int, int] = Field(
+    n_min: FourCounts = Field(
         (10, 20, 30, 50),
-        description="Trades needed to store a scope of 1-2, 3-4, 5-6 and 7 or more dimensions; "
-        "each at least 2 and none below the one before. 10/20/30/50 keeps noise out of the tables.",
+        description="Trades needed to store a scope of 1-2, 3-4, 5-6 and 7 or more dimensions, "
+        "comma-separated; each at least 2 and none below the one before. 10/20/30/50 keeps noise "
+        "out of the tables.",
     )
     fdr_target: float = Field(
         0.10,
@@ -114,7 +125,11 @@ class Settings(BaseSettings):
         0.25, gt=0, description="Growth of the trades, as a fraction, that opens a look earlier."
     )
     approvals_required: int = Field(
-        1, ge=1, le=2, description="People needed to activate a lesson: 1 (solo) or 2 (four eyes)."
+        1,
+        ge=1,
+        le=2,
+        validation_alias=_named("EDGEKEEPER_APPROVALS_REQUIRED", "APPROVALS_REQUIRED"),
+        description="People needed to activate a lesson: 1 (solo) or 2 (four eyes).",
     )
     auto_approve_max_effect: float = Field(
         0.0,
@@ -192,6 +207,18 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("n_min", mode="before")
+    @classmethod
+    def _split_counts(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.strip().strip("[]").split(","))
+        return value
+
+    @field_validator("database_url", "listen_url", mode="before")
+    @classmethod
+    def _blank_is_unset(cls, value: object) -> object:
+        return None if isinstance(value, str) and not value.strip() else value
+
     @field_validator("pm_dimensions", "dm_dimensions")
     @classmethod
     def _dimensions_are_sound(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -203,7 +230,7 @@ class Settings(BaseSettings):
         known = ("live", "dry_run", "backtest", "simulated")
         unknown = [name for name in value if name not in known]
         if unknown or not value:
-            raise ValueError(f"origins must be some of {known}, got {value}")
+            raise ValueError(f"must be some of {', '.join(known)}")
         return value
 
     @field_validator("signal_thresholds")
@@ -215,11 +242,12 @@ class Settings(BaseSettings):
             threshold_category(name)
         return value
 
-    @model_validator(mode="after")
-    def _n_min_never_falls(self) -> Self:
-        if self.n_min[0] < 2 or list(self.n_min) != sorted(self.n_min):
-            raise ValueError(f"n_min must start at 2 or more and never fall, got {self.n_min}")
-        return self
+    @field_validator("n_min")
+    @classmethod
+    def _n_min_never_falls(cls, value: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+        if value[0] < 2 or list(value) != sorted(value):
+            raise ValueError("must start at 2 or more and never fall")
+        return value
 
     def dimensions(self, module: Module) -> tuple[str, ...]:
         """Return the scope dimensions of a module, in order."""
@@ -235,34 +263,75 @@ class Settings(BaseSettings):
         """Read the settings from the environment.
 
         Raises:
-            ConfigError: If a setting breaks its rule; the sentence names it and its value.
+            ConfigError: If a setting breaks its rule, or a variable with our prefix is no setting;
+                the sentence names the variable.
         """
+        _refuse_unknown(os.environ)
         try:
             return cls(**overrides)  # type: ignore[arg-type]
         except ValidationError as error:
             raise ConfigError(_sentence(error)) from None
+        except SettingsError as error:
+            raise ConfigError(_undecodable(error)) from None
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    """Refuse a variable that looks like a setting and is none.
+
+    Passed over in silence, a misspelt setting that guards money would guard nothing.
+    """
+    known = [name for field in Settings.model_fields for name in _variables(field)]
+    for name in sorted(environment):
+        said = name.upper()  # as pydantic-settings reads them
+        if not said.startswith(_PREFIX) or said in known or _OTHERS.fullmatch(said):
+            continue
+        near = get_close_matches(said, known, n=1)
+        raise ConfigError(
+            f"{name} is no setting of Edgekeeper: "
+            + (f"did you mean {near[0]}?" if near else "unset it, or name one that is")
+        )
+
+
+def _variables(name: str) -> tuple[str, ...]:
+    """Return the environment variables of a setting."""
+    alias = Settings.model_fields[name].validation_alias
+    if isinstance(alias, AliasChoices):
+        return tuple(str(choice) for choice in alias.choices)
+    return (_PREFIX + name.upper(),)
+
+
+def _variable(said: str) -> str:
+    """Return the variable that a setting, told by its name or an alias, was read from."""
+    for name in Settings.model_fields:
+        variables = _variables(name)
+        if said == name or said.upper() in variables:
+            return next((one for one in variables if one in os.environ), variables[0])
+    return said
 
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    name = "_".join(str(part) for part in first["loc"]).upper()
+    name, *within = (str(part) for part in first["loc"])
+    variable = _variable(name)
     rule = first["msg"].removeprefix("Value error, ")
     value = first["input"]
-    # a whole mapping, or an address, can hold a password
-    shown = "" if isinstance(value, dict) or "URL" in name else f", got {value!r}"
-    return f"setting {name} is not usable: {rule}{shown}".replace("setting  is", "a setting is")
+    # a whole mapping, or an address, can hold a password; some rules quote the value themselves
+    is_told = isinstance(value, dict) or "URL" in variable or ", got " in rule
+    where = f" ({', '.join(within)})" if within else ""
+    return f"{variable}{where} is not usable: {rule}" + ("" if is_told else f", got {value!r}")
+
+
+def _undecodable(error: SettingsError) -> str:
+    found = re.search(r'field "(\w+)"', str(error))
+    variable = _variable(found[1]) if found else "a setting"
+    return f"{variable} is not usable: it must be valid JSON ({error.__cause__})"
 
 
 def documented() -> Mapping[str, str]:
     """Return each setting's environment variable with its meaning, range and default."""
     rows: dict[str, str] = {}
     for name, field in Settings.model_fields.items():
-        alias = field.validation_alias
-        variable = (
-            " or ".join(str(choice) for choice in alias.choices)
-            if isinstance(alias, AliasChoices)
-            else f"EDGEKEEPER_{name.upper()}"
-        )
+        variable = " or ".join(_variables(name))
         told = [str(field.description), *_range(field), f"Default: {field.default!r}."]
         rows[variable] = " ".join(told)
     return rows
