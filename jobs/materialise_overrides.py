@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +21,8 @@ from learning.overrides.materialising import (
 from learning.settings import Settings
 from learning.store import override_rows, state_rows
 from learning.store.state_rows import State
+
+_NEW = 0  # identity columns begin at 1
 
 
 def materialise_overrides(context: JobContext) -> JobReport:
@@ -48,78 +51,84 @@ def materialise_module(
     previous = override_rows.read_materialised(connection, module)
     levers = with_thresholds(settings.signal_thresholds)
     overrides = materialised_overrides(lessons, previous, now=now, levers=levers)
-    stored = override_rows.read_config(connection, module)
-    flags = state_rows.read_flags(connection)
-    if stored is not None and _is_current(overrides, previous, stored, flags):
+    wanted = _Snapshot(module, state_rows.read_flags(connection), settings.holdout_share)
+    if _is_current(overrides, previous, override_rows.read_config(connection, module), wanted):
         return len(overrides), []
     state = state_rows.next_revision(connection)
-    moves = _write(connection, module, overrides, previous, settings=settings, state=state, now=now)
+    moves = _write(connection, overrides, previous, wanted, state=state, now=now)
     return len(overrides), moves
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """What a module's snapshot says beside its overrides."""
+
+    module: Module
+    feature_flags: Mapping[str, bool]
+    holdout_share: float
+
+    def data(
+        self, overrides: Sequence[tuple[int, Override]], *, generation: int, revision: int
+    ) -> dict[str, Any]:
+        """Return it as bots read it."""
+        return config_data(
+            overrides,
+            module=self.module,
+            feature_flags=self.feature_flags,
+            holdout_share=self.holdout_share,
+            generation=generation,
+            revision=revision,
+        )
 
 
 def _is_current(
     overrides: Sequence[Override],
     previous: Mapping[int, Materialised],
-    stored: Mapping[str, Any],
-    flags: Mapping[str, bool],
+    stored: Mapping[str, Any] | None,
+    wanted: _Snapshot,
 ) -> bool:
-    levers = {one.lesson.lesson_id: (one.levers, one.epoch) for one in overrides}
-    before = {lesson_id: (one.levers, one.epoch) for lesson_id, one in previous.items()}
-    return (
-        levers == before
-        and stored["feature_flags"] == dict(flags)
-        and _ends(stored) == {one.lesson.lesson_id: _end(one) for one in overrides}
-    )
+    """Whether bots already read, and the rows already say, all that would be written."""
+    if stored is None:
+        return False
+    epochs = {one.lesson.lesson_id: one.epoch for one in overrides}
+    if epochs != {lesson_id: one.epoch for lesson_id, one in previous.items()}:
+        return False
+    ids = _override_ids(stored)
+    named = [(ids.get(one.lesson.lesson_id, _NEW), one) for one in overrides]
+    data = wanted.data(named, generation=stored["generation"], revision=stored["revision"])
+    return data == dict(stored)
 
 
-def _end(override: Override) -> tuple[str, int]:
-    return override.lesson.expires_at.isoformat(), override.lesson.version
-
-
-def _ends(stored: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
-    entries = [
-        entry
-        for part in ("pattern_strength_overrides", "pattern_overrides", "alloc_overrides")
-        for entry in stored[part]
-    ]
-    return {
-        entry["lesson"]["id"]: (entry["expires_at"], entry["lesson"]["version"])
-        for entry in entries
-    }
+def _override_ids(stored: Mapping[str, Any]) -> dict[int, int]:
+    """Return the override id of each lesson of a snapshot."""
+    parts = ("pattern_strength_overrides", "pattern_overrides", "alloc_overrides")
+    return {entry["lesson"]["id"]: entry["override_id"] for part in parts for entry in stored[part]}
 
 
 def _write(
     connection: Connection,
-    module: Module,
     overrides: Sequence[Override],
     previous: Mapping[int, Materialised],
+    wanted: _Snapshot,
     *,
-    settings: Settings,
     state: State,
     now: datetime,
 ) -> list[dict[str, Any]]:
     kept = [one.lesson.lesson_id for one in overrides]
     moves = [
-        *_removals(connection, module, kept, previous, state=state, now=now),
+        *_removals(connection, wanted.module, kept, previous, state=state, now=now),
         *_moves(overrides, previous, state=state),
     ]
     written = override_rows.write(
         connection,
         overrides,
-        holdout_share=settings.holdout_share,
+        holdout_share=wanted.holdout_share,
         generation=state.generation,
         revision=state.revision,
     )
     override_rows.append_history(connection, moves)
-    snapshot = config_data(
-        written,
-        module=module,
-        feature_flags=state_rows.read_flags(connection),
-        holdout_share=settings.holdout_share,
-        generation=state.generation,
-        revision=state.revision,
-    )
-    override_rows.write_config(connection, module, snapshot, revision=state.revision)
+    snapshot = wanted.data(written, generation=state.generation, revision=state.revision)
+    override_rows.write_config(connection, wanted.module, snapshot, revision=state.revision)
     return moves
 
 
