@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from jobs.commands.console import console, print_table, progress_bar
-from jobs.commands.lessons import print_lessons
+from jobs.commands.lessons import Person, print_lessons
 from jobs.commands.session import actor, open_database, runner_for
 from jobs.runner import Runner
 from jobs.timetable import LEARNING_ORDER
@@ -115,8 +115,9 @@ def outcome(
         str | None, typer.Argument(help=f"One of {', '.join(OUTCOMES)}; none: show it.")
     ] = None,
     reason: Annotated[str, typer.Option(help="Why, in at least 10 characters.")] = "",
+    person: Person = None,
 ) -> None:
-    """Show the analysed outcome, or change it: every lesson then goes back to proposed."""
+    """Show the analysed outcome, or change it: every active lesson then goes back to proposed."""
     settings = Settings.from_env()
     engine = open_database(settings)
     with database.transaction(engine) as connection:
@@ -131,22 +132,13 @@ def outcome(
             return
         if name not in OUTCOMES:
             raise typer.BadParameter(f"outcome must be one of {', '.join(OUTCOMES)}, got {name}")
-        if len(reason.strip()) < 10:
-            raise typer.BadParameter("--reason of at least 10 characters is needed")
-        decision_rows.lock(connection)
-        state_rows.choose_outcome(connection, name, chosen_by=actor(None))
-        sent = 0
-        for lesson in lesson_rows.read_lessons(connection, statuses=("active",)):
-            decision_rows.move(
-                connection,
-                lesson_id=lesson.lesson_id,
-                decision="refresh",
-                reason=f"the analysed outcome became {name}: {reason}",
-                job=actor(None),
-            )
-            sent += 1
-        state_rows.touch(connection)
-    console.print(f"Analysed outcome: {name}; {sent} active lessons went back to proposed.")
+        sent = decision_rows.change_outcome(
+            connection, name, actor=actor(person), reason=reason, source="cli"
+        )
+    if sent is None:
+        console.print(f"{name} is analysed already: nothing changed.")
+    else:
+        console.print(f"Analysed outcome: {name}; {sent} active lessons went back to proposed.")
 
 
 def _show_outcome(state: state_rows.State) -> None:

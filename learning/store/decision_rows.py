@@ -112,6 +112,31 @@ def move(
     return _called(connection, sa.func.move_lesson(lesson_id, decision, reason, job))
 
 
+def change_outcome(
+    connection: Connection, outcome: str, *, actor: str, reason: str, source: str
+) -> int | None:
+    """Analyse another outcome; every active lesson goes back to proposed, as a decision says.
+
+    Args:
+        connection: In a transaction; the change holds when it commits.
+        outcome: One of ``schema.OUTCOMES``.
+        actor: Login name of who changes it.
+        reason: At least 10 characters.
+        source: cli or dashboard.
+
+    Returns:
+        How many lessons went back; None where the outcome was analysed already.
+
+    Raises:
+        DecisionRefused: If the actor may not, or an argument is not as said.
+    """
+    with refusals_told(connection):
+        sent: int | None = connection.scalar(
+            sa.select(sa.func.set_outcome(outcome, actor, reason, source))
+        )
+    return sent
+
+
 def lock(connection: Connection) -> None:
     """Hold back all decisions until the transaction ends.
 

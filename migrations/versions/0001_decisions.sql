@@ -246,6 +246,28 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION require_analysed_outcome(p_lesson learning_lessons) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @schema, pg_temp
+AS $$
+DECLARE
+    analysed text;
+BEGIN
+    IF p_lesson.lesson_type = 'level' THEN
+        RETURN;  -- a level is the mean after costs, whatever is analysed beside it
+    END IF;
+    SELECT outcome INTO STRICT analysed FROM edgekeeper_state;
+    IF p_lesson.outcome <> analysed THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'EK103',
+            MESSAGE = format(
+                'lesson %s rests on %s, but %s is analysed now: it cannot be approved until it '
+                'is learned again', p_lesson.id, p_lesson.outcome, analysed
+            );
+    END IF;
+END
+$$;
+
 CREATE FUNCTION activates(
     p_lesson learning_lessons, p_actor text, p_approvals_required integer
 ) RETURNS boolean
@@ -391,6 +413,7 @@ BEGIN
             );
     END IF;
     IF p_decision = 'approve' THEN
+        PERFORM require_analysed_outcome(lesson);
         PERFORM require_clear_interval(lesson);
         IF NOT activates(lesson, p_actor, p_approvals_required) THEN
             next_status := lesson.status;
@@ -436,6 +459,69 @@ BEGIN
     UPDATE edgekeeper_state SET data_version = data_version + 1;
 END
 $$;
+
+-- ------------------------------------------------------------------ the analysed outcome
+CREATE FUNCTION check_change_arguments(p_reason text, p_source text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF length(btrim(coalesce(p_reason, ''))) < 10 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'EK106', MESSAGE = 'a reason of at least 10 characters is needed';
+    END IF;
+    IF p_source IS NULL OR p_source NOT IN ('cli', 'dashboard') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'EK106',
+            MESSAGE = format('source must be cli or dashboard, got %L', p_source);
+    END IF;
+END
+$$;
+
+CREATE FUNCTION set_outcome(
+    p_outcome text, p_actor text, p_reason text, p_source text DEFAULT 'cli'
+) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema, pg_temp
+AS $$
+DECLARE
+    lesson learning_lessons;
+    said constant text := format('the analysed outcome became %s: %s', p_outcome, p_reason);
+    sent integer := 0;
+BEGIN
+    IF p_outcome IS NULL OR p_outcome NOT IN ('r_multiple_net', 'r_multiple', 'rr_path') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'EK106',
+            MESSAGE = format(
+                'outcome must be r_multiple_net, r_multiple or rr_path, got %L', p_outcome
+            );
+    END IF;
+    PERFORM check_change_arguments(p_reason, p_source);
+    PERFORM require_decider(p_actor);
+    PERFORM lock_decisions();
+    IF (SELECT outcome FROM edgekeeper_state) IS NOT DISTINCT FROM p_outcome THEN
+        RETURN NULL;
+    END IF;
+    FOR lesson IN
+        SELECT * FROM learning_lessons WHERE status = 'active' ORDER BY id FOR UPDATE
+    LOOP
+        PERFORM append_decision(
+            lesson, 'refresh', 'active', 'proposed', p_actor, said, p_source, gen_random_uuid()
+        );
+        PERFORM carry_out(lesson, 'refresh', 'proposed', p_actor, said);
+        sent := sent + 1;
+    END LOOP;
+    UPDATE edgekeeper_state SET
+        outcome = p_outcome,
+        outcome_chosen_at = clock_timestamp(),
+        outcome_chosen_by = p_actor,
+        data_version = data_version + 1;
+    RETURN sent;
+END
+$$;
+COMMENT ON FUNCTION set_outcome IS
+    'Change the analysed outcome for a person and send every active lesson back to proposed, out '
+    'of everything a bot reads; returns how many. NULL: it was analysed already, nothing changed.';
 
 -- ------------------------------------------------------------------ moves of jobs
 CREATE FUNCTION move_lesson(

@@ -82,7 +82,8 @@ BEGIN
             'lesson_expiry', 'queue_materialising', 'require_clear_interval',
             'activates', 'check_decision_arguments', 'lesson_as_seen',
             'decided_before', 'decide_lesson', 'carry_out',
-            'move_lesson', 'guard_lesson', 'set_kill_switch', 'guard_alert'
+            'move_lesson', 'guard_lesson', 'set_kill_switch', 'guard_alert',
+            'require_analysed_outcome', 'check_change_arguments', 'set_outcome'
         ])
     LOOP
         EXECUTE format('DROP FUNCTION IF EXISTS %s CASCADE', made.signature);

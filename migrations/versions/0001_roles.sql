@@ -54,11 +54,11 @@ REVOKE ALL ON FUNCTION
     append_decision(learning_lessons, text, text, text, text, text, text, uuid),
     remove_override(learning_lessons, text), queue_materialising(text),
     activates(learning_lessons, text, integer), lesson_as_seen(bigint, integer, text),
-    decided_before(uuid, bigint, integer, text, text),
+    decided_before(uuid, bigint, integer, text, text), require_analysed_outcome(learning_lessons),
     decide_lesson(bigint, integer, text, text, text, text, uuid, text, integer),
     carry_out(learning_lessons, text, text, text, text),
     move_lesson(bigint, text, text, text), guard_lesson(),
-    set_kill_switch(boolean, text, text, text)
+    set_kill_switch(boolean, text, text, text), set_outcome(text, text, text, text)
 FROM PUBLIC;
 
 DO $$
@@ -154,6 +154,7 @@ SELECT pg_temp.allow('edgekeeper_approver', rights, target) FROM (VALUES
     ('EXECUTE', 'FUNCTION decide_lesson(bigint, integer, text, text, text, text, uuid, text, '
      'integer)'),
     ('EXECUTE', 'FUNCTION set_kill_switch(boolean, text, text, text)'),
+    ('EXECUTE', 'FUNCTION set_outcome(text, text, text, text)'),
     ('INSERT (job, slot, run_trigger, requested_by, status)', 'job_runs'),
     ('INSERT, UPDATE', 'job_settings'),
     ('UPDATE (seen_at, seen_by)', 'alerts')

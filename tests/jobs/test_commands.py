@@ -201,3 +201,16 @@ def test_python_m_jobs_reaches_the_same_commands() -> None:
     )  # fmt: skip
     assert ended.returncode == 0
     assert all(name in ended.stdout for name in COMMANDS)
+
+
+def test_the_outcome_is_changed_by_name_and_with_a_reason(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run("outcome", "rr_path", "--reason", "short") == 1
+    assert "at least 10 characters" in capsys.readouterr().err
+    assert run("outcome", "rr_path", "--reason", "no stops are known", "--as", "ann") == 0
+    assert "0 active lessons went back" in capsys.readouterr().out
+    assert run("outcome", "rr_path", "--reason", "no stops are known") == 0
+    assert "analysed already: nothing changed" in capsys.readouterr().out
+    assert run("outcome") == 0
+    assert "by ann" in capsys.readouterr().out

@@ -609,3 +609,88 @@ def test_a_disabling_survives_a_job_that_locks_in_the_other_order(fresh_database
         assert decide(connection, lesson_id, "disable").to_status == "disabled"
     job.join()
     engine.dispose()
+
+
+# ------------------------------------------------------------------ the analysed outcome
+def analyse(connection: Connection, outcome: str) -> None:
+    connection.execute(sa.update(edgekeeper_state).values(outcome=outcome))
+
+
+@pytest.mark.parametrize("status", ["proposed", "disabled"])
+def test_a_lesson_on_an_outcome_no_longer_analysed_cannot_be_approved(
+    connection: Connection, status: Status
+) -> None:
+    lesson_id = store_lesson(connection, status, outcome="rr_path")
+    analyse(connection, "r_multiple")
+    with pytest.raises(DecisionRefused, match="rests on rr_path, but r_multiple is analysed now"):
+        decide(connection, lesson_id, "approve")
+    assert stands(connection, lesson_id) == (1, status)
+    analyse(connection, "rr_path")
+    assert decide(connection, lesson_id, "approve").to_status == "active"
+
+
+def test_a_level_is_approved_whatever_is_analysed_beside_it(connection: Connection) -> None:
+    lesson_id = store_lesson(connection, lesson_type="level", outcome="r_multiple_net")
+    analyse(connection, "rr_path")
+    assert decide(connection, lesson_id, "approve").to_status == "active"
+
+
+def test_another_outcome_sends_active_lessons_back_in_the_name_of_who_chose_it(
+    connection: Connection,
+) -> None:
+    analyse(connection, "rr_path")
+    active, disabled = store_lesson(connection, "active"), store_lesson(connection, "disabled")
+    store_override(connection, active, size_mult=1.02)
+    store_config(connection, pattern_strength_overrides=[active])
+    before = connection.execute(sa.select(edgekeeper_state)).one()
+    sent = decision_rows.change_outcome(
+        connection, "r_multiple", actor="ann", reason="costs are known", source="dashboard"
+    )
+    after = connection.execute(sa.select(edgekeeper_state)).one()
+    assert sent == 1
+    assert (after.outcome, after.outcome_chosen_by) == ("r_multiple", "ann")
+    assert after.data_version > before.data_version
+    assert (stands(connection, active), stands(connection, disabled)) == (
+        (1, "proposed"), (1, "disabled"),
+    )  # fmt: skip
+    last = decision_rows.read_decisions(connection, lesson_id=active)[0]
+    assert (last.decision, last.from_status, last.to_status, last.decided_by, last.source) == (
+        "refresh", "active", "proposed", "ann", "dashboard",
+    )  # fmt: skip
+    assert last.reason == "the analysed outcome became r_multiple: costs are known"
+    assert connection.scalars(sa.select(pm_overrides.c.id)).all() == []
+    config = connection.scalar(sa.select(learning_configs.c.config_data))
+    assert config["pattern_strength_overrides"] == []
+    assert decision_rows.verify_chain(connection) is None
+
+
+def test_the_outcome_that_is_analysed_already_changes_nothing(connection: Connection) -> None:
+    analyse(connection, "rr_path")
+    lesson_id = store_lesson(connection, "active")
+    before = connection.execute(sa.select(edgekeeper_state)).one()
+    assert change_outcome(connection, "rr_path") is None
+    assert connection.execute(sa.select(edgekeeper_state)).one() == before
+    assert stands(connection, lesson_id) == (1, "active")
+
+
+def change_outcome(connection: Connection, outcome: str, **other: str) -> int | None:
+    given = {"actor": "ann", "reason": "costs are known", "source": "cli", **other}
+    return decision_rows.change_outcome(connection, outcome, **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"outcome": "profit"}, "outcome must be r_multiple_net, r_multiple or rr_path"),
+        ({"reason": "because  "}, "at least 10 characters"),
+        ({"source": "job"}, "source must be cli or dashboard"),
+        ({"actor": "vic"}, "may not decide"),
+    ],
+)
+def test_the_outcome_is_changed_by_who_decides_with_a_reason(
+    connection: Connection, given: dict[str, str], sentence: str
+) -> None:
+    add_people(connection, vic="viewer", ann="approver")
+    with pytest.raises(DecisionRefused, match=sentence):
+        change_outcome(connection, **{"outcome": "r_multiple", **given})
+    assert connection.scalar(sa.select(edgekeeper_state.c.outcome)) is None

@@ -104,6 +104,7 @@ ATTEMPTS: tuple[tuple[str, str], ...] = (
     ("a", DECIDE),
     ("a", DISABLE),
     ("a", "SELECT set_kill_switch(false, 'ann', '')"),
+    ("a", "SELECT set_outcome('rr_path', 'ann', 'looked at the costs')"),
     ("w", MOVE),
     ("w", "SELECT lock_decisions()"),
     ("", "SELECT remove_override(l, 'r') FROM learning_lessons AS l"),
