@@ -1,8 +1,9 @@
 """A bot in a process of its own: ``python -m tests.learning.bot.simulated_bot URL LOG N PAUSE_S``.
 
-It trades a recorded stream: asks for its levers, records the entry, then the close. After the
-first part it waits until an override is in force. Treated trades of the planted context earn
-``PLANTED_RR`` more. One line of the log per trade says what the bot was told and did.
+It trades a recorded stream: asks for its levers, records the entry, then the close. Treated trades
+of the planted context earn ``PLANTED_RR`` more. One line of the log per trade says what the bot was
+told and did. At a few places it waits for what its script does meanwhile, so that nothing depends
+on how fast either of them is.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -72,11 +74,15 @@ def main() -> None:
     )
     feed = start_config_feed(url, bot=BOT, origin="simulated")
     with log_path.open("w") as log:
-        for i, trade in enumerate(recorded_stream(n, end=datetime.now(UTC) - timedelta(hours=12))):
-            if i == part_waited_for(n):
-                log.flush()
-                _wait_for_override()
-            log.write(json.dumps(_traded(recorder, trade)) + "\n")
+        knows_switch = False
+        for i, trade in enumerate(recorded_stream(n, end=last_monday())):
+            if i in (part_waited_for(n), n * 3 // 5, n * 4 // 5 + 5):
+                _wait_until(lambda outcome: bool(outcome.applications))
+            if i == n * 4 // 5 and not knows_switch:
+                _wait_until(lambda outcome: outcome.reason == "kill switch")
+            line = _traded(recorder, trade)
+            knows_switch = knows_switch or line["reason"] == "kill switch"
+            log.write(json.dumps(line) + "\n")
             if i % MALFORMED_EVERY == 0:
                 recorder.record_action(trade_id=trade.trade_id, pattern_key="no pattern at all")
             if i >= part_waited_for(n):
@@ -90,12 +96,18 @@ def main() -> None:
     }))  # fmt: skip
 
 
-def _wait_for_override() -> None:
+def last_monday() -> datetime:
+    """The beginning of this week: weekly blocks, and so what is learned, are the same any day."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return today - timedelta(days=today.weekday())
+
+
+def _wait_until(holds: Callable[[Outcome], bool]) -> None:
     deadline = time.monotonic() + _WAIT_S
-    while not _levers(PLANTED_SCOPE, None).outcome.applications:
+    while not holds(_levers(PLANTED_SCOPE, None).outcome):
         if time.monotonic() > deadline:
-            raise SystemExit("no override came")
-        time.sleep(0.02)
+            raise SystemExit("what the bot waits for never came")
+        time.sleep(0.002)
 
 
 def _levers(scope: dict[str, Any], trade_id: str | None) -> Any:

@@ -105,7 +105,7 @@ def interfere(runner: Runner, bot: subprocess.Popen[str], *, total: int) -> None
         decide(connection, lesson.lesson_id, "disable")
     learn(runner, "ingest_strands", "aggregate_scopes")
     approve_all(runner)
-    until(bot, applied(0.35))
+    until(bot, applied(0.25))
     turn(runner, on=False)
     learn(runner, "ingest_strands")
     turn(runner, on=True)
@@ -219,7 +219,7 @@ def check_levers(simulation: Simulation) -> None:
         n_adjusted += expected != BASE
         revisions.add(line["revision"])
     assert n_adjusted > 100
-    assert len(revisions) >= 4  # none, approved, disabled, approved again
+    assert len(revisions) >= 3  # nothing yet, approved, approved again
     assert "kill switch" in {line["reason"] for line in simulation.lines}
 
 
