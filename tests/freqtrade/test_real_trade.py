@@ -16,6 +16,7 @@ pytest.importorskip(
 )
 
 from freqtrade.persistence import Order, Trade, init_db
+from freqtrade.persistence.usedb_context import enable_database_use
 from freqtrade.strategy.strategy_wrapper import strategy_safe_wrapper
 
 from learning.bot import freqtrade as adapter
@@ -51,6 +52,7 @@ class Notes:
 def position() -> Iterator[Trade]:
     """A trade that has just been ordered, in a database in memory."""
     uninstall()
+    enable_database_use()  # a backtest in this process has turned it off
     init_db("sqlite://")
     trade = Trade(
         pair=PAIR, base_currency="BTC", stake_currency="USDT", stake_amount=200.0, amount=2.0,
