@@ -26,13 +26,13 @@ from datetime import datetime, timedelta
 
 import schedule
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from jobs.arrivals import Arrivals
 from jobs.job import Job
 from jobs.runner import Runner
 from jobs.timetable import JOBS, LEARNING_ORDER, TIMETABLE, due_slot, timetable
-from learning.errors import LearningError
+from learning.errors import DatabaseUnavailable, LearningError
 from learning.settings import Settings
 from learning.store import database, job_rows
 from learning.store.job_rows import Failures
@@ -41,10 +41,11 @@ log = logging.getLogger("edgekeeper.scheduler")
 TICK_S = 1
 GRACE_S = 10.0  # from being told to end to having ended
 _ABANDON_S = 8.0
-_HUNG_S = 120.0  # a helper thread that did not go round for so long counts as dead
+_HUNG_S = 120.0  # a side thread that did not go round for so long counts as dead
 _MAX_JITTER = timedelta(seconds=30)
 _BACK_OFF_FROM = 3  # failures in a row from which a job's slots are spaced out
 _MAX_BACK_OFF = timedelta(days=1)
+_UNREACHABLE = (DatabaseUnavailable, OperationalError)
 
 
 class Scheduler:
@@ -56,6 +57,7 @@ class Scheduler:
         self._wake = threading.Event()
         self._arrivals = self._make_arrivals() if takes_arrivals else None
         self._clock = schedule.Scheduler()
+        self._told = ""  # the failure that was logged last
         self._set_clock()
 
     def stop(self) -> None:
@@ -67,7 +69,7 @@ class Scheduler:
         """Tick until stopped; what goes wrong in a tick is logged and tried again.
 
         Raises:
-            LearningError: If a helper thread died or hangs: a worker that is only half alive
+            LearningError: If its side thread died or hangs: a worker that is only half alive
                 must end, so that whoever watches it starts another.
         """
         if self._arrivals is not None:
@@ -76,10 +78,8 @@ class Scheduler:
             try:
                 self._tick_if_due()
             except (SQLAlchemyError, LearningError) as error:
-                log.warning("tick failed, trying again: %s", error)
-                # the library leaves a job that raised due at once; the pause is ours
-                self._runner.stop.wait(TICK_S)
-            self._check_helpers()
+                self._after_failure(error)
+            self._check_side_thread()
             self._wake.wait(0.2)
         if self._arrivals is not None:
             self._arrivals.join(GRACE_S)
@@ -91,6 +91,26 @@ class Scheduler:
             queue_due(connection, now, self._runner.worker, jobs=self._jobs, seed=self._seed())
         while not self._runner.stop.is_set() and self._runner.run_next() is not None:
             pass
+
+    def _after_failure(self, error: Exception) -> None:
+        """Say once what is wrong, bring a crashed embedded server back, and pause."""
+        told = str(error).strip().partition("\n")[0]
+        if told != self._told:
+            log.warning("tick failed, trying again: %s", told)
+            self._told = told
+        if self._runner.settings.database_url is None and isinstance(error, _UNREACHABLE):
+            self._revive()
+        # the library leaves a job that raised due at once; the pause is ours
+        self._runner.stop.wait(TICK_S)
+
+    def _revive(self) -> None:
+        from learning.store.embedded import revive_server
+
+        try:
+            if revive_server(self._runner.settings.home):
+                log.warning("the embedded database had crashed; it is back")
+        except LearningError as error:
+            log.warning("the embedded database does not come back: %s", error)
 
     def _tick_if_due(self) -> None:
         idle_s = self._clock.idle_seconds or 0.0
@@ -111,12 +131,12 @@ class Scheduler:
         own = self._runner.engine.url.render_as_string(hide_password=False)
         return Arrivals(self._runner, self._runner.settings.listen_url or own, self._wake.set)
 
-    def _check_helpers(self) -> None:
-        helper = self._arrivals
-        if helper is None or self._runner.stop.is_set():
+    def _check_side_thread(self) -> None:
+        thread = self._arrivals
+        if thread is None or self._runner.stop.is_set():
             return
-        silent_s = time.monotonic() - helper.seen_at
-        if not helper.is_alive():
+        silent_s = time.monotonic() - thread.seen_at
+        if not thread.is_alive():
             raise LearningError("the thread that takes in arrivals died; the worker ends")
         if silent_s > _HUNG_S + self._runner.jobs["aggregate_scopes"].timeout.total_seconds():
             raise LearningError(

@@ -118,6 +118,24 @@ def start_server(home: Path, *, timeout_s: float = 60.0) -> str:
         return _url(cluster)
 
 
+def revive_server(home: Path, *, timeout_s: float = 60.0) -> bool:
+    """Bring a server back that crashed; one that was stopped on purpose stays stopped.
+
+    A crash leaves the server's pid file behind, an orderly stop removes it.
+
+    Returns:
+        Whether there was a crashed server, which answers now.
+
+    Raises:
+        DatabaseUnavailable: If it does not come back.
+    """
+    cluster = _cluster(home)
+    if not (cluster.data_dir / "postmaster.pid").exists():
+        return False
+    start_server(home, timeout_s=timeout_s)
+    return True
+
+
 def stop_server(home: Path, *, timeout_s: float = 60.0) -> bool:
     """Stop the embedded server, for every process that uses it.
 

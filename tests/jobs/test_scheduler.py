@@ -320,7 +320,7 @@ def test_many_closes_share_few_runs(only_arrivals: Runner) -> None:
     assert sum(row["rows_in"] for row in runs if row["job"] == "ingest_strands") <= 200
 
 
-def test_a_dead_helper_thread_ends_the_worker(
+def test_a_dead_side_thread_ends_the_worker(
     only_arrivals: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(runner: Runner) -> bool:
