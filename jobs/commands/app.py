@@ -21,6 +21,7 @@ _SUBJECTS = (
     "trades",
     "learning",
     "lessons",
+    "people",
     "replay",
     "jobs_list",
     "backup",
@@ -58,17 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ["TZ"] = "UTC"
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
-    logging.basicConfig(
-        level=os.environ.get("EDGEKEEPER_LOG_LEVEL", "warning").upper(),
-        format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s",
-    )
     asked = [one for one in given if one != "--debug"]
+    _set_up_log(with_tracebacks=debug or asked[:1] == ["worker"])
     try:
         make_app(next(iter(asked), None))(args=asked, prog_name="./run")
     except LearningError as error:
         if debug:
             raise
-        errors.print(str(error), style="bold", markup=False, highlight=False)
+        errors.print(str(error), style="bold", markup=False, highlight=False, soft_wrap=True)
         unusable = isinstance(error, ConfigError | DatabaseUnavailable)
         raise SystemExit(EXIT_ENVIRONMENT if unusable else EXIT_FAILED) from None
     except KeyboardInterrupt:
@@ -81,5 +79,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
             " (run again with --debug for the traceback)",
             markup=False,
             highlight=False,
+            soft_wrap=True,
         )
         raise SystemExit(EXIT_FAILED) from None
+
+
+class _OneLine(logging.Formatter):
+    """A log line without its traceback, for people."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(logging.makeLogRecord({**vars(record), "exc_info": None}))
+
+
+def _set_up_log(*, with_tracebacks: bool) -> None:
+    line = "%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(line) if with_tracebacks else _OneLine(line))
+    level = os.environ.get("EDGEKEEPER_LOG_LEVEL", "warning").upper()
+    logging.basicConfig(level=level, handlers=[handler])

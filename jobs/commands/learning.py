@@ -13,7 +13,7 @@ from jobs.commands.lessons import Person, print_lessons
 from jobs.commands.session import actor, open_database, runner_for
 from jobs.runner import Runner
 from jobs.timetable import LEARNING_ORDER
-from learning.errors import LearningError
+from learning.errors import ConfigError, LearningError
 from learning.settings import Settings
 from learning.store import (
     database,
@@ -25,6 +25,8 @@ from learning.store import (
 )
 from learning.store.job_rows import RunOutcome
 from learning.store.schema import OUTCOMES
+
+_UNUSABLE = "ConfigError: "
 
 
 def register(app: typer.Typer) -> None:
@@ -48,6 +50,7 @@ def run_learning(
     """Run the learning jobs with progress bars, print their table; return those that failed."""
     rows: list[tuple[object, ...]] = []
     failed = []
+    ended: RunOutcome | None = None
     for name in LEARNING_ORDER:
         started = time.monotonic()
         with progress_bar(name) as tell:
@@ -55,9 +58,21 @@ def run_learning(
         rows.append(_row(name, ended, time.monotonic() - started))
         if ended is None or ended.status != "ok":
             failed.append(name)
+        if ended is not None and (ended.error or "").startswith(_UNUSABLE):
+            # every job after it would say the same
+            raise ConfigError((ended.error or "").removeprefix(_UNUSABLE))
     if not quiet:
         print_jobs(rows)
+        _print_warnings(ended)
     return failed
+
+
+def _print_warnings(validated: RunOutcome | None) -> None:
+    """Say what the last job, the validation, found that is not well."""
+    checks = (validated.changed or {}).get("checks", []) if validated is not None else []
+    for check in checks:
+        if check["state"] != "ok":
+            console.print(f"{check['state']}: {check['name']}: {check['finding']}", markup=False)
 
 
 def print_jobs(rows: Sequence[tuple[object, ...]]) -> None:

@@ -51,7 +51,10 @@ def demo(
     failed += run_learning(runner, requested_by=demo_steps.ACTOR, trigger="demo", quiet=True)
     if failed:
         raise LearningError(f"failed: {', '.join(failed)}")
-    console.print(f"Data: {settings.home}; ./run demo begins afresh, real imports never meet it.")
+    console.print(
+        f"Data: {settings.home}; EDGEKEEPER_HOME={settings.home} ./run up comes back to it, ./run "
+        "demo begins afresh, real imports never meet it."
+    )
     runner.engine.dispose()
     if serve:
         serve_both(settings)

@@ -128,7 +128,9 @@ def _jobs(connection: Connection) -> list[Check]:
         ok_at = row["last_ok_at"]
         late = ok_at is None or now - ok_at > job.max_age
         told = f"last {row['status']}" + (f", well {ok_at:%Y-%m-%d %H:%M} UTC" if ok_at else "")
-        checks.append(Check(f"job {name}", "warning" if late else "ok", told))
+        failed = row["status"] in ("failed", "lost")
+        state: State = "failed" if failed else "warning" if late else "ok"
+        checks.append(Check(f"job {name}", state, told))
     return checks
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 
 from jobs.commands.app import main, make_app
 from learning.store import override_rows, strand_rows
@@ -125,6 +126,29 @@ def test_an_unusable_setting_is_named_with_its_rule(
     assert "FDR_TARGET" in capsys.readouterr().err
 
 
+def test_a_setting_that_contradicts_the_database_is_one_sentence_without_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("import", str(trades_file(tmp_path))) == 0
+    assert run("learn") == 0
+    capsys.readouterr()
+    monkeypatch.setenv("EDGEKEEPER_OUTCOME", "rr_path")
+    assert run("learn") == 3
+    told = capsys.readouterr().err
+    assert "Traceback" not in told
+    assert told.count("but this database analyses r_multiple") == 1
+
+
+def test_doctor_fails_where_a_job_failed(
+    fresh_database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("job", "validate_learning") == 0
+    with create_engine(fresh_database).begin() as connection:
+        connection.execute(sa.text("UPDATE job_runs SET status = 'failed', error = 'x'"))
+    assert run("doctor") == 1
+    assert "job validate_learning" in capsys.readouterr().err
+
+
 def test_no_password_is_ever_printed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -214,3 +238,20 @@ def test_the_outcome_is_changed_by_name_and_with_a_reason(
     assert "analysed already: nothing changed" in capsys.readouterr().out
     assert run("outcome") == 0
     assert "by ann" in capsys.readouterr().out
+
+
+def test_the_number_of_approvals_is_kept_in_the_database(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEKEEPER_APPROVALS_REQUIRED", "2")
+    assert run("approvals") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "activate a lesson: 1." in told
+    assert "asks for 2 here, which holds" in told
+    assert run("approvals", "2", "--reason", "short") == 1
+    assert "at least 10 characters" in capsys.readouterr().err
+    assert run("approvals", "2", "--reason", "four eyes from now on", "--as", "ann") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "activate a lesson: 2, set" in told
+    assert "by ann. Why: four eyes from now on" in told
+    assert run("approvals", "3", "--reason", "many eyes from now on") == 2
