@@ -85,7 +85,8 @@ def decide(
         reason: At least 10 characters.
         token: Made when the dialog opened.
         source: cli, dashboard, job or demo.
-        approvals_required: 1, or 2 different people to activate.
+        approvals_required: 1, or 2 different people to activate; where the database keeps a
+            higher number (``people_rows.set_approvals``), that one holds.
 
     Raises:
         DecisionRefused: With one sentence. What was done in this transaction before stays.

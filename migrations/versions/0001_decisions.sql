@@ -388,6 +388,7 @@ DECLARE
     lesson learning_lessons;
     first lesson_decisions;
     next_status text;
+    n_people integer;
 BEGIN
     PERFORM check_decision_arguments(
         p_decision, p_reason, p_token, p_source, p_approvals_required
@@ -415,7 +416,10 @@ BEGIN
     IF p_decision = 'approve' THEN
         PERFORM require_analysed_outcome(lesson);
         PERFORM require_clear_interval(lesson);
-        IF NOT activates(lesson, p_actor, p_approvals_required) THEN
+        -- a caller may ask for more people than the database, never for fewer
+        SELECT greatest(p_approvals_required, approvals_required) INTO STRICT n_people
+        FROM edgekeeper_state;
+        IF NOT activates(lesson, p_actor, n_people) THEN
             next_status := lesson.status;
         END IF;
     END IF;
@@ -461,7 +465,7 @@ END
 $$;
 
 -- ------------------------------------------------------------------ the analysed outcome
-CREATE FUNCTION check_change_arguments(p_reason text, p_source text) RETURNS void
+CREATE FUNCTION require_reason(p_reason text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -469,11 +473,6 @@ BEGIN
     IF length(btrim(coalesce(p_reason, ''))) < 10 THEN
         RAISE EXCEPTION USING
             ERRCODE = 'EK106', MESSAGE = 'a reason of at least 10 characters is needed';
-    END IF;
-    IF p_source IS NULL OR p_source NOT IN ('cli', 'dashboard') THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'EK106',
-            MESSAGE = format('source must be cli or dashboard, got %L', p_source);
     END IF;
 END
 $$;
@@ -496,7 +495,12 @@ BEGIN
                 'outcome must be r_multiple_net, r_multiple or rr_path, got %L', p_outcome
             );
     END IF;
-    PERFORM check_change_arguments(p_reason, p_source);
+    IF p_source IS NULL OR p_source NOT IN ('cli', 'dashboard') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'EK106',
+            MESSAGE = format('source must be cli or dashboard, got %L', p_source);
+    END IF;
+    PERFORM require_reason(p_reason);
     PERFORM require_decider(p_actor);
     PERFORM lock_decisions();
     IF (SELECT outcome FROM edgekeeper_state) IS NOT DISTINCT FROM p_outcome THEN
@@ -522,6 +526,36 @@ $$;
 COMMENT ON FUNCTION set_outcome IS
     'Change the analysed outcome for a person and send every active lesson back to proposed, out '
     'of everything a bot reads; returns how many. NULL: it was analysed already, nothing changed.';
+
+-- ------------------------------------------------------------------ how many approve
+CREATE FUNCTION set_approvals_required(
+    p_number integer, p_actor text, p_reason text
+) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema, pg_temp
+AS $$
+BEGIN
+    IF p_number IS NULL OR p_number NOT IN (1, 2) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'EK106',
+            MESSAGE = format('approvals_required must be 1 or 2, got %s', p_number);
+    END IF;
+    PERFORM require_reason(p_reason);
+    PERFORM require_decider(p_actor);
+    PERFORM lock_decisions();
+    UPDATE edgekeeper_state SET
+        approvals_required = p_number,
+        approvals_set_by = p_actor,
+        approvals_set_at = clock_timestamp(),
+        approvals_reason = p_reason,
+        data_version = data_version + 1
+    WHERE approvals_required <> p_number;
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION set_approvals_required IS
+    'Keep how many people activate a lesson; a caller of decide_lesson may ask for more, never '
+    'for fewer. False: it was that number already, nothing changed.';
 
 -- ------------------------------------------------------------------ moves of jobs
 CREATE FUNCTION move_lesson(

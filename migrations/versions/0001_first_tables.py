@@ -83,7 +83,8 @@ BEGIN
             'activates', 'check_decision_arguments', 'lesson_as_seen',
             'decided_before', 'decide_lesson', 'carry_out',
             'move_lesson', 'guard_lesson', 'set_kill_switch', 'guard_alert',
-            'require_analysed_outcome', 'check_change_arguments', 'set_outcome'
+            'require_analysed_outcome', 'require_reason', 'set_outcome',
+            'set_approvals_required'
         ])
     LOOP
         EXECUTE format('DROP FUNCTION IF EXISTS %s CASCADE', made.signature);
@@ -197,6 +198,20 @@ def _create_edgekeeper_state() -> None:
             server_default=sa.text("false"),
             nullable=False,
             comment="demo trades never meet real ones",
+        ),
+        sa.Column(
+            "approvals_required",
+            sa.SmallInteger(),
+            server_default="1",
+            nullable=False,
+            comment="people needed to activate a lesson, at least",
+        ),
+        sa.Column("approvals_set_by", sa.Text(), nullable=True),
+        sa.Column("approvals_set_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("approvals_reason", sa.Text(), nullable=True),
+        sa.CheckConstraint(
+            "approvals_required BETWEEN 1 AND 2",
+            name=op.f("ck_edgekeeper_state_approvals_required_in_bounds"),
         ),
         sa.CheckConstraint(
             "outcome IN ('r_multiple_net', 'r_multiple', 'rr_path')",

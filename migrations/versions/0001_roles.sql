@@ -58,7 +58,8 @@ REVOKE ALL ON FUNCTION
     decide_lesson(bigint, integer, text, text, text, text, uuid, text, integer),
     carry_out(learning_lessons, text, text, text, text),
     move_lesson(bigint, text, text, text), guard_lesson(),
-    set_kill_switch(boolean, text, text, text), set_outcome(text, text, text, text)
+    set_kill_switch(boolean, text, text, text), set_outcome(text, text, text, text),
+    set_approvals_required(integer, text, text)
 FROM PUBLIC;
 
 DO $$
@@ -155,6 +156,7 @@ SELECT pg_temp.allow('edgekeeper_approver', rights, target) FROM (VALUES
      'integer)'),
     ('EXECUTE', 'FUNCTION set_kill_switch(boolean, text, text, text)'),
     ('EXECUTE', 'FUNCTION set_outcome(text, text, text, text)'),
+    ('EXECUTE', 'FUNCTION set_approvals_required(integer, text, text)'),
     ('INSERT (job, slot, run_trigger, requested_by, status)', 'job_runs'),
     ('INSERT, UPDATE', 'job_settings'),
     ('UPDATE (seen_at, seen_by)', 'alerts')

@@ -23,7 +23,7 @@ from learning.lessons.life_cycle import (
     next_status,
 )
 from learning.settings import Settings
-from learning.store import decision_rows, job_rows
+from learning.store import decision_rows, job_rows, people_rows
 from learning.store.database import create_engine, transaction
 from learning.store.schema import (
     edgekeeper_state,
@@ -333,6 +333,48 @@ def test_a_first_approval_is_void_after_another_decision(connection: Connection)
     again = decide(connection, lesson_id, "approve", actor="bob", approvals_required=2)
     assert again.waits_for_another
     assert stands(connection, lesson_id) == (1, "disabled")
+
+
+def test_a_caller_may_ask_for_more_people_than_the_database_keeps_never_for_fewer(
+    connection: Connection,
+) -> None:
+    lesson_id, other = store_lesson(connection), store_lesson(connection)
+    assert people_rows.set_approvals(connection, 2, actor="ann", reason="four eyes from now on")
+    first = decide(connection, lesson_id, "approve", actor="ann", approvals_required=1)
+    assert first.waits_for_another
+    with pytest.raises(DecisionRefused, match="it takes a second person"):
+        decide(connection, lesson_id, "approve", actor="ann", approvals_required=1)
+    second = decide(connection, lesson_id, "approve", actor="bob", approvals_required=1)
+    assert second.to_status == "active"
+    assert people_rows.set_approvals(connection, 1, actor="ann", reason="bob is on holiday")
+    assert decide(connection, other, "approve", approvals_required=2).waits_for_another
+
+
+def test_who_keeps_the_number_of_approvals_is_kept_with_the_reason(connection: Connection) -> None:
+    assert people_rows.read_approvals(connection) == people_rows.Approvals(1, None, None, None)
+    assert people_rows.set_approvals(connection, 2, actor="ann", reason="four eyes from now on")
+    kept = people_rows.read_approvals(connection)
+    assert (kept.required, kept.set_by, kept.reason) == (2, "ann", "four eyes from now on")
+    assert not people_rows.set_approvals(connection, 2, actor="bob", reason="the same again")
+    assert people_rows.read_approvals(connection) == kept
+
+
+@pytest.mark.parametrize(
+    ("number", "actor", "reason", "sentence"),
+    [
+        (3, "ann", "four eyes from now on", "must be 1 or 2, got 3"),
+        (1, "ann", "no time", "at least 10 characters"),
+        (1, "vic", "this is too slow for me", "may not decide"),
+    ],
+)
+def test_lowering_the_number_of_approvals_takes_who_decides_and_a_reason(
+    connection: Connection, number: int, actor: str, reason: str, sentence: str
+) -> None:
+    add_people(connection, vic="viewer", ann="approver")
+    people_rows.set_approvals(connection, 2, actor="ann", reason="four eyes from now on")
+    with pytest.raises(DecisionRefused, match=sentence):
+        people_rows.set_approvals(connection, number, actor=actor, reason=reason)
+    assert people_rows.read_approvals(connection).required == 2
 
 
 # ------------------------------------------------------------------ disabling

@@ -105,6 +105,8 @@ ATTEMPTS: tuple[tuple[str, str], ...] = (
     ("a", DISABLE),
     ("a", "SELECT set_kill_switch(false, 'ann', '')"),
     ("a", "SELECT set_outcome('rr_path', 'ann', 'looked at the costs')"),
+    ("a", "SELECT set_approvals_required(2, 'ann', 'four eyes from now on')"),
+    ("", "UPDATE edgekeeper_state SET approvals_required = 1"),
     ("w", MOVE),
     ("w", "SELECT lock_decisions()"),
     ("", "SELECT remove_override(l, 'r') FROM learning_lessons AS l"),
