@@ -24,9 +24,10 @@ import psycopg
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, SQLAlchemyError
 
+from learning.bot.bot_settings import bot_settings, existing_database
 from learning.bot.telemetry import Telemetry
 from learning.errors import ConfigError, LearningError
-from learning.runtime.in_force import DEFAULT_MAX_CONFIG_AGE_S, distrust, in_force, install
+from learning.runtime.in_force import distrust, in_force, install
 from learning.runtime.override_table import CombineRule, ConfigUnreadable, read_table
 from learning.store.application_rows import append
 from learning.store.config_rows import (
@@ -36,7 +37,7 @@ from learning.store.config_rows import (
     read_configs,
     read_mark,
 )
-from learning.store.database import create_engine, resolve_url, transaction
+from learning.store.database import create_engine, transaction
 from learning.store.heartbeat_rows import Heartbeat, beat
 from learning.store.listening import listen, listening_engine, wait_for_notice
 
@@ -60,31 +61,37 @@ class FeedStatus:
 def load_overrides(
     database_url: str | None = None,
     *,
-    max_config_age_s: float = DEFAULT_MAX_CONFIG_AGE_S,
-    combine: CombineRule = "most_specific",
-    home: Path = Path(".edgekeeper"),
+    max_config_age_s: float | None = None,
+    combine: CombineRule | None = None,
+    home: Path | None = None,
 ) -> None:
     """Read the overrides once and put them in force, for a short script.
 
     They hold for ``max_config_age_s``; after that every lever falls to its safe value, as in an
     outage, until this is called again. A bot that runs on uses ``start_config_feed``.
+    What is not given is a setting of the environment.
 
     Args:
-        database_url: PostgreSQL URL; None: the embedded server in the home folder.
+        database_url: PostgreSQL URL. Neither here nor in the environment: the embedded server in
+            the home folder, which must have been made.
         max_config_age_s: Seconds. The longer, the later a kill switch is obeyed.
         combine: As for ``start_config_feed``.
         home: Home folder, used only for the embedded server.
 
     Raises:
-        DatabaseUnavailable: If the database cannot be reached.
+        ConfigError: If an argument or a setting breaks its rule.
+        DatabaseUnavailable: If the database cannot be reached, or none was made.
         LearningError: If what it holds cannot be used; overrides are at their safe values.
     """
-    engine = create_engine(resolve_url(database_url, home), pool_size=1)
+    settings = bot_settings(
+        database_url=database_url, home=home, max_config_age_s=max_config_age_s, combine=combine
+    )
+    engine = create_engine(existing_database(settings), pool_size=1)
     try:
         with transaction(engine) as connection:
             read_at = time.monotonic()
             mark, configs = read_configs(connection)
-            _install(mark, configs, combine, max_config_age_s, read_at, None)
+            _install(mark, configs, settings.combine, settings.max_config_age_s, read_at, None)
     finally:
         engine.dispose()
 
@@ -94,19 +101,20 @@ def start_config_feed(
     *,
     bot: str,
     origin: str | None = None,
-    combine: CombineRule = "most_specific",
-    max_config_age_s: float = DEFAULT_MAX_CONFIG_AGE_S,
+    combine: CombineRule | None = None,
+    max_config_age_s: float | None = None,
     poll_interval_s: float = 0.5,
-    home: Path = Path(".edgekeeper"),
+    home: Path | None = None,
 ) -> ConfigFeed:
     """Keep this process's overrides up to date, in a thread of its own, until ``stop``.
 
     Returns after the first read where the database is there; where it is not, the thread goes on
-    trying and every lever is neutral meanwhile.
+    trying and every lever is neutral meanwhile. What is not given is a setting of the environment:
+    DATABASE_URL, EDGEKEEPER_HOME, EDGEKEEPER_COMBINE, EDGEKEEPER_MAX_CONFIG_AGE_S.
 
     Args:
-        database_url: A direct PostgreSQL URL, not one of a pooler in transaction mode; None: the
-            embedded server in the home folder.
+        database_url: A direct PostgreSQL URL, not one of a pooler in transaction mode. Neither
+            here nor in the environment: the embedded server in the home folder.
         bot: Name of the account or instance, as in its strands.
         origin: live, dry_run, backtest or simulated; noted in telemetry.
         combine: Whether one override applies, or one per latent factor.
@@ -116,13 +124,18 @@ def start_config_feed(
 
     Raises:
         ConfigError: If the URL is none of PostgreSQL, or a pooler's through which no notification
-            arrives.
+            arrives; or if another setting breaks its rule.
+        DatabaseUnavailable: If no URL is named and the home folder holds no database, or its
+            server does not come up. A database that is away at a URL is no error, now or later.
     """
+    settings = bot_settings(
+        database_url=database_url, home=home, max_config_age_s=max_config_age_s, combine=combine
+    )
     feed = ConfigFeed(
-        resolve_url(database_url, home),
+        existing_database(settings, to_listen=database_url is None),
         bot=bot,
-        combine=combine,
-        max_config_age_s=max_config_age_s,
+        combine=settings.combine,
+        max_config_age_s=settings.max_config_age_s,
         poll_interval_s=poll_interval_s,
         telemetry=Telemetry(bot=bot, origin=origin),
     )

@@ -11,7 +11,7 @@ In live and dry-run mode the mixin starts a recorder and the feed of overrides. 
 records only with ``edgekeeper_records_backtests``, and obeys only overrides that the process
 itself installed; in hyperopt it never records. The configuration may have a section
 ``"edgekeeper": {"database_url": "postgresql://…", "bot": "…", "home": "…"}``, all of it optional:
-the bot's name is freqtrade's ``bot_name``, the database the embedded one in the home folder.
+the bot's name is freqtrade's ``bot_name``, the database that of DATABASE_URL or EDGEKEEPER_HOME.
 
 Of the levers it applies ``size_mult`` (entries) and, for those who ask for it,
 ``exit_aggression_mult``. Freqtrade has no hook that means the others; a strategy may apply them
@@ -378,7 +378,7 @@ def _threads(strategy: EdgekeeperMixin, origin: Origin, *, with_feed: bool) -> _
     section = config.get("edgekeeper") or {}
     url = section.get("database_url")
     bot = str(section.get("bot") or config.get("bot_name") or type(strategy).__name__)
-    home = Path(section.get("home") or ".edgekeeper")
+    home = Path(section["home"]) if section.get("home") else None
     known = (url, bot, origin)
     if known not in _running:
         feed = _started(strategy, _start_feed, url, bot, origin, home) if with_feed else None
@@ -397,14 +397,14 @@ def _started(strategy: EdgekeeperMixin, start: Callable[..., Any], *args: Any) -
     return started
 
 
-def _start_feed(url: str | None, bot: str, origin: Origin, home: Path) -> ConfigFeed:
+def _start_feed(url: str | None, bot: str, origin: Origin, home: Path | None) -> ConfigFeed:
     # Not at the top: a backtest needs no library of the database.
     from learning.bot.config_feed import start_config_feed
 
     return start_config_feed(url, bot=bot, origin=origin, home=home)
 
 
-def _start_recorder(url: str | None, bot: str, origin: Origin, home: Path) -> Recorder:
+def _start_recorder(url: str | None, bot: str, origin: Origin, home: Path | None) -> Recorder:
     from learning.bot.recorder import start_recorder
 
     return start_recorder(url, bot=bot, origin=origin, home=home)

@@ -23,13 +23,14 @@ import psycopg
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from learning.bot.bot_settings import bot_settings, existing_database
 from learning.bot.own_actions import OwnActions, completed, missing_fields_filled
 from learning.bot.spool import Spool
 from learning.bot.strand_text import delivery, header, instant, json_text, signals
 from learning.domain.pattern_key import Module
 from learning.errors import LearningError
 from learning.store.copying import REFUSED
-from learning.store.database import create_engine, resolve_url, transaction
+from learning.store.database import create_engine, transaction
 from learning.store.delivery_rows import Delivery, actions_of_trade, deliver
 
 Origin = Literal["live", "dry_run", "backtest", "simulated"]
@@ -67,28 +68,31 @@ def start_recorder(
     bot: str,
     origin: Origin = "live",
     spool: Path | None = None,
-    home: Path = Path(".edgekeeper"),
+    home: Path | None = None,
 ) -> Recorder:
     """Start delivering what a bot records, in a thread of its own, until ``stop``.
 
     Args:
-        database_url: PostgreSQL URL; None: the embedded server in the home folder.
+        database_url: PostgreSQL URL; None: DATABASE_URL of the environment, else the embedded
+            server in the home folder, which must have been made.
         bot: Name of the account or instance.
         origin: live, dry_run, backtest or simulated.
         spool: File for what the database cannot take; by default ``spool/<bot>.jsonl`` in the
             home folder. What an earlier run left there is delivered first.
-        home: Home folder.
+        home: Home folder; None: EDGEKEEPER_HOME of the environment.
 
     Raises:
-        ConfigError: If the URL is none of PostgreSQL.
-        DatabaseUnavailable: If the embedded server does not come up.
+        ConfigError: If the URL is none of PostgreSQL, or another setting breaks its rule.
+        DatabaseUnavailable: If no URL is named and the home folder holds no database, or its
+            server does not come up.
     """
+    settings = bot_settings(database_url=database_url, home=home)
     plain = "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in bot)
     recorder = Recorder(
-        resolve_url(database_url, home),
+        existing_database(settings),
         bot=bot,
         origin=origin,
-        spool=Spool(spool or home / "spool" / f"{plain}.jsonl"),
+        spool=Spool(spool or settings.home / "spool" / f"{plain}.jsonl"),
     )
     recorder.start()
     return recorder
