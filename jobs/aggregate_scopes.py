@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sqlalchemy import Connection
 
-from jobs.analysed_outcome import analysed_outcome
+from jobs.analysed_outcome import provisional_outcome
 from jobs.job import JobContext, JobReport
 from learning.domain.pattern_key import MODULES, Module
 from learning.evidence.aggregation import (
@@ -97,7 +97,7 @@ def aggregate_module(connection: Connection, module: Module, settings: Settings)
     What a group's cells rest on is fixed by its fingerprint: the ids of its trades and all that
     ``Measure`` holds. So the result is that of a rebuild, exactly.
     """
-    outcome = analysed_outcome(connection, settings)
+    outcome = provisional_outcome(connection, settings)
     if outcome is None:
         return Aggregated()
     if scope_stat_rows.dimensions_changed(connection, module, settings.dimensions(module)):

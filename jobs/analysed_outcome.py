@@ -1,4 +1,4 @@
-"""The one outcome that all evidence rests on: read, or chosen at the first run."""
+"""The one outcome that all evidence rests on: chosen by a person or by the first mining run."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from learning.settings import Settings
 from learning.store import outcome_rows, state_rows
 
 
-def analysed_outcome(connection: Connection, settings: Settings) -> str | None:
-    """Return the analysed outcome; choose and store it where none is; None without trades.
+def provisional_outcome(connection: Connection, settings: Settings) -> str | None:
+    """Return the analysed outcome, else what today's trades would choose; None without trades.
+
+    Nothing is stored: the first few trades to arrive must not settle for good what only the
+    first mining run decides.
 
     Raises:
         ConfigError: If the setting asks for another outcome than the one chosen before, or
@@ -30,9 +33,21 @@ def analysed_outcome(connection: Connection, settings: Settings) -> str | None:
     if n_trades == 0:
         return None
     try:
-        outcome = chosen_outcome(trades_with, n_trades=n_trades, asked=settings.outcome)
+        return chosen_outcome(trades_with, n_trades=n_trades, asked=settings.outcome)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    chosen_by = "rule" if settings.outcome is None else "EDGEKEEPER_OUTCOME"
-    state_rows.choose_outcome(connection, outcome, chosen_by=chosen_by)
+
+
+def analysed_outcome(connection: Connection, settings: Settings) -> str | None:
+    """Return the analysed outcome; choose and store it where none is; None without trades.
+
+    For mining alone: every other job reads the ``provisional_outcome``.
+
+    Raises:
+        ConfigError: As for ``provisional_outcome``.
+    """
+    outcome = provisional_outcome(connection, settings)
+    if outcome is not None and state_rows.read_state(connection).outcome is None:
+        chosen_by = "rule" if settings.outcome is None else "EDGEKEEPER_OUTCOME"
+        state_rows.choose_outcome(connection, outcome, chosen_by=chosen_by)
     return outcome

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection
 
-from jobs.analysed_outcome import analysed_outcome
+from jobs.analysed_outcome import provisional_outcome
 from jobs.job import JobContext, JobReport
 from jobs.standing_trades import STANDING, LessonTrades, lesson_trades
 from learning.domain.pattern_key import MODULES, Module
@@ -66,7 +66,7 @@ def refit_module(
 
 def pattern_histories(connection: Connection, module: Module, settings: Settings) -> Histories:
     """Return the history of every pattern as a whole: its mean outcome per week."""
-    outcome = analysed_outcome(connection, settings)
+    outcome = provisional_outcome(connection, settings)
     if outcome is None:
         return {}
     events = event_rows.read_trade_events(

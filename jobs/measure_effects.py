@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from jobs.analysed_outcome import analysed_outcome
+from jobs.analysed_outcome import provisional_outcome
 from jobs.job import JobContext, JobReport
 from jobs.standing_trades import LessonTrades, lesson_trades, read_groups
 from learning.domain.pattern_key import MODULES, Module
@@ -81,7 +81,7 @@ def measure_module(
     connection: Connection, module: Module, settings: Settings
 ) -> tuple[dict[int, list[EffectRecord]], int]:
     """Measure one module; return its effects by lesson id, and how many trades they rest on."""
-    outcome = analysed_outcome(connection, settings)
+    outcome = provisional_outcome(connection, settings)
     lessons = [one for one in lesson_rows.read_lessons(connection, module) if one.activated_at]
     if outcome is None or not lessons:
         return {}, 0
