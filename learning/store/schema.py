@@ -65,7 +65,8 @@ def _instant(name: str, **kw: Any) -> sa.Column[Any]:
 
 
 def _json(name: str, **kw: Any) -> sa.Column[Any]:
-    return sa.Column(name, JSONB, **{"nullable": False, **kw})
+    # what is absent is NULL, never the JSON value null beside it
+    return sa.Column(name, JSONB(none_as_null=True), **{"nullable": False, **kw})
 
 
 def _flag(name: str, **kw: Any) -> sa.Column[bool]:
