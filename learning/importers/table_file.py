@@ -76,7 +76,7 @@ def open_csv(path: Path, *, decimal: str | None = None) -> TableFile:
     """Return a CSV file as a table; delimiter, encoding and decimal sign are seen from it.
 
     Raises:
-        ImportRefused: If it has no header, repeats a column, or mixes decimal signs.
+        ImportRefused: If it has no header, repeats a column, or mixes decimal signs evenly.
     """
     encoding = _encoding(path)
     lines = list(islice(_lines(path, encoding), 101))
@@ -127,19 +127,23 @@ def _checked_header(names: list[str], path: Path) -> tuple[str, ...]:
 
 
 def _decimal(lines: Sequence[str], delimiter: str, path: Path) -> str:
-    commas = points = False
+    """Return the decimal sign that most numbers have; a cell with the other costs its row only.
+
+    On a tie the delimiter decides: where commas part the cells, few would use them in numbers.
+    """
+    commas = points = 0
     for line in lines:
         try:
             cells = _cells(line, delimiter)
         except csv.Error:
             continue
-        commas = commas or any(_DECIMAL_COMMA.fullmatch(cell) for cell in cells)
-        points = points or any(_DECIMAL_POINT.fullmatch(cell) for cell in cells)
-    if commas and points:
+        commas += sum(_DECIMAL_COMMA.fullmatch(cell) is not None for cell in cells)
+        points += sum(_DECIMAL_POINT.fullmatch(cell) is not None for cell in cells)
+    if commas == points > 0 and delimiter != ",":
         raise ImportRefused(
             f"{path.name} mixes decimal commas and points: name the sign as decimal in a mapping"
         )
-    return "," if commas else "."
+    return "," if commas > points else "."
 
 
 def _csv_chunks(table: TableFile, wanted: Sequence[str]) -> Iterator[Chunk]:

@@ -43,6 +43,25 @@ def test_mixed_decimal_signs_are_not_guessed(tmp_path):
         open_csv(csv_text(tmp_path / "a.csv", text))
 
 
+def test_one_quoted_decimal_comma_costs_its_own_row_only(tmp_path):
+    odd = '2,pm.a.b.c,2024-03-01,2024-03-02,"1,5"'
+    path = csv_text(tmp_path / "a.csv", "\n".join([HEADER, ROW, odd]))
+    trades, report = trades_of(recognise([path]))
+    assert [trade.trade_id for trade in trades] == ["1"]
+    assert [str(row) for row in report.rejected_rows] == [
+        "a.csv, row 3: r_multiple must be a number, got '1,5'"
+    ]
+
+
+def test_one_decimal_point_among_commas_costs_its_own_row_only(tmp_path):
+    rows = [f"{i};pm.a.b.c;2024-03-01;2024-03-02;0,{i}" for i in (1, 2)]
+    odd = ROW.replace(",", ";").replace("1;", "3;", 1)
+    text = "\n".join([HEADER.replace(",", ";"), *rows, odd])
+    trades, report = trades_of(recognise([csv_text(tmp_path / "a.csv", text)]))
+    assert [trade.summary["r_multiple"] for trade in trades] == [0.1, 0.2]
+    assert [row.row for row in report.rejected_rows] == [4]
+
+
 def test_lines_that_are_no_rows_are_rejected_with_their_line_number(tmp_path):
     lines = [HEADER, ROW, "2,pm.a.b.c", "", '3,"unclosed', ROW.replace("1,", "4,", 1)]
     trades, report = trades_of(recognise([csv_text(tmp_path / "a.csv", "\n".join(lines))]))
