@@ -557,6 +557,81 @@ COMMENT ON FUNCTION set_approvals_required IS
     'Keep how many people activate a lesson; a caller of decide_lesson may ask for more, never '
     'for fewer. False: it was that number already, nothing changed.';
 
+-- ------------------------------------------------------------------ people
+CREATE FUNCTION begin_change_of_people(p_actor text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @schema, pg_temp
+AS $$
+BEGIN
+    IF coalesce(btrim(p_actor), '') = '' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'EK106', MESSAGE = 'changing people needs the name of who changes them';
+    END IF;
+    -- one change at a time: two admins must not remove each other
+    LOCK TABLE people IN SHARE ROW EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM people)
+        AND NOT EXISTS (SELECT FROM people WHERE name = p_actor AND role = 'admin') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'EK101',
+            MESSAGE = format('%L may not change who is listed: this takes the role admin', p_actor);
+    END IF;
+END
+$$;
+
+CREATE FUNCTION end_change_of_people() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @schema, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM people) AND NOT EXISTS (SELECT FROM people WHERE role = 'admin') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'EK103',
+            MESSAGE = 'where people are listed one has to be admin: nobody else could change them';
+    END IF;
+    UPDATE edgekeeper_state SET data_version = data_version + 1;
+END
+$$;
+
+CREATE FUNCTION set_person(p_name text, p_role text, p_actor text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema, pg_temp
+AS $$
+BEGIN
+    IF coalesce(btrim(p_name), '') = '' THEN
+        RAISE EXCEPTION USING ERRCODE = 'EK106', MESSAGE = 'a person needs a name';
+    END IF;
+    IF p_role IS NULL OR p_role NOT IN ('viewer', 'approver', 'admin') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'EK106',
+            MESSAGE = format('role must be viewer, approver or admin, got %L', p_role);
+    END IF;
+    PERFORM begin_change_of_people(p_actor);
+    INSERT INTO people (name, role) VALUES (btrim(p_name), p_role)
+    ON CONFLICT (name) DO UPDATE SET role = excluded.role;
+    PERFORM end_change_of_people();
+END
+$$;
+COMMENT ON FUNCTION set_person IS
+    'List a person, or change the role of one who is listed. Anyone may list the first, who has '
+    'to be an admin; afterwards an admin does.';
+
+CREATE FUNCTION remove_person(p_name text, p_actor text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema, pg_temp
+AS $$
+BEGIN
+    PERFORM begin_change_of_people(p_actor);
+    DELETE FROM people WHERE name = btrim(p_name);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'EK106', MESSAGE = format('nobody is listed as %L', p_name);
+    END IF;
+    PERFORM end_change_of_people();
+END
+$$;
+COMMENT ON FUNCTION remove_person IS
+    'Take a person off the list, as an admin; the last admin goes last.';
+
 -- ------------------------------------------------------------------ moves of jobs
 CREATE FUNCTION move_lesson(
     p_lesson_id bigint, p_decision text, p_reason text, p_job text

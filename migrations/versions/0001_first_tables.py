@@ -84,7 +84,8 @@ BEGIN
             'decided_before', 'decide_lesson', 'carry_out',
             'move_lesson', 'guard_lesson', 'set_kill_switch', 'guard_alert',
             'require_analysed_outcome', 'require_reason', 'set_outcome',
-            'set_approvals_required'
+            'set_approvals_required', 'begin_change_of_people',
+            'end_change_of_people', 'set_person', 'remove_person'
         ])
     LOOP
         EXECUTE format('DROP FUNCTION IF EXISTS %s CASCADE', made.signature);

@@ -59,7 +59,8 @@ REVOKE ALL ON FUNCTION
     carry_out(learning_lessons, text, text, text, text),
     move_lesson(bigint, text, text, text), guard_lesson(),
     set_kill_switch(boolean, text, text, text), set_outcome(text, text, text, text),
-    set_approvals_required(integer, text, text)
+    set_approvals_required(integer, text, text), begin_change_of_people(text),
+    end_change_of_people(), set_person(text, text, text), remove_person(text, text)
 FROM PUBLIC;
 
 DO $$
@@ -157,6 +158,8 @@ SELECT pg_temp.allow('edgekeeper_approver', rights, target) FROM (VALUES
     ('EXECUTE', 'FUNCTION set_kill_switch(boolean, text, text, text)'),
     ('EXECUTE', 'FUNCTION set_outcome(text, text, text, text)'),
     ('EXECUTE', 'FUNCTION set_approvals_required(integer, text, text)'),
+    ('EXECUTE', 'FUNCTION set_person(text, text, text)'),
+    ('EXECUTE', 'FUNCTION remove_person(text, text)'),
     ('INSERT (job, slot, run_trigger, requested_by, status)', 'job_runs'),
     ('INSERT, UPDATE', 'job_settings'),
     ('UPDATE (seen_at, seen_by)', 'alerts')

@@ -255,3 +255,24 @@ def test_the_number_of_approvals_is_kept_in_the_database(
     assert "activate a lesson: 2, set" in told
     assert "by ann. Why: four eyes from now on" in told
     assert run("approvals", "3", "--reason", "many eyes from now on") == 2
+
+
+def test_people_are_listed_added_and_removed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("people") == 0
+    assert "Nobody is listed" in capsys.readouterr().out
+    assert run("people", "add", "ada", "--role", "admin") == 0
+    assert run("people", "add", "vic", "--role", "viewer", "--as", "ada") == 0
+    capsys.readouterr()
+    assert run("people") == 0
+    told = capsys.readouterr().out
+    assert "ada" in told
+    assert "vic" in told
+    assert run("people", "add", "mallory", "--role", "admin", "--as", "vic") == 1
+    assert "this takes the role admin" in " ".join(capsys.readouterr().err.split())
+    assert run("people", "add", "bob", "--role", "king", "--as", "ada") == 2
+    assert run("people", "--help") == 0
+    assert run("people", "remove", "vic", "--as", "ada") == 0
+    assert run("people", "remove", "ada", "--as", "ada") == 0
+    capsys.readouterr()
+    assert run("people") == 0
+    assert "Nobody is listed" in capsys.readouterr().out

@@ -107,6 +107,8 @@ ATTEMPTS: tuple[tuple[str, str], ...] = (
     ("a", "SELECT set_outcome('rr_path', 'ann', 'looked at the costs')"),
     ("a", "SELECT set_approvals_required(2, 'ann', 'four eyes from now on')"),
     ("", "UPDATE edgekeeper_state SET approvals_required = 1"),
+    ("a", "SELECT set_person('ann', 'admin', 'ann')"),
+    ("", "SELECT end_change_of_people()"),
     ("w", MOVE),
     ("w", "SELECT lock_decisions()"),
     ("", "SELECT remove_override(l, 'r') FROM learning_lessons AS l"),
