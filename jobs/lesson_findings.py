@@ -31,10 +31,16 @@ from learning.lessons.standing import StandingScope, standing_edges
 from learning.settings import Settings
 from learning.store import lesson_rows
 from learning.store.lesson_rows import LessonKey, StoredLesson
+from learning.store.mining_run_rows import StoredRun
 
 _SEARCHED = (
     "q_value", "critical_z", "incremental_edge", "incremental_ci_low_rr",
     "incremental_ci_high_rr", "parent_scope", "claim_rr", "claimed_at_days", "hypotheses",
+)  # fmt: skip
+COUNTS = (
+    "scopes_stored", "searched", "distinct", "eligible", "tested", "groups", "groups_selected",
+    "found", "proposed", "watch", "levels_tested", "levels_found", "upper_tail", "lower_tail",
+    "execution_candidates", "execution_tested", "execution_found",
 )  # fmt: skip
 
 
@@ -51,6 +57,8 @@ class Findings:
 
 def find(inputs: Inputs, settings: Settings) -> Findings:
     """Search, where a look is due; else measure the standing lessons again."""
+    if not inputs.events.n:
+        return _nothing(inputs, settings)
     if is_look_due(inputs, settings):
         return _discovered(inputs, settings)
     assert inputs.last_look is not None
@@ -70,6 +78,25 @@ def find(inputs: Inputs, settings: Settings) -> Findings:
     }
     confirmed = _confirmations(inputs, reference)
     return Findings(False, run, records, confirmed=confirmed)
+
+
+def _nothing(inputs: Inputs, settings: Settings) -> Findings:
+    """A run without a trade: no lesson can be measured, and its row counts nothing."""
+    last = inputs.last_look
+    look, low, high = (0, 0.0, 0.0) if last is None else (last.look, *_clip_of(last))
+    run = {
+        **_run_head(inputs, settings, look=look, level=0.0, is_look=False),
+        "clip_low_rr": low,
+        "clip_high_rr": high,
+        "counts": dict.fromkeys(COUNTS, 0),
+        "details": {"reason": f"no closed trade of {', '.join(settings.origins)}"},
+        "baselines": {},
+    }
+    return Findings(False, run, {})
+
+
+def _clip_of(look: StoredRun) -> tuple[float, float]:
+    return look.clip_low_rr, look.clip_high_rr
 
 
 def _discovered(inputs: Inputs, settings: Settings) -> Findings:

@@ -49,12 +49,18 @@ class Inputs:
 def read_inputs(
     connection: Connection, module: Module, settings: Settings, now: datetime
 ) -> Inputs | None:
-    """Read what a run needs; None where the module has no trades."""
+    """Read what a run needs; None where the module has neither trades nor lessons.
+
+    Lessons whose trades are gone are still there: a run says that they cannot be measured.
+    """
+    lessons = tuple(lesson_rows.read_lessons(connection, module))
     outcome = analysed_outcome(connection, settings)
+    if outcome is None and lessons:
+        outcome = lessons[-1].outcome
     if outcome is None:
         return None
     events = _events(connection, module, outcome, settings)
-    if not events.n:
+    if not events.n and not lessons:
         return None
     net = events if outcome == _NET else _events(connection, module, _NET, settings)
     events, path_selected = without_timing_choices(events, settings.timing_dimensions)
@@ -68,7 +74,7 @@ def read_inputs(
         ),
         n_scopes_stored=scope_stat_rows.count_cells(connection, module),
         last_look=mining_run_rows.last_discovery(connection, module, outcome),
-        lessons=tuple(lesson_rows.read_lessons(connection, module)),
+        lessons=lessons,
         weights=regime_weight_rows.read_weights(connection, module),
         now=now,
         path_selected=path_selected,
@@ -106,7 +112,12 @@ def _events(
 
 
 def is_look_due(inputs: Inputs, settings: Settings) -> bool:
-    """Say whether a discovery look may spend error: at first, then rarely or after growth."""
+    """Say whether a discovery look may spend error: at first, then rarely or after growth.
+
+    Without trades there is nothing to look at, and no error is spent.
+    """
+    if not inputs.events.n:
+        return False
     last = inputs.last_look
     if last is None:
         return True
