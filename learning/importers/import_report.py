@@ -37,7 +37,8 @@ class ImportReport:
     ``trades_found = trades_usable + trades_open + trades_rejected`` and
     ``actions_found = actions_usable + actions_rejected``, always. ``actions_written`` counts the
     action strands: those of the file and those derived from a trade. ``outcomes`` and ``rr_kinds``
-    count usable trades; a trade can have both kinds.
+    count usable trades; a trade can have both kinds. So do ``without_pattern`` and ``origins``, of
+    which ``assumed_origins`` were named neither by the source nor by a person.
     """
 
     source_name: str
@@ -57,6 +58,7 @@ class ImportReport:
     outcomes: dict[str, int]
     rr_kinds: dict[str, int]
     origins: dict[str, int]
+    assumed_origins: dict[str, int]
     sides: dict[str, int]
     pattern_keys: dict[str, int]
     symbols: tuple[str, ...]
@@ -83,18 +85,43 @@ class ImportReport:
         span = f"{self.opened_first} to {self.closed_last}" if self.opened_first else "no trades"
         lines = [
             f"{self.description}",
-            f"{self.trades_found} trades found: {self.trades_usable} usable, "
+            f"{counted(self.trades_found, 'trade')} found: {self.trades_usable} usable, "
             f"{self.trades_open} still open (skipped), {self.trades_rejected} rejected",
-            f"{self.actions_written} actions, {self.actions_rejected} rejected",
-            f"{len(self.symbols)} symbols, {len(self.pattern_keys)} patterns, {span}",
+            f"{counted(self.actions_written, 'action')}, {self.actions_rejected} rejected",
+            f"{counted(len(self.symbols), 'symbol')}, "
+            f"{counted(len(self.pattern_keys), 'pattern')}, {span}",
+            "origin: " + (self._told_origins() or "none"),
             "outcomes: " + (_counts(self.outcomes) or "none"),
             "rr_kind: " + (_counts(self.rr_kinds) or "none"),
         ]
         if self.without_pattern:
-            lines.append(f"{self.without_pattern} trades name no setup (untagged)")
-        lines += [f"no initial risk: {n} trades, {why}" for why, n in self.without_risk.items()]
-        lines += [f"rejected: {n} rows, {rule}" for rule, n in self.rejected_by_rule.items()]
+            lines.append(f"no setup named (untagged): {counted(self.without_pattern, 'trade')}")
+        lines += [
+            f"no initial risk: {counted(n, 'trade')}, {why}" for why, n in self.without_risk.items()
+        ]
+        lines += [
+            f"rejected: {counted(n, 'row')}, {rule}" for rule, n in self.rejected_by_rule.items()
+        ]
         return lines
+
+    def _told_origins(self) -> str:
+        told = []
+        for name, n in self.origins.items():
+            n_assumed = self.assumed_origins.get(name, 0)
+            share = "" if n_assumed == n else f"{n_assumed} "
+            told.append(name if len(self.origins) == 1 else f"{name} {n}")
+            told[-1] += f" ({share}assumed; --origin changes it)" if n_assumed else ""
+        return ", ".join(told)
+
+
+def counted(n: int, what: str) -> str:
+    """Return a number with its noun.
+
+    Examples:
+        >>> counted(1, "trade"), counted(0, "row")
+        ('1 trade', '0 rows')
+    """
+    return f"{n} {what}" + ("" if n == 1 else "s")
 
 
 def _counts(counts: dict[str, int]) -> str:
@@ -115,6 +142,7 @@ class ReportTally:
         self.outcomes: Counter[str] = Counter()
         self.rr_kinds: Counter[str] = Counter()
         self.origins: Counter[str] = Counter()
+        self.assumed_origins: Counter[str] = Counter()
         self.sides: Counter[str] = Counter()
         self.pattern_keys: Counter[str] = Counter()
         self.symbols: set[str] = set()
@@ -145,6 +173,8 @@ class ReportTally:
             self.without_risk[trade.no_risk] += 1
         self.without_pattern += trade.is_untagged
         self.origins[trade.origin] += 1
+        if trade.origin_is_assumed:
+            self.assumed_origins[trade.origin] += 1
         self.sides[summary.get("side", "unknown")] += 1
         self.pattern_keys[trade.pattern_key] += 1
         if "symbol" in summary:
@@ -176,6 +206,7 @@ class ReportTally:
             outcomes=dict(self.outcomes),
             rr_kinds=dict(self.rr_kinds),
             origins=dict(self.origins),
+            assumed_origins=dict(self.assumed_origins),
             sides=dict(self.sides),
             pattern_keys=dict(self.pattern_keys.most_common()),
             symbols=tuple(sorted(self.symbols)),

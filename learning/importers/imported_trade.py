@@ -34,6 +34,7 @@ class ImportedTrade:
     """A closed trade: identity, context, outcome and actions.
 
     ``summary`` is the trade_summary of its close; ``no_risk`` says why it has no R multiple.
+    ``origin_is_assumed`` where neither the source nor a person named the origin.
 
     Raises:
         RowRejected: If its id is too long, its actions are too many, or a number is out of range.
@@ -51,6 +52,7 @@ class ImportedTrade:
     actions: tuple[TradeAction, ...]
     no_risk: str | None = None
     is_untagged: bool = False
+    origin_is_assumed: bool = False
 
     def __post_init__(self) -> None:
         if len(self.trade_id) > MAX_ID_LENGTH:

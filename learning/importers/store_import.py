@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from learning.errors import ImportRefused
-from learning.importers.import_report import ImportReport, ReportTally
+from learning.importers.import_report import ImportReport, ReportTally, counted
 from learning.importers.import_source import ImportSource
 from learning.store import import_rows, strand_rows
 from learning.store.import_rows import ImportBatch
@@ -31,10 +31,10 @@ class StoredImport:
 
     def sentence(self) -> str:
         """Say what was written."""
-        trades = f"{self.report.trades_usable} trades as {self.report.source_name!r}"
+        trades = f"{counted(self.report.trades_usable, 'trade')} as {self.report.source_name!r}"
         if self.appended == 0:
             return f"Nothing new: all {self.repeated} strands of {trades} were imported before"
-        text = f"Imported {self.appended} strands of {trades}"
+        text = f"Imported {counted(self.appended, 'strand')} of {trades}"
         text += f"; {self.repeated} were imported before" if self.repeated else ""
         if self.conflicts:
             text += f"; {self.conflicts} differ from what was imported before and are quarantined"

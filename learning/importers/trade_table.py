@@ -158,7 +158,6 @@ class TradeTable:
                 trade = self._trade(row, index, seen)
             except RowRejected as why:
                 tally.reject(self.table.path.name, "trade", row["row"], why)
-                tally.without_pattern += why.column == "pattern_key" and why.value is None
                 continue
             yield trade
         tally.actions_usable = index.n_taken
@@ -224,10 +223,11 @@ class TradeTable:
         if closed_at < opened_at:
             raise RowRejected("exit_time", "must not be before entry_time", str(closed_at))
         summary, no_risk = _summary(row, self.max_stop_distance)
+        pattern_key, origin = self._pattern_key(row), self._origin(row)
         trade = ImportedTrade(
             trade_id=trade_id,
-            pattern_key=self._pattern_key(row),
-            origin=self._origin(row),
+            pattern_key=pattern_key,
+            origin=origin or self.default_origin(),
             opened_at=opened_at,
             closed_at=closed_at,
             scope={**self.mapping.constants, **row["scope"]},
@@ -236,14 +236,17 @@ class TradeTable:
             summary=summary,
             actions=index.take(trade_id) or (_only_action(row, opened_at),),
             no_risk=no_risk,
+            is_untagged=self.mapping.pattern is not None and "untagged" in pattern_key.split("."),
+            origin_is_assumed=origin is None,
         )
         seen[trade_id] = row["row"]
         return trade
 
-    def _origin(self, row: Row) -> str:
+    def _origin(self, row: Row) -> str | None:
+        """The origin that a person or the row names; None where neither does."""
         said: str | None = row.get("origin")
         if said is None or self.origin is not None:
-            return self.default_origin()
+            return self.origin or self.mapping.origin
         if said not in _ORIGINS:
             raise RowRejected("origin", f"must be one of {', '.join(_ORIGINS)}", said)
         return said

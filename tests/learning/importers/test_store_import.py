@@ -30,7 +30,7 @@ def test_an_import_appends_its_strands_and_one_row_about_itself(connection, tmp_
     source = recognise([csv_of(tmp_path / "bot.csv", [TRADE])])
     result = stored(connection, source)
     assert (result.appended, result.repeated, result.conflicts) == (2, 0, 0)
-    assert result.sentence() == "Imported 2 strands of 1 trades as 'bot'"
+    assert result.sentence() == "Imported 2 strands of 1 trade as 'bot'"
     (batch,) = import_rows.read_all(connection)
     assert (batch.source_name, batch.imported_by, batch.file_name) == ("bot", "ada", "bot.csv")
     assert batch.report["trades_usable"] == 1
@@ -43,7 +43,7 @@ def test_importing_twice_adds_nothing_and_says_so(connection, tmp_path):
     stored(connection, recognise([path]))
     again = stored(connection, recognise([path]))
     assert (again.appended, again.repeated, count(connection)) == (0, 3, 3)
-    assert again.sentence() == "Nothing new: all 3 strands of 1 trades as 't' were imported before"
+    assert again.sentence() == "Nothing new: all 3 strands of 1 trade as 't' were imported before"
 
 
 def test_a_database_that_grew_adds_what_is_new(connection, tmp_path):
@@ -129,4 +129,4 @@ def test_the_report_is_kept_as_json_and_told_in_sentences(connection, tmp_path):
     ]
     text = "\n".join(report.sentences())
     assert "2 trades found: 1 usable, 0 still open (skipped), 1 rejected" in text
-    assert "rejected: 1 rows, r_multiple must be a number" in text
+    assert "rejected: 1 row, r_multiple must be a number" in text

@@ -88,10 +88,19 @@ def test_a_trade_that_comes_twice_counts_once(tmp_path):
     )
 
 
-def test_a_row_without_a_setup_is_counted_as_such(tmp_path):
+def test_a_usable_trade_without_a_setup_is_counted_as_such_and_a_rejected_row_is_not(tmp_path):
     rows = [TRADE, {**TRADE, "trade_id": 2, "pattern_key": ""}]
-    _, report = trades_of(recognise([csv_of(tmp_path / "a.csv", rows)]))
+    path = csv_of(tmp_path / "a.csv", rows)
+    _, report = trades_of(recognise([path]))
+    assert (report.without_pattern, report.trades_rejected) == (0, 1)
+    assert "rejected: 1 row, pattern_key must be given" in report.sentences()
+    _, report = trades_of(recognise([path], mapping=mapping_from({"pattern": "pm.a.b.{bucket}"})))
+    assert report.without_pattern == 0
+    untagged = csv_of(tmp_path / "b.csv", [TRADE, {**TRADE, "trade_id": 2, "bucket": ""}])
+    mapping = mapping_from({"pattern": "pm.a.b.{bucket}"})
+    _, report = trades_of(recognise([untagged], mapping=mapping))
     assert report.without_pattern == 1
+    assert "no setup named (untagged): 1 trade" in report.sentences()
 
 
 def test_prices_and_a_stop_make_the_outcome(tmp_path):
@@ -242,3 +251,26 @@ def test_the_origin_is_what_is_said_then_what_the_table_shows(tmp_path):
     assert trades_of(recognise([simulated]))[1].origins == {"simulated": 1}
     assert trades_of(recognise([own]))[1].origins == {"dry_run": 1}
     assert trades_of(recognise([own], origin="backtest"))[1].origins == {"backtest": 1}
+
+
+def test_an_origin_that_nobody_named_is_told_as_assumed(tmp_path):
+    def told(path, **options):
+        sentences = trades_of(recognise([path], **options))[1].sentences()
+        return next(line for line in sentences if line.startswith("origin:"))
+
+    plain = csv_of(tmp_path / "a.csv", [TRADE])
+    assert told(plain) == "origin: live (assumed; --origin changes it)"
+    assert told(plain, origin="backtest") == "origin: backtest"
+    assert told(plain, mapping=mapping_from({"origin": "live"})) == "origin: live"
+    rows = [{**TRADE, "trade_id": i, "origin": said} for i, said in enumerate(["live", "", "live"])]
+    rows.append({**TRADE, "trade_id": 9, "origin": "dry_run"})
+    some = csv_of(tmp_path / "b.csv", rows)
+    assert told(some) == "origin: live 3 (1 assumed; --origin changes it), dry_run 1"
+
+
+def test_one_of_a_kind_is_told_in_the_singular(tmp_path):
+    _, report = trades_of(recognise([csv_of(tmp_path / "a.csv", [{**TRADE, "symbol": "BTC"}])]))
+    text = "\n".join(report.sentences())
+    assert "1 trade found: 1 usable" in text
+    assert "1 action, 0 rejected" in text
+    assert "1 symbol, 1 pattern, " in text
