@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
 from sqlalchemy import Connection, Engine
 
@@ -26,6 +28,9 @@ from learning.settings import Settings
 from learning.store import event_rows, strand_rows
 from learning.store.copying import REFUSED
 from learning.store.database import transaction
+
+CLOCKS_DIFFER: Final = timedelta(days=1)
+"""How far ahead of the database's clock a close may be: that of a bot may be wrong."""
 
 Progress = Callable[["Ingested"], None]
 Read = Callable[[Connection, int, int], list[StoredStrand]]
@@ -144,7 +149,8 @@ def _refused(connection: Connection, strand: StoredStrand, error: Exception) -> 
 def _decide(
     connection: Connection, strands: Sequence[StoredStrand], settings: Settings
 ) -> Ingested:
-    readings = read_strands(strands, dims=_dimensions(settings))
+    closed_by = strand_rows.now(connection) + CLOCKS_DIFFER
+    readings = read_strands(strands, dims=_dimensions(settings), closed_by=closed_by)
     judged = _judge(connection, readings, settings)
     credited = _credit(connection, judged, settings)
     event_rows.add_actions(connection, judged.actions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -64,6 +65,7 @@ def import_trades(
         mapping=None if mapping is None else read_mapping(mapping),
         max_stop_distance=settings.max_stop_distance,
         dimensions={"pm": settings.pm_dimensions, "dm": settings.dm_dimensions},
+        now=datetime.now(UTC),
     )
     with progress_bar("reading") as tell:
         report = _told(source, tell, total=None).examine()

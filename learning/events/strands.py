@@ -122,12 +122,15 @@ class Ignored:
     reason: str
 
 
-def parse_strand(stored: StoredStrand, *, dims: Dimensions) -> ActionStrand | ClosedTrade | Ignored:
+def parse_strand(
+    stored: StoredStrand, *, dims: Dimensions, closed_by: datetime | None = None
+) -> ActionStrand | ClosedTrade | Ignored:
     """Turn a stored strand into what it means.
 
     Args:
         stored: As read from the inbox; its content may be anything.
         dims: Scope dimensions of each module; those must be in order, others may be.
+        closed_by: Closes later than this are malformed: they have not happened. None: any may be.
 
     Raises:
         MalformedStrand: If it breaks a rule; the message names the field, the rule, the value.
@@ -145,8 +148,15 @@ def parse_strand(stored: StoredStrand, *, dims: Dimensions) -> ActionStrand | Cl
     content = json_object(stored.content, where="content")
     trade_id = _trade_id(stored, content)
     if stored.kind == CLOSE_KIND:
-        return _closed_trade(stored, trade_id, content, dims)
+        closed = _closed_trade(stored, trade_id, content, dims)
+        _check_closed(closed.summary, closed_by)
+        return closed
     return _action(stored, trade_id, content, dims)
+
+
+def _check_closed(summary: TradeSummary, closed_by: datetime | None) -> None:
+    if closed_by is not None and summary.closed_at > closed_by:
+        raise broken("trade_summary.closed_at", "no time in the future", str(summary.closed_at))
 
 
 def _check_header(stored: StoredStrand) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from learning.errors import MalformedStrand
@@ -48,14 +49,22 @@ def trade_of(strand: ActionStrand | ClosedTrade) -> TradeKey:
     return strand.bot, strand.trade_id
 
 
-def read_strands(strands: Iterable[StoredStrand], *, dims: Dimensions) -> Readings:
-    """Read strands, each by itself: one that is malformed keeps no other from being read."""
+def read_strands(
+    strands: Iterable[StoredStrand], *, dims: Dimensions, closed_by: datetime | None = None
+) -> Readings:
+    """Read strands, each by itself: one that is malformed keeps no other from being read.
+
+    Args:
+        strands: In order of their ids.
+        dims: Scope dimensions of each module.
+        closed_by: Closes later than this are malformed; None: any may be.
+    """
     actions: list[ActionStrand] = []
     closes: list[ClosedTrade] = []
     verdicts: list[Verdict] = []
     for stored in strands:
         try:
-            strand = parse_strand(stored, dims=dims)
+            strand = parse_strand(stored, dims=dims, closed_by=closed_by)
         except MalformedStrand as error:
             verdicts.append(Verdict(stored.id, "quarantined", str(error)))
             continue

@@ -34,6 +34,7 @@ class FreqtradeBacktest:
     mapping: ColumnMapping
     max_stop_distance: float
     origin: str | None = None
+    closed_by: datetime | None = None
     format: str = "freqtrade_backtest"
 
     @property
@@ -106,6 +107,7 @@ class FreqtradeBacktest:
             custom={},
             mapping=self.mapping,
             max_stop_distance=self.max_stop_distance,
+            closed_by=self.closed_by,
         )
         seen.add(trade_id)
         tally.actions_found += len(fills)
@@ -121,6 +123,7 @@ class FreqtradeTradeList:
     mapping: ColumnMapping
     max_stop_distance: float
     origin: str | None = None
+    closed_by: datetime | None = None
     format: str = "freqtrade_trade_list"
 
     @property
@@ -183,6 +186,7 @@ class FreqtradeTradeList:
             custom={},
             mapping=self.mapping,
             max_stop_distance=self.max_stop_distance,
+            closed_by=self.closed_by,
         )
         seen.add(trade_id)
         tally.actions_found += len(fills)

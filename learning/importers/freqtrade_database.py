@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +38,7 @@ class FreqtradeDatabase:
     mapping: ColumnMapping
     max_stop_distance: float
     origin: str | None = None
+    closed_by: datetime | None = None
     format: str = "freqtrade_database"
 
     @property
@@ -112,6 +114,7 @@ class FreqtradeDatabase:
             custom=custom_values(custom),
             mapping=self.mapping,
             max_stop_distance=self.max_stop_distance,
+            closed_by=self.closed_by,
         )
         tally.actions_found += len(fills)
         tally.actions_usable += len(fills)

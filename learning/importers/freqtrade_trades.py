@@ -30,7 +30,7 @@ from learning.importers.field_values import (
     as_name,
     as_number,
 )
-from learning.importers.imported_trade import ImportedTrade, TradeAction
+from learning.importers.imported_trade import ImportedTrade, TradeAction, check_closed
 from learning.importers.mapping import ColumnMapping
 from learning.importers.trade_outcomes import NoRisk, initial_risk_pct, price_return_pct
 
@@ -208,6 +208,7 @@ def imported_trade(
     custom: Mapping[str, Any],
     mapping: ColumnMapping,
     max_stop_distance: float,
+    closed_by: datetime | None,
 ) -> ImportedTrade:
     """Return a closed position as a trade.
 
@@ -215,6 +216,7 @@ def imported_trade(
         RowRejected: Where a value breaks a rule or no outcome can be computed.
     """
     position = position_of(raw, fills)
+    check_closed("close_date", position.closed_at, closed_by)
     motif = key_part(free_text(raw, "enter_tag") or "", fallback="untagged")
     risk = initial_risk_pct(
         side=position.side,

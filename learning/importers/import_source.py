@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -32,6 +33,9 @@ from learning.importers.mapping import ColumnMapping
 from learning.importers.source_file import kind_of, latest_result
 from learning.importers.table_file import TableFile, open_csv, open_parquet
 from learning.importers.trade_table import TradeTable
+
+CLOCKS_DIFFER: Final = timedelta(days=1)
+"""How far ahead a close may be: clocks differ, and so do the time zones of tables."""
 
 ORIGINS: Final = ("live", "dry_run", "backtest", "simulated")
 _FOREIGN_HEADERS: Final = {
@@ -128,6 +132,7 @@ def recognise(
     mapping: ColumnMapping | None = None,
     max_stop_distance: float = 0.12,
     dimensions: Mapping[Module, Sequence[str]] = DEFAULT_DIMENSIONS,
+    now: datetime | None = None,
 ) -> ImportSource:
     """Say what files are, by their content.
 
@@ -139,6 +144,7 @@ def recognise(
         mapping: How its columns are called here.
         max_stop_distance: Largest distance of a stop that counts as risk, fraction of the entry.
         dimensions: Scope dimensions of each module.
+        now: The present; trades that close more than a day later are rejected. None: any may be.
 
     Raises:
         ImportRefused: If it is nothing that can be imported; one sentence says why.
@@ -154,6 +160,8 @@ def recognise(
         reader: Reader = _freqtrade(files[0], kinds[0], columns, max_stop_distance, origin)
     else:
         reader = _tables(files, kinds, columns, max_stop_distance, origin, dimensions)
+    if now is not None:
+        reader = replace(reader, closed_by=now + CLOCKS_DIFFER)
     stem = reader.table.path.stem if isinstance(reader, TradeTable) else files[0].stem
     return ImportSource(_bot_name(name or stem), reader, tuple(files), reader.first_trade())
 

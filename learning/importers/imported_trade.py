@@ -71,6 +71,16 @@ class ImportedTrade:
         return tuple(kind for kind in kinds if kind)
 
 
+def check_closed(column: str, closed_at: datetime, closed_by: datetime | None) -> None:
+    """Refuse a close that has not happened yet, such as one with a mistyped year.
+
+    Raises:
+        RowRejected: If it is later than ``closed_by``; None is no limit.
+    """
+    if closed_by is not None and closed_at > closed_by:
+        raise RowRejected(column, "must not be in the future", closed_at.isoformat())
+
+
 def _check_numbers(summary: Mapping[str, Any]) -> None:
     """Prices of 1e300 make numbers that are none; such a row is an input error, not a trade."""
     for name, value in summary.items():

@@ -20,7 +20,7 @@ from learning.events.outcomes import path_rr
 from learning.importers.action_table import ActionIndex, read_actions
 from learning.importers.field_values import RowRejected, as_instant, as_name, as_number, as_side
 from learning.importers.import_report import ReportTally
-from learning.importers.imported_trade import ImportedTrade, TradeAction
+from learning.importers.imported_trade import ImportedTrade, TradeAction, check_closed
 from learning.importers.mapping import ColumnMapping
 from learning.importers.table_file import Chunk, TableFile
 from learning.importers.trade_outcomes import LEAST_RISK, NoRisk, initial_risk_pct, price_return_pct
@@ -71,6 +71,7 @@ class TradeTable:
     dimensions: Mapping[Module, Sequence[str]]
     max_stop_distance: float
     origin: str | None = None
+    closed_by: datetime | None = None
     format: str = "trade_table"
 
     @property
@@ -222,6 +223,7 @@ class TradeTable:
         opened_at, closed_at = _given(row, "entry_time"), _given(row, "exit_time")
         if closed_at < opened_at:
             raise RowRejected("exit_time", "must not be before entry_time", str(closed_at))
+        check_closed("exit_time", closed_at, self.closed_by)
         summary, no_risk = _summary(row, self.max_stop_distance)
         pattern_key, origin = self._pattern_key(row), self._origin(row)
         trade = ImportedTrade(

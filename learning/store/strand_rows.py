@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,12 @@ def is_of(table: sa.Table, wanted: sa.TableValuedAlias) -> sa.ColumnElement[bool
 def newest_id(connection: Connection) -> int:
     """Return the highest id of the inbox, 0 where it is empty."""
     return connection.scalar(sa.select(sa.func.max(ad_strands.c.id))) or 0
+
+
+def now(connection: Connection) -> datetime:
+    """Return the present by the database's clock."""
+    found: datetime = connection.scalars(sa.select(sa.func.clock_timestamp())).one()
+    return found
 
 
 def low_water(connection: Connection, *, margin: int = 100_000) -> int:

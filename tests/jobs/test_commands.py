@@ -84,6 +84,16 @@ def test_a_dry_run_writes_nothing_and_an_import_twice_adds_nothing(
     assert "Nothing new" in capsys.readouterr().out
 
 
+def test_a_trade_that_closes_in_the_future_is_rejected_at_import(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "ahead.csv"
+    header = "trade_id,pattern_key,entry_time,exit_time,r_multiple"
+    path.write_text(f"{header}\n1,pm.a.b.c,2024-03-01,2099-03-02,1.5\n")
+    assert run("import", str(path), "--dry-run") == 0
+    assert "rejected: 1 row, exit_time must not be in the future" in capsys.readouterr().out
+
+
 def test_learning_from_few_trades_says_that_nothing_survived(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

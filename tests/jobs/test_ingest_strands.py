@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -81,6 +82,15 @@ def test_an_action_after_the_close_renews_the_events_of_its_trade(own_engine: En
     send(own_engine, action("t1", "exit", hours=23))
     assert ingest_strands(own_engine, SETTINGS).events == 2
     assert ask(own_engine, EVENTS) == [("entry", 0, "own_fields"), ("exit", 0, "action_strand")]
+
+
+def test_a_close_more_than_a_day_ahead_of_the_database_is_quarantined(own_engine: Engine) -> None:
+    now = ask(own_engine, "SELECT now()")[0][0]
+    near, far = (str(now + timedelta(hours=h)) for h in (23, 25))
+    send(own_engine, close("near", closed_at=near), close("far", closed_at=far))
+    assert ingest_strands(own_engine, SETTINGS) == Ingested(ingested=1, quarantined=1)
+    ((reason,),) = ask(own_engine, REASONS)
+    assert reason.startswith("trade_summary.closed_at must be no time in the future, got ")
 
 
 def test_a_trade_is_closed_once(own_engine: Engine) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -42,6 +42,16 @@ def test_an_action_is_read_with_its_scope_in_dimension_order_and_absent_values_l
         ("bucket_rank_position", 2), ("bucket", "micro"), ("timeframe", "1h"),
     ]  # fmt: skip
     assert found.acted_at == datetime(2024, 3, 1, 12, tzinfo=UTC)
+
+
+def test_a_close_after_the_limit_is_malformed_and_one_at_the_limit_is_not() -> None:
+    strand = stored(close())
+    limit = datetime(2024, 3, 2, 12, tzinfo=UTC)
+    assert isinstance(parse_strand(strand, dims=DIMS, closed_by=limit), ClosedTrade)
+    with pytest.raises(
+        MalformedStrand, match=r"closed_at must be no time in the future, got '2024"
+    ):
+        parse_strand(strand, dims=DIMS, closed_by=limit - timedelta(seconds=1))
 
 
 def test_a_decision_module_action_has_the_decision_modules_dimensions() -> None:

@@ -1,5 +1,5 @@
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -15,6 +15,7 @@ from tests.learning.importers.source_builders import (
     backtest,
     csv_of,
     database,
+    trades_of,
 )
 
 AT = datetime(2024, 3, 1, tzinfo=UTC)
@@ -121,3 +122,28 @@ def test_a_trade_that_could_not_be_ingested_is_not_made(changes, column):
 def test_a_name_that_cannot_stand_before_an_id_is_refused(tmp_path, name):
     with pytest.raises(ImportRefused, match="name of a source"):
         recognise([csv_of(tmp_path / "a.csv", [TRADE])], name=name)
+
+
+@pytest.mark.parametrize(
+    ("write", "column", "closed_at"),
+    [
+        (lambda folder: csv_of(folder / "a.csv", [TRADE]), "exit_time", "2024-03-02T12:00:00"),
+        (lambda folder: database(folder / "a.sqlite"), "close_date", "2024-10-14T09:10:42.515063"),
+        (lambda folder: backtest(folder / "a.json"), "close_date", "2024-04-01T09:45:00"),
+        (lambda folder: trade_list(folder / "a.json"), "close_date", "2024-04-01T09:45:00"),
+    ],
+    ids=["table", "database", "backtest", "list"],
+)
+def test_a_close_more_than_a_day_ahead_is_rejected(tmp_path, write, column, closed_at):
+    path = write(tmp_path)
+    day_before = datetime.fromisoformat(closed_at).replace(tzinfo=UTC) - timedelta(days=1)
+    (_,), report = trades_of(recognise([path], now=day_before))
+    assert report.trades_rejected == 0
+    trades, report = trades_of(recognise([path], now=day_before - timedelta(seconds=1)))
+    assert trades == []
+    assert report.rejected_by_rule == {f"{column} must not be in the future": 1}
+
+
+def trade_list(path):
+    path.write_text(json.dumps({"trades": [{**BACKTEST_TRADE, "trade_id": 1}], "trades_count": 1}))
+    return path
