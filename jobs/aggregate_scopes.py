@@ -11,6 +11,8 @@ import numpy as np
 from sqlalchemy import Connection
 
 from jobs.analysed_outcome import provisional_outcome
+from jobs.both_modules import ModuleFailures
+from jobs.dimension_list import check_dimensions, is_under
 from jobs.job import JobContext, JobReport
 from learning.domain.pattern_key import MODULES, Module
 from learning.evidence.aggregation import (
@@ -76,13 +78,16 @@ def aggregate_scopes(context: JobContext) -> JobReport:
     rows_in = rows_out = 0
     refreshed: list[GroupKey] = []
     removed: list[GroupKey] = []
+    failures = ModuleFailures()
     for module in MODULES:
         context.progress(0, None, f"aggregating {module}")
-        with context.transaction() as connection:
-            done = aggregate_module(connection, module, context.settings)
-        rows_in, rows_out = rows_in + done.n_events, rows_out + done.n_cells
-        refreshed += done.refreshed
-        removed += done.removed
+        with failures.kept(module):
+            with context.transaction() as connection:
+                done = aggregate_module(connection, module, context.settings)
+            rows_in, rows_out = rows_in + done.n_events, rows_out + done.n_cells
+            refreshed += done.refreshed
+            removed += done.removed
+    failures.tell()
     changed = {
         "groups_refreshed": len(refreshed),
         "groups_removed": len(removed),
@@ -96,7 +101,12 @@ def aggregate_module(connection: Connection, module: Module, settings: Settings)
 
     What a group's cells rest on is fixed by its fingerprint: the ids of its trades and all that
     ``Measure`` holds. So the result is that of a rebuild, exactly.
+
+    Raises:
+        ConfigError: If the settings name other dimensions, or another outcome, than those in
+            force.
     """
+    check_dimensions(connection, module, settings)
     outcome = provisional_outcome(connection, settings)
     if outcome is None:
         return Aggregated()
@@ -109,6 +119,8 @@ def aggregate_module(connection: Connection, module: Module, settings: Settings)
     removed = tuple(sorted(set(stored) - set(marks)))
     scope_stat_rows.remove_groups(connection, module, removed)
     if not marks:
+        if removed:
+            state_rows.touch(connection)
         return Aggregated(removed=removed)
     measure = current_measure(connection, module, outcome, settings)
     prints = fingerprints(marks, measure)
@@ -133,10 +145,13 @@ def fingerprints(marks: Mapping[GroupKey, GroupMark], measure: Measure) -> dict[
 def current_measure(
     connection: Connection, module: Module, outcome: str, settings: Settings
 ) -> Measure:
-    """Return what the last discovery look froze; before the first, what it would freeze now."""
+    """Return what the last discovery look froze; before the first, what it would freeze now.
+
+    A look under another list of dimensions is none: the next one follows under this list.
+    """
     dims = settings.dimensions(module)
     look = mining_run_rows.last_discovery(connection, module, outcome)
-    if look is None:
+    if look is None or not is_under(look, dims):
         reference = frozen_now(connection, module, outcome, dims, settings.origins)
     else:
         reference = FrozenReference.from_json(look.baselines)

@@ -6,23 +6,31 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
+from sqlalchemy import Connection
 
+from jobs.both_modules import ModuleFailures
+from jobs.dimension_list import check_dimensions
 from jobs.job import JobContext, JobReport
 from jobs.standing_trades import STANDING, LessonTrades, lesson_trades
 from learning.domain.pattern_key import MODULES, Module
 from learning.meta.latent_factors import GroupLessons, LatentFactor, latent_factors
+from learning.settings import Settings
 from learning.store import factor_rows, lesson_rows, state_rows
 
 
 def cluster_factors(context: JobContext) -> JobReport:
-    """Cluster the standing lessons of both modules in one go, so that ids never clash."""
+    """Cluster the standing lessons of both modules in one go, so that ids never clash.
+
+    A module that cannot be read keeps the factors it has, and their names stay taken.
+    """
+    failures = ModuleFailures()
     with context.transaction() as connection:
         lessons: dict[Module, list[LessonTrades]] = {}
         previous: dict[str, frozenset[int]] = {}
         for module in MODULES:
-            standing = lesson_rows.read_lessons(connection, module, statuses=STANDING)
-            lessons[module] = list(lesson_trades(connection, module, standing, context.settings))
             previous |= factor_rows.read_members(connection, module)
+            with failures.kept(module), connection.begin_nested():
+                lessons[module] = _standing_trades(connection, module, context.settings)
         groups = [group for one in lessons.values() for group in _groups(one)]
         factors = latent_factors(groups, previous=previous)
         for module, found in lessons.items():
@@ -32,8 +40,17 @@ def cluster_factors(context: JobContext) -> JobReport:
             for factor in own:
                 lesson_rows.set_factor(connection, factor.lesson_ids, factor.factor_id)
         state_rows.touch(connection)
+    failures.tell()
     clustered = sum(len(factor.lesson_ids) for factor in factors)
     return JobReport(clustered, len(factors), {"factors": len(factors), "lessons": clustered})
+
+
+def _standing_trades(
+    connection: Connection, module: Module, settings: Settings
+) -> list[LessonTrades]:
+    check_dimensions(connection, module, settings)
+    standing = lesson_rows.read_lessons(connection, module, statuses=STANDING)
+    return list(lesson_trades(connection, module, standing, settings))
 
 
 def _groups(lessons: Sequence[LessonTrades]) -> list[GroupLessons]:

@@ -9,6 +9,8 @@ import numpy as np
 from sqlalchemy import Connection
 
 from jobs.analysed_outcome import provisional_outcome
+from jobs.both_modules import ModuleFailures
+from jobs.dimension_list import check_dimensions
 from jobs.job import JobContext, JobReport
 from jobs.standing_trades import STANDING, LessonTrades, lesson_trades
 from learning.domain.pattern_key import MODULES, Module
@@ -32,14 +34,17 @@ Histories = dict[tuple[GroupKey, str], EdgeHistory]
 def estimate_half_lives(context: JobContext) -> JobReport:
     """Refit every lesson ever found, watched ones included; both modules."""
     windows = lessons = decaying = 0
+    failures = ModuleFailures()
     for module in MODULES:
         context.progress(0, None, f"edge history of {module}")
-        with context.transaction() as connection:
-            decision_rows.lock(connection)
-            written, fits = refit_module(connection, module, context.settings)
-            state_rows.touch(connection)
-        windows, lessons = windows + written, lessons + len(fits)
-        decaying += sum(fit.decay_halflife_hours is not None for fit in fits)
+        with failures.kept(module):
+            with context.transaction() as connection:
+                decision_rows.lock(connection)
+                written, fits = refit_module(connection, module, context.settings)
+                state_rows.touch(connection)
+            windows, lessons = windows + written, lessons + len(fits)
+            decaying += sum(fit.decay_halflife_hours is not None for fit in fits)
+    failures.tell()
     return JobReport(lessons, windows, {"half_lives_refitted": lessons, "decaying": decaying})
 
 
@@ -47,6 +52,7 @@ def refit_module(
     connection: Connection, module: Module, settings: Settings
 ) -> tuple[int, list[HalfLife]]:
     """Refit one module; return the windows written and the fits."""
+    check_dimensions(connection, module, settings)
     lessons = lesson_rows.read_lessons(connection, module)
     trades = list(lesson_trades(connection, module, lessons, settings))
     histories = [_history(one) for one in trades]

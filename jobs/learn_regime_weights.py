@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection
 
+from jobs.both_modules import ModuleFailures
+from jobs.dimension_list import check_dimensions
 from jobs.job import JobContext, JobReport
 from jobs.standing_trades import STANDING, LessonTrades, lesson_trades
 from learning.domain.pattern_key import MODULES, Module
@@ -26,17 +28,21 @@ from learning.store import lesson_rows, regime_weight_rows, state_rows
 def learn_regime_weights(context: JobContext) -> JobReport:
     """Learn the weights of both modules; they move strengths and ranking scores, never a test."""
     rows_in = rows_out = moved = 0
+    failures = ModuleFailures()
     for module in MODULES:
-        with context.transaction() as connection:
-            n_lessons, n_weights = learn_module(connection, module, context.settings)
-            moved += refresh_strengths(connection, module)
-            state_rows.touch(connection)
-        rows_in, rows_out = rows_in + n_lessons, rows_out + n_weights
+        with failures.kept(module):
+            with context.transaction() as connection:
+                n_lessons, n_weights = learn_module(connection, module, context.settings)
+                moved += refresh_strengths(connection, module)
+                state_rows.touch(connection)
+            rows_in, rows_out = rows_in + n_lessons, rows_out + n_weights
+    failures.tell()
     return JobReport(rows_in, rows_out, {"strengths_moved": moved})
 
 
 def learn_module(connection: Connection, module: Module, settings: Settings) -> tuple[int, int]:
     """Learn one module's weights: over all patterns, and for each pattern and category."""
+    check_dimensions(connection, module, settings)
     standing = lesson_rows.read_lessons(connection, module, statuses=STANDING)
     scopes = [one for one in standing if one.lesson_type != "level"]
     streams: dict[GroupKey, list[LessonStream]] = defaultdict(list)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from jobs.dimension_list import DIMENSIONS
 from jobs.mining_inputs import Inputs, is_look_due, n_trades
 from jobs.tuning_findings import execution_groups, found_tuning, standing_tuning, tuning_counts
 from learning.evidence.aggregation import (
@@ -73,7 +74,7 @@ def find(inputs: Inputs, settings: Settings) -> Findings:
         "clip_low_rr": last.clip_low_rr,
         "clip_high_rr": last.clip_high_rr,
         "counts": dict(last.counts),
-        "details": {"reference_run": last.run_id},
+        "details": {"reference_run": last.run_id, **_named_dimensions(inputs)},
         "baselines": {},
     }
     confirmed = _confirmations(inputs, reference)
@@ -89,10 +90,17 @@ def _nothing(inputs: Inputs, settings: Settings) -> Findings:
         "clip_low_rr": low,
         "clip_high_rr": high,
         "counts": dict.fromkeys(COUNTS, 0),
-        "details": {"reason": f"no closed trade of {', '.join(settings.origins)}"},
+        "details": {
+            "reason": f"no closed trade of {', '.join(settings.origins)}",
+            **_named_dimensions(inputs),
+        },
         "baselines": {},
     }
     return Findings(False, run, {})
+
+
+def _named_dimensions(inputs: Inputs) -> dict[str, list[str]]:
+    return {DIMENSIONS: list(inputs.events.dims)}
 
 
 def _clip_of(look: StoredRun) -> tuple[float, float]:
@@ -125,6 +133,7 @@ def _discovered(inputs: Inputs, settings: Settings) -> Findings:
         "counts": {**_counts(inputs, mined, levels), **tuning_counts(tuning)},
         "details": {
             **_details(mined, levels),
+            **_named_dimensions(inputs),
             "execution_level": tuning.level,
             "without_timing_dimensions": [list(key) for key in inputs.path_selected],
         },

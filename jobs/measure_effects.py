@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection
 
 from jobs.analysed_outcome import provisional_outcome
+from jobs.both_modules import ModuleFailures
+from jobs.dimension_list import check_dimensions, is_within
 from jobs.job import JobContext, JobReport
 from jobs.standing_trades import LessonTrades, lesson_trades, read_groups
 from learning.domain.pattern_key import MODULES, Module
@@ -26,6 +28,7 @@ from learning.store import alert_rows, effect_rows, lesson_rows, state_rows
 from learning.store.lesson_rows import StoredLesson
 
 _NO_EDGE = "it is about how trades are carried out: its ΔR/R tells"
+_OTHER_DIMENSIONS = "its scope names a dimension that is no longer configured"
 _NO_TRADES = "no trade of its pattern and category has closed"
 
 
@@ -33,17 +36,20 @@ def measure_effects(context: JobContext) -> JobReport:
     """Measure every lesson that was ever active, in both modules."""
     changed = {"measured": 0, "absent": 0, "guardrails_crossed": 0, "alerts_raised": 0}
     trades = 0
+    failures = ModuleFailures()
     for module in MODULES:
         context.progress(0, None, f"effects of {module}")
-        with context.transaction() as connection:
-            effects, applied = measure_module(connection, module, context.settings)
-            effect_rows.write(connection, effects)
-            changed["alerts_raised"] += tell_people(connection, module, effects)
-            state_rows.touch(connection)
-        trades += applied
-        for record in (one for records in effects.values() for one in records):
-            changed["measured" if record.absent_reason is None else "absent"] += 1
-            changed["guardrails_crossed"] += record.is_guardrail_crossed
+        with failures.kept(module):
+            with context.transaction() as connection:
+                effects, applied = measure_module(connection, module, context.settings)
+                effect_rows.write(connection, effects)
+                changed["alerts_raised"] += tell_people(connection, module, effects)
+                state_rows.touch(connection)
+            trades += applied
+            for record in (one for records in effects.values() for one in records):
+                changed["measured" if record.absent_reason is None else "absent"] += 1
+                changed["guardrails_crossed"] += record.is_guardrail_crossed
+    failures.tell()
     return JobReport(trades, changed["measured"] + changed["absent"], changed)
 
 
@@ -81,6 +87,7 @@ def measure_module(
     connection: Connection, module: Module, settings: Settings
 ) -> tuple[dict[int, list[EffectRecord]], int]:
     """Measure one module; return its effects by lesson id, and how many trades they rest on."""
+    check_dimensions(connection, module, settings)
     outcome = provisional_outcome(connection, settings)
     lessons = [one for one in lesson_rows.read_lessons(connection, module) if one.activated_at]
     if outcome is None or not lessons:
@@ -93,20 +100,22 @@ def measure_module(
     edges = {
         one.lesson.lesson_id: one for one in lesson_trades(connection, module, lessons, settings)
     }
-    effects = {
-        one.lesson_id: _effects(one, applied, _pattern(events, one.key), edges) for one in lessons
-    }
+    effects = {one.lesson_id: _effects(one, applied, events, edges) for one in lessons}
     return effects, sum(one.n for one in applied.values())
 
 
 def _effects(
     lesson: StoredLesson,
     applied: Mapping[int, AppliedTrades],
-    pattern: PatternTrades,
+    events: TradeEvents,
     edges: Mapping[int, LessonTrades],
 ) -> list[EffectRecord]:
+    pattern = _pattern(events, lesson.key)
     own = applied.get(lesson.lesson_id, effect_rows.NOTHING_APPLIED)
-    edge = _edge(lesson, edges.get(lesson.lesson_id))
+    if is_within(lesson.scope, events.dims):
+        edge = _edge(lesson, edges.get(lesson.lesson_id))
+    else:
+        edge = absent_edge(_OTHER_DIMENSIONS)
     return [uplift_record(own, pattern), comparison_record(own, pattern), edge]
 
 

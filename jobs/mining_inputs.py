@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from jobs.analysed_outcome import analysed_outcome
+from jobs.dimension_list import check_dimensions, is_under, is_within
 from learning.domain.pattern_key import Module
 from learning.evidence.aggregation import RegimeWeights
 from learning.evidence.trade_events import GroupKey, TradeEvents
@@ -51,8 +52,14 @@ def read_inputs(
 ) -> Inputs | None:
     """Read what a run needs; None where the module has neither trades nor lessons.
 
-    Lessons whose trades are gone are still there: a run says that they cannot be measured.
+    Lessons whose trades are gone are still there: a run says that they cannot be measured. So
+    it does of those whose scope names a dimension that is no longer configured.
+
+    Raises:
+        ConfigError: If the settings name other dimensions, or another outcome, than those in
+            force.
     """
+    check_dimensions(connection, module, settings)
     lessons = tuple(lesson_rows.read_lessons(connection, module))
     outcome = analysed_outcome(connection, settings)
     if outcome is None and lessons:
@@ -74,7 +81,7 @@ def read_inputs(
         ),
         n_scopes_stored=scope_stat_rows.count_cells(connection, module),
         last_look=mining_run_rows.last_discovery(connection, module, outcome),
-        lessons=lessons,
+        lessons=tuple(one for one in lessons if is_within(one.scope, events.dims)),
         weights=regime_weight_rows.read_weights(connection, module),
         now=now,
         path_selected=path_selected,
@@ -119,8 +126,8 @@ def is_look_due(inputs: Inputs, settings: Settings) -> bool:
     if not inputs.events.n:
         return False
     last = inputs.last_look
-    if last is None:
-        return True
+    if last is None or not is_under(last, inputs.events.dims):
+        return True  # under another list of dimensions other scopes are searched
     if "reference" not in last.details:
         return True  # the look before had too little to measure anything and found nothing
     waited = inputs.now - last.created_at >= timedelta(days=settings.discovery_interval_days)

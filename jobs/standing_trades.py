@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection
 
+from jobs.dimension_list import is_within
 from learning.domain.pattern_key import Module
 from learning.evidence.block_statistics import ClipLimits, clip_limits
 from learning.evidence.trade_events import GroupKey, TradeEvents
@@ -41,10 +42,16 @@ def lesson_trades(
 ) -> Iterator[LessonTrades]:
     """Yield each lesson with its trades; groups are read once per outcome.
 
-    A lesson whose group has no trades any more is left out, and so is one about execution: it
-    claims no edge of its scope that could decay, recur or be shared.
+    A lesson whose group has no trades any more is left out, as is one whose scope names a
+    dimension that is no longer configured, and one about execution: it claims no edge of its
+    scope that could decay, recur or be shared.
     """
-    lessons = [lesson for lesson in lessons if lesson.lesson_type != "pm_tuning"]
+    dims = settings.dimensions(module)
+    lessons = [
+        lesson
+        for lesson in lessons
+        if lesson.lesson_type != "pm_tuning" and is_within(lesson.scope, dims)
+    ]
     for outcome in sorted({lesson.outcome for lesson in lessons}):
         own = [lesson for lesson in lessons if lesson.outcome == outcome]
         events = read_groups(

@@ -21,6 +21,7 @@ _SUBJECTS = (
     "trades",
     "learning",
     "lessons",
+    "dimensions",
     "people",
     "replay",
     "jobs_list",

@@ -1,0 +1,58 @@
+"""Both modules learned in turn; what one of them fails with does not keep the other waiting."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from jobs.job import RunLost, RunStopped
+from learning.domain.pattern_key import Module
+from learning.errors import DatabaseUnavailable, LearningError
+
+log = logging.getLogger("edgekeeper.jobs")
+
+# the run is over, or all of it is tried again: no module's own failure
+_OF_THE_RUN = (RunLost, RunStopped, DatabaseUnavailable, OperationalError, InterfaceError)
+
+
+@dataclass(slots=True)
+class ModuleFailures:
+    """What went wrong, by module, until the job has done what it could."""
+
+    errors: dict[Module, Exception] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def kept(self, module: Module) -> Iterator[None]:
+        """Keep what a module's part raises, so that the next module has its turn."""
+        try:
+            yield
+        except _OF_THE_RUN:
+            raise
+        except Exception as error:  # whatever a module's trades bring about: ``tell`` raises it
+            log.warning("%s: %s", module, error, exc_info=not isinstance(error, LearningError))
+            self.errors[module] = error
+
+    def tell(self) -> None:
+        """Raise what was kept: one error as it is, two of them as one sentence each.
+
+        Raises:
+            LearningError: If both modules failed.
+            Exception: What the one module failed with.
+        """
+        if len(self.errors) == 1:
+            [error] = self.errors.values()
+            raise error
+        if self.errors:
+            first = next(iter(self.errors.values()))
+            kind = type(first) if isinstance(first, LearningError) else LearningError
+            told = (f"{module}: {_sentence(error)}" for module, error in self.errors.items())
+            raise kind("; ".join(told)) from first
+
+
+def _sentence(error: Exception) -> str:
+    known = isinstance(error, LearningError)
+    return str(error) if known else f"{type(error).__name__}: {error}"
