@@ -54,7 +54,8 @@ def rows(runner: Runner) -> list[sa.RowMapping]:
         return list(connection.execute(sa.select(job_runs).order_by(job_runs.c.id)).mappings())
 
 
-def until(condition: Callable[[], bool], *, within_s: float = 30) -> None:
+def until(condition: Callable[[], bool], *, within_s: float = 90) -> None:
+    # longer than the 30 s after which a run that met a database error is tried again
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, "it never came about"
