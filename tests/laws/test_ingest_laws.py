@@ -273,7 +273,7 @@ def test_killed_before_or_after_any_statement_a_batch_is_whole_or_not_at_all(
         states.append(outcome(database))
     # search, read, savepoint, clock, closes, actions, two copies, delete, ledger, release, commit
     assert len(states) == 2 * 12
-    assert states[:-1] == [before] * 21
+    assert states[:-1] == [before] * 23
 
 
 def exit_code(url: str, *, statement: int, after: bool) -> int:
