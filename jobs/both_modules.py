@@ -37,20 +37,21 @@ class ModuleFailures:
             self.errors[module] = error
 
     def tell(self) -> None:
-        """Raise what was kept: one error as it is, two of them as one sentence each.
+        """Raise what was kept: one error as it is, two that differ as one sentence each.
 
         Raises:
-            LearningError: If both modules failed.
-            Exception: What the one module failed with.
+            LearningError: If both modules failed, each in its own way.
+            Exception: What the one module failed with, or both.
         """
-        if len(self.errors) == 1:
-            [error] = self.errors.values()
-            raise error
-        if self.errors:
-            first = next(iter(self.errors.values()))
-            kind = type(first) if isinstance(first, LearningError) else LearningError
-            told = (f"{module}: {_sentence(error)}" for module, error in self.errors.items())
-            raise kind("; ".join(told)) from first
+        errors = list(self.errors.values())
+        if not errors:
+            return
+        first = errors[0]
+        if len({_sentence(error) for error in errors}) == 1:  # it is not about a module
+            raise first
+        kind = type(first) if isinstance(first, LearningError) else LearningError
+        told = (f"{module}: {_sentence(error)}" for module, error in self.errors.items())
+        raise kind("; ".join(told)) from first
 
 
 def _sentence(error: Exception) -> str:
