@@ -27,12 +27,12 @@ def test_one_error_is_raised_as_it_is() -> None:
 
 
 def test_two_errors_become_one_that_names_both() -> None:
-    with pytest.raises(ConfigError, match="^pm: one list; dm: KeyError: 7$"):
+    with pytest.raises(ConfigError, match=r"^pm: one list; dm: KeyError: 7$"):
         failed(ConfigError("one list"), KeyError(7)).tell()
 
 
 def test_the_same_sentence_is_told_once() -> None:
-    with pytest.raises(ConfigError, match="^another outcome$"):
+    with pytest.raises(ConfigError, match=r"^another outcome$"):
         failed(ConfigError("another outcome"), ConfigError("another outcome")).tell()
 
 
