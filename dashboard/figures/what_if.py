@@ -1,9 +1,11 @@
-"""The same past trades as they were, and as they would have been with another size."""
+"""The same past trades as they were, and as an override would have sized them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,74 +15,135 @@ import plotly.graph_objects as go
 from dashboard import formats
 from dashboard.theme import Palette, add_zero_line, alpha, style
 
+if TYPE_CHECKING:  # a page must not wait for the statistics behind these
+    from learning.overrides.effects import Effect, NotMeasured
+    from learning.overrides.replay import LessonReplay, MultiplierReplay, SampleReplay
+
+FloatArray = npt.NDArray[np.float64]
 MOST_POINTS = 800
 
 
 @dataclass(frozen=True)
 class WhatIf:
-    """Cumulative R as traded and with the multiplier, with the worst fall of each."""
+    """Running sums of R over all trades, thinned to what a screen can show.
+
+    Attributes:
+        at: When each trade closed.
+        traded: Shape (len(at),), at base size.
+        adjusted: The same for each size that was replayed, by its name.
+        split_at: Where the lesson was discovered; None where one sample has no trades.
+        alt: The chart in words, each sample by itself.
+    """
 
     at: tuple[datetime, ...]
-    traded: npt.NDArray[np.float64]
-    changed: npt.NDArray[np.float64]
-    fall_traded: float
-    fall_changed: float
-    n: int
+    traded: FloatArray
+    adjusted: Mapping[str, FloatArray]
+    split_at: datetime | None
     alt: str
 
 
-def what_if(trades: pd.DataFrame, *, multiplier: float) -> WhatIf:
-    """Replay trades with a size multiplier: R stays what it is, the stake is what changes.
+def what_if(replay: LessonReplay, *, discovered_at: datetime) -> WhatIf:
+    """Return the curves of a replay of at least one trade.
 
     Args:
-        trades: With closed_at and rr, in any order.
-        multiplier: Of the size.
+        discovered_at: When the lesson was: what closed up to then is in sample.
     """
-    ordered = trades.sort_values("closed_at")
-    traded = np.cumsum(ordered["rr"].to_numpy(np.float64))
-    changed = multiplier * traded
-    falls = worst_fall(traded), worst_fall(changed)
-    keep = np.unique(np.linspace(0, len(traded) - 1, min(len(traded), MOST_POINTS)).astype(int))
+    trades = replay.trades
+    n, n_in_sample = len(trades.rr), int(trades.is_in_sample.sum())
+    keep = _thinned(n, n_in_sample)
+    closed = pd.to_datetime(trades.closed_at_days[keep], unit="D", utc=True).floor("s")
     return WhatIf(
-        at=tuple(ordered["closed_at"].iloc[keep]),
-        traded=traded[keep],
-        changed=changed[keep],
-        fall_traded=falls[0],
-        fall_changed=falls[1],
-        n=len(traded),
-        alt=f"Cumulative {formats.signed(traded[-1])} as traded, {formats.signed(changed[-1])} "
-        f"with size ×{multiplier:.2f}; worst fall {formats.signed(falls[1])} instead of "
-        f"{formats.signed(falls[0])}; {formats.plural(len(traded), 'trade')}.",
+        at=tuple(closed.to_pydatetime()),
+        traded=replay.traded_curve_rr[keep],
+        adjusted={size_name(one): one.adjusted_curve_rr[keep] for one in replay.replays},
+        split_at=discovered_at if 0 < n_in_sample < n else None,
+        alt=" ".join(_told(replay.replays[0], part) for part in replay.replays[0].samples),
     )
 
 
-def worst_fall(total: npt.NDArray[np.float64]) -> float:
-    """Return the deepest fall of a running total below its highest point so far, at most 0.
+def _thinned(n: int, n_in_sample: int) -> npt.NDArray[np.int64]:
+    """Return at most as many trades as are drawn, with those on both sides of the discovery."""
+    spread = np.linspace(0, n - 1, min(n, MOST_POINTS)).astype(np.int64)
+    sides = np.clip([n_in_sample - 1, n_in_sample], 0, n - 1)
+    return np.union1d(spread, sides)
 
-    Examples:
-        >>> worst_fall(np.array([1.0, 3.0, 0.5, 2.0]))
-        -2.5
-        >>> worst_fall(np.array([-1.0, -2.0]))
-        -2.0
-    """
-    highest = np.maximum.accumulate(np.maximum(total, 0.0))
-    return float((total - highest).min(initial=0.0))
+
+def size_name(one: MultiplierReplay) -> str:
+    """Return what a size is called, with its value."""
+    return f"{one.kind} ×{one.multiplier:.3f}"
+
+
+def _told(one: MultiplierReplay, part: SampleReplay) -> str:
+    return (
+        f"{part.sample.capitalize()}, {formats.plural(part.n, 'trade')}: "
+        f"{formats.signed(part.traded_rr)} as traded, {formats.signed(part.adjusted_rr)} with "
+        f"{size_name(one)}; largest drawdown {part.adjusted_drawdown_rr:.2f} R instead of "
+        f"{part.traded_drawdown_rr:.2f} R."
+    )
+
+
+def sample_table(replay: LessonReplay) -> pd.DataFrame:
+    """Return one row for each size and sample; a mean has its interval, and so none in sample."""
+    rows = [
+        {
+            "size": size_name(one),
+            "sample": part.sample,
+            "n": part.n,
+            "traded": part.traded_rr,
+            "adjusted": part.adjusted_rr,
+            "traded_drawdown": part.traded_drawdown_rr,
+            "adjusted_drawdown": part.adjusted_drawdown_rr,
+            "per_trade": _difference(part.difference),
+        }
+        for one in replay.replays
+        for part in one.samples
+    ]
+    return pd.DataFrame(rows)
+
+
+def _difference(found: Effect | NotMeasured) -> str:
+    from learning.overrides.effects import NotMeasured
+
+    if isinstance(found, NotMeasured):
+        return found.reason
+    low, high = found.sequence_low_rr, found.sequence_high_rr
+    if low is None or high is None:
+        return found.sentence
+    mean = formats.signed(found.estimate_rr, digits=3, unit="")
+    ends = (formats.signed(end, digits=3, unit="") for end in (low, high))
+    return f"{mean} [{', '.join(ends)}], {found.sentence}"
 
 
 def draw_what_if(shown: WhatIf, palette: Palette) -> go.Figure:
-    """Draw both running totals and what lies between."""
-    figure = go.Figure()
-    figure.add_trace(
-        go.Scatter(x=shown.at, y=shown.traded, mode="lines", name="as traded",
-                   line={"color": palette.muted, "width": 1.4})
-    )  # fmt: skip
-    figure.add_trace(
-        go.Scatter(x=shown.at, y=shown.changed, mode="lines", name="with the new size",
-                   line={"color": palette.accent, "width": 1.8}, fill="tonexty",
-                   fillcolor=alpha(palette.accent, 0.15))
-    )  # fmt: skip
-    figure.update_traces(hovertemplate="%{y:+.1f} R")
-    style(figure, palette, height=240, hover="x unified")
+    """Draw the running sums, and where what the lesson was chosen on ends."""
+    figure = go.Figure(_line("as traded", shown, shown.traded, palette.muted, "solid"))
+    looks = ((palette.accent, "solid"), (palette.violet, "dash"))
+    for (name, curve), (colour, dash) in zip(shown.adjusted.items(), looks, strict=False):
+        figure.add_trace(_line(name, shown, curve, colour, dash))
+    style(figure, palette, height=270, hover="x unified")
     add_zero_line(figure, palette, vertical=False)
-    figure.update_layout(showlegend=True, margin={"t": 30})
+    if shown.split_at is not None:
+        _mark_samples(figure, shown.at[0], shown.split_at, palette)
+    figure.update_layout(showlegend=True, margin={"t": 48})
     return figure
+
+
+def _line(name: str, shown: WhatIf, curve: FloatArray, colour: str, dash: str) -> go.Scatter:
+    return go.Scatter(
+        x=shown.at,
+        y=curve,
+        mode="lines",
+        name=name,
+        line={"color": colour, "width": 1.6, "dash": dash},
+        hovertemplate="%{y:+.1f} R",
+    )
+
+
+def _mark_samples(figure: go.Figure, start: datetime, split: datetime, palette: Palette) -> None:
+    figure.add_vrect(x0=start, x1=split, fillcolor=alpha(palette.muted, 0.12), line_width=0)
+    figure.add_vline(x=split, line={"color": palette.warning, "width": 1.5})
+    for text, side in (("in sample ", "right"), (" out of sample", "left")):
+        figure.add_annotation(
+            x=split, y=1, yref="y domain", text=text, showarrow=False, xanchor=side,
+            yanchor="bottom", font={"size": 12, "color": palette.warning},
+        )  # fmt: skip

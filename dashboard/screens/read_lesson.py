@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import streamlit as st
@@ -11,11 +11,14 @@ import streamlit as st
 from dashboard import controls, formats, lesson_card, queries
 from dashboard.controls import Page
 from dashboard.figures.outcome_spread import draw_outcome_spread, outcome_spread
-from dashboard.figures.what_if import draw_what_if, what_if
+from dashboard.figures.what_if import draw_what_if, sample_table, what_if
+from dashboard.replaying import read_replay
 from learning.lessons.life_cycle import levers_of_effect
 
+if TYPE_CHECKING:
+    from learning.overrides.replay import LessonReplay
+
 WHEN = st.column_config.DatetimeColumn(format="D MMM YYYY HH:mm")
-_SIZES = ("size_mult", "alloc_mult")
 
 
 def show() -> None:
@@ -62,10 +65,12 @@ def _show_lesson(page: Page, lesson: dict[Any, Any], version: int | None) -> Non
         lesson_card.show_evidence(page, lesson)
     with right:
         _show_spread(page, lesson)
-        _show_what_if(page, lesson)
+        replayed = st.container()
         _show_half_life(lesson)
     _show_trades(page, lesson)
     _show_past(page, lesson)
+    with replayed:  # last: it is the slowest, and nothing else has to wait for it
+        _show_replay(page, lesson)
 
 
 # ------------------------------------------------------------------ charts
@@ -95,23 +100,68 @@ def _ends(page: Page, lesson: dict[Any, Any]) -> tuple[float, float]:
     return float(own.iloc[0]["clip_low_rr"]), float(own.iloc[0]["clip_high_rr"])
 
 
-def _show_what_if(page: Page, lesson: dict[Any, Any]) -> None:
-    sizes = [value for name, value in lesson["levers"].items() if name in _SIZES]
-    if not sizes:
-        return
-    trades = queries.read_trades(
-        page.source, controls.group_of(lesson), lesson["scope"], lesson["outcome"]
+def _show_replay(page: Page, lesson: dict[Any, Any]) -> None:
+    controls.section("What if? Its past trades at its size (R, cumulative)")
+    replay = read_replay(
+        page.source,
+        int(lesson["id"]),
+        page.settings.dimensions(lesson["module"]),
+        page.settings.origins,
     )
-    if len(trades) < formats.MIN_SHOWN_N:
+    if isinstance(replay, str):
+        controls.nothing(replay)
         return
-    controls.section(f"The same trades with size ×{sizes[0]:.2f} (R, cumulative)")
-    shown = what_if(trades, multiplier=sizes[0])
+    if replay.lever is None:
+        controls.nothing("It changes no size: there is nothing to replay.")
+    elif not len(replay.trades.rr):
+        controls.nothing("No closed trade is in its scope.")
+    else:
+        _show_curves(page, lesson, replay)
+    for name, reason in replay.not_replayable.items():
+        st.text(f"{formats.lever_name(name)} is not replayed: {reason}.")
+
+
+def _show_curves(page: Page, lesson: dict[Any, Any], replay: LessonReplay) -> None:
+    from learning.overrides.replay import IN_SAMPLE_NOTE
+
+    shown = what_if(replay, discovered_at=lesson["discovered_at"])
     controls.chart(draw_what_if(shown, page.palette), key="what-if", alt=shown.alt)
-    st.caption(
-        f"Worst fall {formats.signed(shown.fall_changed)} instead of "
-        f"{formats.signed(shown.fall_traded)}, newest {formats.plural(shown.n, 'trade')}. "
-        "These are the trades it was found on: no forecast, and better than what follows."
+    table = sample_table(replay)
+    controls.table(
+        table.drop(columns="per_trade"),
+        alt="Each size in and out of sample",
+        column_config=_sample_columns(),
     )
+    later = table[table["sample"] == "out of sample"]
+    for size, told in zip(later["size"], later["per_trade"], strict=True):
+        st.text(f"Out of sample, {size}, R per trade with 95 %: {told}.")
+    if later.empty:
+        st.text("No trade in its scope has closed since it was discovered.")
+    if len(later) < len(table):
+        st.caption(IN_SAMPLE_NOTE)
+
+
+def _sample_columns() -> dict[str, Any]:
+    column = st.column_config
+    labels = {
+        "traded": "Traded",
+        "adjusted": "Adjusted",
+        "traded_drawdown": "Drawdown",
+        "adjusted_drawdown": "Adjusted",
+    }
+    helps = {
+        "traded": "Sum of the outcomes at base size, R.",
+        "adjusted": "Sum at the adjusted size, R of base risk.",
+        "traded_drawdown": "Largest fall of the running sum below its peak, R, at base size.",
+        "adjusted_drawdown": "The same at the adjusted size.",
+    }
+    numbers = {
+        name: column.NumberColumn(
+            label, format="%.2f" if "drawdown" in name else "%+.2f", help=helps[name], width=72
+        )
+        for name, label in labels.items()
+    }
+    return {"n": column.NumberColumn("Trades", format="%d", width=52), **numbers}
 
 
 def _show_half_life(lesson: dict[Any, Any]) -> None:

@@ -18,8 +18,9 @@ from dashboard.figures.run_timeline import draw_run_timeline, run_timeline
 from dashboard.figures.scope_lattice import draw_scope_lattice, scope_lattice
 from dashboard.figures.search_funnel import draw_search_funnel, search_funnel
 from dashboard.figures.trades_per_week import draw_trades_per_week, trades_per_week
-from dashboard.figures.what_if import draw_what_if, what_if
+from dashboard.figures.what_if import MOST_POINTS, draw_what_if, sample_table, what_if
 from dashboard.theme import DARK, LIGHT, Palette
+from learning.overrides.replay import LessonReplay, ReplayTrades, replayed
 
 PALETTES = (DARK, LIGHT)
 
@@ -181,17 +182,68 @@ def test_only_effects_clear_of_zero_are_coloured() -> None:
     assert list(dots.marker.color) == [DARK.accent, DARK.muted]
 
 
-def trades(rr: list[float]) -> pd.DataFrame:
-    days = pd.date_range("2026-01-01", periods=len(rr), tz="UTC")
-    return pd.DataFrame({"closed_at": days, "rr": rr}).iloc[::-1]
+def replay(rr: list[float], *, n_in_sample: int, multiplier: float = 1.5) -> LessonReplay:
+    trades = ReplayTrades(
+        np.array(rr), np.arange(len(rr), dtype=float), np.arange(len(rr)) < n_in_sample
+    )
+    return LessonReplay(
+        outcome="r_multiple",
+        lever="size_mult",
+        trades=trades,
+        traded_curve_rr=np.cumsum(trades.rr),
+        replays=(replayed(trades, multiplier, kind="target"),),
+        not_replayable={},
+    )
 
 
-def test_what_if_scales_the_stake_of_the_same_trades() -> None:
-    shown = what_if(trades([1.0, -2.0, 4.0]), multiplier=1.5)
+DISCOVERED = datetime(1970, 1, 2, 12, tzinfo=UTC)
+
+
+def test_what_if_draws_the_same_trades_at_both_sizes_and_where_the_lesson_was_found() -> None:
+    shown = what_if(replay([1.0, -2.0, 4.0], n_in_sample=2), discovered_at=DISCOVERED)
+    assert shown.at[2] == datetime(1970, 1, 3, tzinfo=UTC)
     assert shown.traded.tolist() == [1.0, -1.0, 3.0]
-    assert shown.changed.tolist() == [1.5, -1.5, 4.5]
-    assert (shown.fall_traded, shown.fall_changed) == (-2.0, -3.0)
-    assert len(draw_what_if(shown, DARK).data) == 2
+    assert shown.adjusted["target ×1.500"].tolist() == [1.5, -1.5, 4.5]
+    assert "In sample, 2 trades: -1.00 R as traded, -1.50 R with target ×1.500" in shown.alt
+    assert "largest drawdown 3.00 R instead of 2.00 R" in shown.alt
+    assert "Out of sample, 1 trade: +4.00 R as traded, +6.00 R" in shown.alt
+    figure = draw_what_if(shown, DARK)
+    assert [list(line.y) for line in figure.data] == [[1.0, -1.0, 3.0], [1.5, -1.5, 4.5]]
+    assert DISCOVERED in {one.x0 for one in figure.layout.shapes}
+    assert [one.text.strip() for one in figure.layout.annotations] == ["in sample", "out of sample"]
+
+
+@pytest.mark.parametrize("n_in_sample", [0, 3])
+def test_what_if_marks_no_discovery_where_all_trades_lie_on_one_side(n_in_sample: int) -> None:
+    found = replay([1.0, -2.0, 4.0], n_in_sample=n_in_sample)
+    shown = what_if(found, discovered_at=DISCOVERED)
+    assert shown.split_at is None
+    assert not draw_what_if(shown, LIGHT).layout.annotations
+
+
+def test_a_thinned_what_if_keeps_the_first_the_last_and_both_sides_of_the_discovery() -> None:
+    shown = what_if(replay([1.0] * 5000, n_in_sample=1234), discovered_at=DISCOVERED)
+    assert len(shown.at) <= MOST_POINTS + 2
+    assert {1.0, 1234.0, 1235.0, 5000.0} <= set(shown.traded.tolist())
+
+
+def test_only_out_of_sample_has_the_difference_per_trade_an_interval() -> None:
+    rng = np.random.default_rng(3)
+    found = replay([*rng.normal(0, 1, 100), *rng.normal(1, 0.2, 400)], n_in_sample=100)
+    table = sample_table(found)
+    assert table["sample"].tolist() == ["in sample", "out of sample"]
+    assert table["n"].tolist() == [100, 400]
+    assert table["adjusted"].tolist() == pytest.approx((1.5 * table["traded"]).tolist())
+    assert table["per_trade"][0] == "the lesson was chosen on these trades"
+    mean = float(np.mean(0.5 * found.trades.rr[100:]))
+    assert table["per_trade"][1].startswith(f"{mean:+.3f} [+0.")
+    assert table["per_trade"][1].endswith("helps")
+
+
+def test_too_few_weeks_since_the_discovery_have_a_reason_for_an_interval() -> None:
+    table = sample_table(replay([1.0, -2.0, 4.0], n_in_sample=2))
+    assert "week" in table["per_trade"][1]
+    assert "[" not in table["per_trade"][1]
 
 
 def test_outcomes_beyond_the_ends_are_counted_at_the_ends() -> None:

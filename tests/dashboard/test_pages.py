@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -13,7 +13,9 @@ from streamlit.testing.v1 import AppTest
 
 from learning.store.schema import job_runs, learning_lessons, lesson_decisions
 from tests.dashboard.conftest import PAGES, words_of
+from tests.jobs.test_measure_effects import store_trades
 from tests.learning.store.stored_lessons import CLEAR, NOT_CLEAR, store_lesson
+from tests.strand_builders import START
 
 Open = Callable[..., AppTest]
 EVIDENCE = {**CLEAR, "posterior_mean_rr": 0.42, "delta_group_rr": 0.5, "q_value": 0.012}
@@ -189,6 +191,54 @@ def test_the_kill_switch_stops_overrides_in_one_click_and_comes_back_with_the_wo
     page.text_area(key="on-reason").set_value("the outage is over")
     button(page, "Apply overrides again").click().run()
     assert switch_is_on(engine_of_page) is True
+
+
+def replayed_lesson(engine: Engine, **effect: object) -> int:
+    """A lesson on every second trade, discovered when two of its four had closed."""
+    with engine.begin() as connection:
+        store_trades(connection, [2.0, 9.0, -3.0, 9.0, 1.0, 9.0, -1.0, 9.0])
+        return store_lesson(
+            connection, stats=dict(EVIDENCE), scope={"bucket": "micro"}, outcome="r_multiple",
+            discovered_at=START + timedelta(days=1.9), effect=effect,
+        )  # fmt: skip
+
+
+def test_a_lesson_shows_its_replay_with_the_samples_apart(
+    open_page: Open, engine_of_page: Engine
+) -> None:
+    """By hand: up 2, down 3 in sample; up 1, down 1 out of sample; the target is 1.1."""
+    levers = {"capital_levers": {"size_mult": 1.1}, "execution_levers": {"trail_mult": 1.2}}
+    lesson_id = replayed_lesson(engine_of_page, **levers)
+    page = open_page("read_lesson.py", id=str(lesson_id))
+    assert not page.exception
+    [table] = [one.value for one in page.dataframe if "adjusted_drawdown" in one.value]
+    target = table[table["size"] == "target ×1.100"]
+    assert target["sample"].tolist() == ["in sample", "out of sample"]
+    assert target["n"].tolist() == [2, 2]
+    assert target["traded"].tolist() == pytest.approx([-1.0, 0.0])
+    assert target["adjusted"].tolist() == pytest.approx([-1.1, 0.0])
+    assert target["adjusted_drawdown"].tolist() == pytest.approx([3.3, 1.1])
+    assert "proves nothing" in words_of(page)
+    assert "trail is not replayed: it changes when and at what price" in words_of(page)
+
+
+def test_a_lesson_without_a_size_says_why_nothing_is_replayed(
+    open_page: Open, engine_of_page: Engine
+) -> None:
+    levers = {"capital_levers": {}, "execution_levers": {"trail_mult": 1.2}}
+    lesson_id = replayed_lesson(engine_of_page, **levers)
+    page = open_page("read_lesson.py", id=str(lesson_id))
+    assert not page.exception
+    assert not [one for one in page.dataframe if "adjusted_drawdown" in one.value]
+    assert "there is nothing to replay" in words_of(page)
+    assert "trail is not replayed" in words_of(page)
+
+
+def test_a_lesson_without_trades_says_that_there_are_none(
+    open_page: Open, engine_of_page: Engine
+) -> None:
+    page = open_page("read_lesson.py", id=str(filled(engine_of_page)))
+    assert "No closed trade is in its scope" in words_of(page)
 
 
 HOSTILE = (
