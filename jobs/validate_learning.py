@@ -88,7 +88,7 @@ def recomputation_check(
     if outcome is None:
         return Check(name, "ok", "no outcome is analysed yet")
     if scope_stat_rows.dimensions_changed(connection, module, settings.dimensions(module)):
-        return Check(name, "warning", "the dimensions changed: the next aggregation rebuilds all")
+        return Check(name, "warning", "the dimensions changed: ./run dimensions tells both lists")
     marks = group_mark_rows.read_marks(
         connection, module, outcome=outcome, origins=settings.origins
     )

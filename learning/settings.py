@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     pm_dimensions: Names = Field(
         PM_DIMENSIONS,
         description="Scope dimensions of PM in order, 1 to 15 names, comma-separated. Bit i of a "
-        "stored mask is dimension i; changing the list asks for a rebuild of the statistics.",
+        "stored mask is dimension i; a changed list holds after ./run dimensions.",
     )
     dm_dimensions: Names = Field(
         DM_DIMENSIONS, description="Scope dimensions of DM in order, as for PM."

@@ -18,7 +18,7 @@ from learning.overrides.effect_record import EffectRecord
 from learning.settings import Settings
 from learning.store import application_rows, effect_rows, job_rows, strand_rows
 from learning.store.database import transaction
-from learning.store.schema import override_effects
+from learning.store.schema import learning_lessons, override_effects
 from tests.learning.store.stored_lessons import CLEAR, store_lesson
 from tests.strand_builders import START, action, close
 
@@ -175,7 +175,10 @@ def test_the_edge_since_activation_leaves_out_what_closed_before(connection: Con
     rng = np.random.default_rng(6)
     micro = np.arange(600) % 2 == 0
     rr = rng.normal(0, 1, 600) + 0.8 * micro
-    since = (job_rows.database_now(connection) - START).total_seconds() / 86400
+    now = job_rows.database_now(connection)
+    activated_at = now - timedelta(days=210)
+    connection.execute(sa.update(learning_lessons).values(activated_at=activated_at))
+    since = (activated_at - START).total_seconds() / 86400
     store_trades(connection, rr.tolist(), first_day=since - 100)  # 200 of them before
     found = measured(connection, lesson_id)["edge_since_activation"]
     assert (found.n_treated, found.verdict) == (200, "helps")
