@@ -104,3 +104,15 @@ def queue_run(engine: Engine, job: str, *, actor: str) -> Done:
     except DatabaseUnavailable as error:
         return Done(False, str(error))
     return Done(run_id is not None, f"Queued run {run_id} of {job}")
+
+
+def mark_seen(engine: Engine, alert_id: int, *, actor: str) -> Done:
+    """Note that somebody has seen an alert; it stays open until its cause is gone."""
+    from learning.store import alert_rows  # loads scipy: only who clicks waits for it
+
+    try:
+        with database.transaction(engine, lock_timeout_ms=_LOCK_TIMEOUT_MS) as connection:
+            is_first = alert_rows.mark_seen(connection, alert_id, actor=actor)
+    except DatabaseUnavailable as error:
+        return Done(False, str(error))
+    return Done(is_first, "Noted as seen" if is_first else "Somebody has seen it already")

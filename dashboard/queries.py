@@ -20,6 +20,7 @@ from learning.store.schema import (
     LEVER_COLUMNS,
     ORIGINS,
     ad_strands,
+    alerts,
     bot_heartbeats,
     import_batches,
     job_runs,
@@ -348,6 +349,21 @@ def read_overrides(source: Source) -> pd.DataFrame:
 def read_effects(source: Source) -> pd.DataFrame:
     """Return what is known of each override's effect."""
     return _read(source.engine, sa.select(override_effects).order_by(override_effects.c.lesson_id))
+
+
+def read_open_alerts(engine: Engine) -> pd.DataFrame:
+    """Return the open alerts with module and setup of their lessons, the newest first.
+
+    Read anew each time: marking one as seen moves no data version.
+    """
+    lesson = learning_lessons.c
+    query = (
+        sa.select(alerts, lesson.module, lesson.pattern_key)
+        .join(learning_lessons, lesson.id == alerts.c.lesson_id)
+        .where(alerts.c.closed_at.is_(None))
+        .order_by(alerts.c.id.desc())
+    )
+    return _read(engine, query)
 
 
 @kept

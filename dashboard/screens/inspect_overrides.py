@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import controls, edge_queries, formats, lesson_card, queries
+from dashboard.alert_list import open_alerts, show_alerts
 from dashboard.controls import Page
 from dashboard.figures.override_periods import draw_override_periods, override_periods
 from dashboard.queries import Group
@@ -20,6 +21,7 @@ _JOBS = ("materialise_overrides",)
 def show() -> None:
     """Draw the page."""
     page = controls.open_page("Overrides", jobs=_JOBS)
+    show_alerts(page, open_alerts(page))
     overrides = _of_filters(queries.read_overrides(page.source), page)
     left, right = st.columns([1.35, 1], gap="medium")
     with left:

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import controls, formats, queries
+from dashboard.alert_list import open_alerts, show_alerts
 from dashboard.controls import Page
 from dashboard.figures.effect_forest import draw_effect_forest, effect_forest
 
@@ -29,6 +30,8 @@ MEASURES = {
 def show() -> None:
     """Draw the page."""
     page = controls.open_page("Effects", jobs=("measure_effects",))
+    alerts = open_alerts(page)
+    show_alerts(page, alerts, most=len(alerts))
     effects = _named(page)
     if effects.empty:
         controls.nothing(
@@ -36,7 +39,6 @@ def show() -> None:
             "applied, closed trades, and the daily job measure_effects."
         )
         return
-    _show_alerts(effects)
     name = st.segmented_control(
         "Measure",
         list(MEASURES),
@@ -59,22 +61,6 @@ def _named(page: Page) -> pd.DataFrame:
     return queries.read_effects(page.source).merge(
         lessons[columns], left_on="lesson_id", right_on="id", suffixes=("", "_lesson")
     )
-
-
-def _show_alerts(effects: pd.DataFrame) -> None:
-    crossed = effects[effects["is_guardrail_crossed"] & (effects["status"] == "active")]
-    for row in crossed.to_dict("records"):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.badge(
-                f"L-{row['lesson_id']:04d}: its whole interval lies below zero; disable it?",
-                icon=":material/warning:",
-                color="red",
-            )
-            st.page_link(
-                "screens/read_lesson.py",
-                label="Look",
-                query_params={"id": f"L-{row['lesson_id']:04d}"},
-            )
 
 
 def _show_forest(page: Page, own: pd.DataFrame) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import controls, formats, health, queries
+from dashboard.alert_list import open_alerts, show_alerts
 from dashboard.controls import Page
 from dashboard.edge_queries import EdgeTable, read_dimensions, read_edge_table
 from dashboard.figures.edge_map import draw_edge_map, edge_map
@@ -19,6 +20,7 @@ _JOBS = ("ingest_strands", "aggregate_scopes", "mine_lessons", "materialise_over
 _LISTED = 8
 _MOST_COLUMNS = 9
 _MOST_ROWS = 8
+_MOST_ALERTS = 3
 
 
 def show() -> None:
@@ -28,7 +30,9 @@ def show() -> None:
     if page.health.last_trade_at is None and lessons.empty:
         _first_steps()
         return
-    _show_indicators(page, lessons)
+    alerts = open_alerts(page)
+    _show_indicators(page, lessons, n_alerts=len(alerts))
+    show_alerts(page, alerts, most=_MOST_ALERTS)
     left, right = st.columns([1, 1.25], gap="medium")
     effects = _measured(queries.read_effects(page.source))
     with left:
@@ -52,12 +56,12 @@ def _first_steps() -> None:
 
 
 # ------------------------------------------------------------------ indicators
-def _show_indicators(page: Page, lessons: pd.DataFrame) -> None:
+def _show_indicators(page: Page, lessons: pd.DataFrame, *, n_alerts: int) -> None:
     with st.container(horizontal=True, gap="small"):
         _waiting(page, lessons)
         _effect(page)
         _active(page)
-        _fading(lessons)
+        _fading(lessons, n_alerts=n_alerts)
         _jobs(page)
 
 
@@ -119,7 +123,7 @@ def _active(page: Page) -> None:
     _metric("Active overrides", formats.count(len(overrides)), told)
 
 
-def _fading(lessons: pd.DataFrame) -> None:
+def _fading(lessons: pd.DataFrame, *, n_alerts: int) -> None:
     active = lessons[lessons["status"] == "active"]
     fading = active["half_life_state"].isin(["decaying", "sign_flip"])
     failed = active["confirmation"] == "failed"
@@ -127,6 +131,8 @@ def _fading(lessons: pd.DataFrame) -> None:
     told = f"shortest half-life {shortest:.0f} d" if pd.notna(shortest) else "no half-life found"
     if failed.any():
         told = f"{int(failed.sum())} failed on later trades"
+    if n_alerts:
+        told = formats.plural(n_alerts, "open alert")
     _metric(
         "Going bad",
         f"{int((fading | failed).sum())} of {len(active)}",

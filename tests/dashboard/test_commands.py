@@ -10,6 +10,8 @@ from sqlalchemy import Engine
 from dashboard import commands
 from dashboard.commands import Done, Seen
 from jobs.timetable import JOBS
+from learning.overrides.guardrail import GuardrailAlert
+from learning.store import alert_rows
 from learning.store.schema import lesson_decisions
 from tests.learning.store.stored_lessons import store_lesson
 
@@ -45,6 +47,21 @@ def test_a_version_nobody_saw_is_refused_in_words(engine_of_page: Engine) -> Non
 def test_a_reason_too_short_is_refused_by_the_database_too(engine_of_page: Engine) -> None:
     done = approve(engine_of_page, stored(engine_of_page), uuid4(), reason="  ok   ")
     assert done == Done(False, "a reason of at least 10 characters is needed")
+
+
+def test_an_alert_is_seen_by_one_person_only(engine_of_page: Engine) -> None:
+    lesson_id = stored(engine_of_page).lesson_id
+    with engine_of_page.begin() as connection:
+        alert_rows.raise_guardrail(
+            connection, [GuardrailAlert(lesson_id, 1, "uplift", "it hurts", {})]
+        )
+        [alert] = alert_rows.read_alerts(connection)
+    done = [commands.mark_seen(engine_of_page, alert.alert_id, actor=one) for one in ("ann", "bob")]
+    assert [one.is_done for one in done] == [True, False]
+    assert done[1].said == "Somebody has seen it already"
+    with engine_of_page.begin() as connection:
+        [seen] = alert_rows.read_alerts(connection)
+    assert seen.seen_by == "ann"
 
 
 def test_the_ages_that_screens_know_are_those_of_the_timetable() -> None:

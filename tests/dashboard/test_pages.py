@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -11,6 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 from streamlit.testing.v1 import AppTest
 
+from learning.overrides.guardrail import GuardrailAlert
+from learning.store import alert_rows
 from learning.store.schema import job_runs, learning_lessons, lesson_decisions
 from tests.dashboard.conftest import PAGES, words_of
 from tests.jobs.test_measure_effects import store_trades
@@ -18,6 +23,7 @@ from tests.learning.store.stored_lessons import CLEAR, NOT_CLEAR, store_lesson
 from tests.strand_builders import START
 
 Open = Callable[..., AppTest]
+ROOT = Path(__file__).parents[2]
 EVIDENCE = {**CLEAR, "posterior_mean_rr": 0.42, "delta_group_rr": 0.5, "q_value": 0.012}
 
 
@@ -239,6 +245,89 @@ def test_a_lesson_without_trades_says_that_there_are_none(
 ) -> None:
     page = open_page("read_lesson.py", id=str(filled(engine_of_page)))
     assert "No closed trade is in its scope" in words_of(page)
+
+
+def alerted(engine: Engine, message: str = "treated it lost: disable it?") -> int:
+    lesson_id = filled(engine, "active")
+    with engine.begin() as connection:
+        alert_rows.raise_guardrail(
+            connection, [GuardrailAlert(lesson_id, 1, "delta_rr", message, {"effect_rr": -0.4})]
+        )
+    return lesson_id
+
+
+ALERTED = ("see_overview.py", "inspect_overrides.py", "judge_effects.py")
+
+
+@pytest.mark.parametrize("name", ALERTED)
+def test_an_open_alert_is_told_until_its_cause_is_gone(
+    open_page: Open, engine_of_page: Engine, name: str
+) -> None:
+    alerted(engine_of_page)
+    assert "v1: treated it lost: disable it?" in words_of(open_page(name))
+    with engine_of_page.begin() as connection:
+        [alert] = alert_rows.read_alerts(connection)
+        alert_rows.close_alert(connection, alert.alert_id, reason="the lesson is disabled")
+    assert "disable it?" not in words_of(open_page(name))
+
+
+def test_overview_counts_open_alerts_among_what_goes_bad(
+    open_page: Open, engine_of_page: Engine
+) -> None:
+    alerted(engine_of_page)
+    alerted(engine_of_page)
+    [metric] = [one for one in open_page("see_overview.py").metric if one.label == "Going bad"]
+    assert metric.delta == "2 open alerts"
+
+
+def test_an_alert_marked_as_seen_stays_with_the_name_of_who_saw_it(
+    open_page: Open, engine_of_page: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: "ann")
+    alerted(engine_of_page)
+    page = open_page("judge_effects.py")
+    button(page, "Seen").click().run()
+    assert not page.exception
+    with engine_of_page.begin() as connection:
+        [alert] = alert_rows.read_alerts(connection)
+    assert alert.seen_by == "ann"
+    assert "seen by ann" in words_of(page)
+    assert not [one for one in page.button if one.label == "Seen"]
+
+
+def test_a_viewer_sees_an_alert_without_a_button(open_page: Open, engine_of_page: Engine) -> None:
+    alerted(engine_of_page)
+    with engine_of_page.begin() as connection:
+        connection.execute(sa.text("INSERT INTO people (name, role) VALUES ('ann', 'approver')"))
+    page = open_page("judge_effects.py")
+    assert "disable it?" in words_of(page)
+    assert not [one for one in page.button if one.label == "Seen"]
+
+
+@pytest.mark.parametrize("name", ALERTED)
+def test_markup_in_an_alert_is_shown_never_read(
+    open_page: Open, engine_of_page: Engine, name: str
+) -> None:
+    alerted(engine_of_page, " ".join(HOSTILE))
+    page = open_page(name)
+    assert not page.exception
+    assert [one for one in page.text if HOSTILE[1] in one.value]
+    read = [*page.markdown, *page.caption, *page.subheader, *page.title, *page.button]
+    assert not [text for text in HOSTILE for one in read if text in words(one)]
+
+
+def test_no_page_waits_for_statistics_that_it_does_not_show() -> None:
+    """What the server has loaded once every screen is imported, in a process of its own."""
+    names = [f"dashboard.screens.{name.removesuffix('.py')}" for name in PAGES]
+    code = (
+        "import importlib, sys\n"
+        f"for name in {names!r}: importlib.import_module(name)\n"
+        "print(sorted({'scipy', 'sklearn', 'numba'} & set(sys.modules)))"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == "[]"
 
 
 HOSTILE = (
