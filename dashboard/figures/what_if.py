@@ -124,7 +124,7 @@ def draw_what_if(shown: WhatIf, palette: Palette) -> go.Figure:
     add_zero_line(figure, palette, vertical=False)
     if shown.split_at is not None:
         _mark_samples(figure, shown.at[0], shown.split_at, palette)
-    figure.update_layout(showlegend=True, margin={"t": 48})
+    figure.update_layout(showlegend=True, legend={"y": 1.1}, margin={"t": 52})
     return figure
 
 

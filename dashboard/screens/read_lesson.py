@@ -134,7 +134,7 @@ def _show_curves(page: Page, lesson: dict[Any, Any], replay: LessonReplay) -> No
     )
     later = table[table["sample"] == "out of sample"]
     for size, told in zip(later["size"], later["per_trade"], strict=True):
-        st.text(f"Out of sample, {size}, R per trade with 95 %: {told}.")
+        st.text(f"Out of sample, {size}, difference per trade (R, 95 %): {told}.")
     if later.empty:
         st.text("No trade in its scope has closed since it was discovered.")
     if len(later) < len(table):
@@ -147,7 +147,7 @@ def _sample_columns() -> dict[str, Any]:
         "traded": "Traded",
         "adjusted": "Adjusted",
         "traded_drawdown": "Drawdown",
-        "adjusted_drawdown": "Adjusted",
+        "adjusted_drawdown": "… adjusted",
     }
     helps = {
         "traded": "Sum of the outcomes at base size, R.",
