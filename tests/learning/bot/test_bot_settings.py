@@ -35,7 +35,9 @@ def test_a_script_and_a_bot_find_the_database_of_the_environment(
     feed = start_config_feed(bot="bot-a")
     recorder = start_recorder(bot="bot-a")
     try:
-        assert (feed.status().n_reads, feed.status().problem) == (1, None)
+        status = feed.status()
+        assert status.n_reads >= 1  # the feed's own thread may have looked again already
+        assert status.problem is None
         assert in_force().table is not None
     finally:
         feed.stop()
