@@ -144,5 +144,6 @@ def test_a_real_set_reconciles_and_gives_the_lessons_it_can(
     else:
         assert len(found) >= 5
         on_modes = [one for one in found if {"A_mode", "E_mode", "timeframe"} & set(one.scope)]
-        assert len(on_modes) > len(found) / 2
+        # fewer trades of tradfi leave room for phases beside the randomised modes
+        assert len(on_modes) > (0.7 if name == "crypto" else 0.5) * len(found)
     assert imported(runner, *files).appended == 0
