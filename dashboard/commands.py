@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from learning.errors import DatabaseUnavailable, DecisionRefused
 from learning.lessons.life_cycle import PersonDecision, Status
-from learning.store import database, decision_rows, job_rows, switch_rows
+from learning.store import alert_rows, database, decision_rows, job_rows, switch_rows
 
 _LOCK_TIMEOUT_MS = 5_000
 MIN_REASON = 10
@@ -108,8 +108,6 @@ def queue_run(engine: Engine, job: str, *, actor: str) -> Done:
 
 def mark_seen(engine: Engine, alert_id: int, *, actor: str) -> Done:
     """Note that somebody has seen an alert; it stays open until its cause is gone."""
-    from learning.store import alert_rows  # loads scipy: only who clicks waits for it
-
     try:
         with database.transaction(engine, lock_timeout_ms=_LOCK_TIMEOUT_MS) as connection:
             is_first = alert_rows.mark_seen(connection, alert_id, actor=actor)

@@ -20,7 +20,7 @@ from dashboard import commands, formats, health, queries, theme
 from dashboard.edge_queries import Unit
 from dashboard.queries import Filters, Group, Health, Source
 from learning.errors import LearningError
-from learning.settings import Settings
+from learning.settings import Profile, Settings
 from learning.store import database
 from learning.store.switch_rows import CONFIRMATION
 
@@ -60,6 +60,11 @@ class Page:
     def outcome(self) -> str:
         """The analysed outcome, as every number in R is."""
         return self.health.state.outcome or "no outcome chosen yet"
+
+    @property
+    def approvals_required(self) -> int:
+        """People who have to approve: this process may ask for more than the database."""
+        return max(self.settings.approvals_required, self.health.approvals_needed)
 
 
 def outcome_told(outcome: str) -> str:
@@ -124,7 +129,7 @@ def _opened() -> Page:
     try:
         settings = Settings.from_env()
         engine = _connected(settings)
-        found = queries.read_health(engine)
+        found = queries.read_health(engine, settings.profile)
     except LearningError as error:
         _database_away(str(error))
     except Exception as error:  # a page never falls: what failed is said, the rest goes to the log
@@ -214,7 +219,7 @@ def _header(page: Page, title: str) -> None:
             gap="small",
             width="content",
         ):
-            _strip(page.engine)
+            _strip(page.engine, page.settings.profile)
             _kill_switch_button(page)
     if page.viewer.why_not is not None:
         st.badge(
@@ -223,9 +228,9 @@ def _header(page: Page, title: str) -> None:
 
 
 @st.fragment(run_every="10s", key="strip")
-def _strip(engine: Engine) -> None:
+def _strip(engine: Engine, profile: Profile) -> None:
     try:
-        now = queries.read_health(engine)
+        now = queries.read_health(engine, profile)
     except LearningError:
         st.badge("database away", icon=":material/cloud_off:", color="red")
         return

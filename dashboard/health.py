@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any, Literal
 
 from dashboard import formats
-from dashboard.job_ages import MAX_AGE
 from dashboard.queries import Health
+from jobs.job import Job
+from jobs.timetable import timetable
 
 Tone = Literal["green", "orange", "red", "gray", "blue"]
 BOT_SILENT_S = 15  # three of a bot's polling intervals, with room for a slow network
@@ -81,24 +82,25 @@ def _bot_notice(row: dict[Any, Any], health: Health) -> Notice:
 def job_states(health: Health) -> list[JobState]:
     """Return how every job of the timetable stands."""
     newest = {row["job"]: row for row in health.runs.to_dict("records")}
-    return [_job_state(job, newest.get(job), health.now) for job in MAX_AGE]
+    return [_job_state(job, newest.get(job.name), health.now) for job in timetable(health.profile)]
 
 
-def _job_state(job: str, row: dict[Any, Any] | None, now: datetime) -> JobState:
+def _job_state(job: Job, row: dict[Any, Any] | None, now: datetime) -> JobState:
+    name = job.name
     if row is None:
-        return JobState(job, "never", None, f"{job} has never run")
+        return JobState(name, "never", None, f"{name} has never run")
     last_ok = _moment(row["last_ok_at"])
     if row["is_paused"]:
-        return JobState(job, "paused", last_ok, f"{job} is paused")
+        return JobState(name, "paused", last_ok, f"{name} is paused")
     if row["status"] in ("failed", "lost"):
-        return JobState(job, "failed", last_ok, f"{job} {row['status']}: run {row['id']}")
+        return JobState(name, "failed", last_ok, f"{name} {row['status']}: run {row['id']}")
     if row["status"] == "running":
-        return JobState(job, "running", last_ok, f"{job} is running")
+        return JobState(name, "running", last_ok, f"{name} is running")
     if last_ok is None:
-        return JobState(job, "never", None, f"{job} has never finished")
-    if now - last_ok > MAX_AGE[job]:
-        return JobState(job, "late", last_ok, f"{job} last ran well {formats.ago(last_ok, now)}")
-    return JobState(job, "ok", last_ok, f"{job} {formats.ago(last_ok, now)}")
+        return JobState(name, "never", None, f"{name} has never finished")
+    if now - last_ok > job.max_age:
+        return JobState(name, "late", last_ok, f"{name} last ran well {formats.ago(last_ok, now)}")
+    return JobState(name, "ok", last_ok, f"{name} {formats.ago(last_ok, now)}")
 
 
 def _moment(value: Any) -> datetime | None:

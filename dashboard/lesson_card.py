@@ -14,7 +14,7 @@ from dashboard import commands, controls, formats, queries
 from dashboard.commands import Seen
 from dashboard.controls import Page
 from dashboard.figures.edge_history import draw_edge_over_time, edge_over_time
-from learning.domain.levers import LEVERS, clamp
+from learning.domain.levers import LEVERS, clamp, with_thresholds
 from learning.domain.scope import canonical_scope
 from learning.lessons.life_cycle import PersonDecision, possible_decisions
 from learning.overrides.materialising import ActiveLesson, lever_targets_now
@@ -208,9 +208,10 @@ def lever_table(page: Page, lesson: Lesson) -> pd.DataFrame:
     own = overrides[overrides["lesson_id"] == lesson["id"]]
     now = {} if own.empty else own.iloc[0]["levers"]
     heading = _heading(page, lesson)
+    known = with_thresholds(page.settings.signal_thresholds)
     rows = []
     for name, value in lesson["levers"].items():
-        lever = LEVERS.get(name)
+        lever = known.get(name)
         neutral = None if lever is None else lever.neutral
         before = now.get(name, neutral)
         rows.append(
@@ -218,13 +219,18 @@ def lever_table(page: Page, lesson: Lesson) -> pd.DataFrame:
                 "lever": formats.lever_name(name),
                 "now": formats.NOTHING if before is None else formats.lever_value(name, before),
                 "lesson": formats.lever_value(name, value),
-                "bots head for": formats.lever_value(name, heading.get(name, value)),
+                "bots head for": _headed(name, heading),
                 "bounds": "" if lever is None else f"{lever.low:g} to {lever.high:g}",
                 "holdout": _holdout(page, name),
             }
         )
     columns = ["lever", "now", "lesson", "bots head for", "bounds", "holdout"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _headed(name: str, heading: Mapping[str, float]) -> str:
+    # a threshold without a setting has no place to stand: nothing is applied
+    return formats.lever_value(name, heading[name]) if name in heading else "not applied"
 
 
 def _holdout(page: Page, name: str) -> str:
@@ -253,7 +259,8 @@ def _heading(page: Page, lesson: Lesson) -> dict[str, float]:
         activated_at=page.health.now,
         expires_at=page.health.now,
     )
-    return lever_targets_now([one], now=page.health.now)[lesson["id"]]
+    levers = with_thresholds(page.settings.signal_thresholds)
+    return lever_targets_now([one], now=page.health.now, levers=levers)[lesson["id"]]
 
 
 def show_change(page: Page, lesson: Lesson) -> None:
@@ -377,7 +384,7 @@ def _show_reach(page: Page, lesson: Lesson) -> None:
         f"data, {of_setup} of the setup's {formats.count(reach.n_setup)}. It moves by at most one "
         "step a day, the first at approval, and ends "
         f"{formats.utc(ends, with_year=True)}; renewing is a decision. "
-        f"Takes {formats.plural(page.settings.approvals_required, 'person', 'people')}."
+        f"Takes {formats.plural(page.approvals_required, 'person', 'people')}."
     )
     if reach.overlaps.empty:
         st.caption("No other active override meets these trades.")
@@ -479,5 +486,5 @@ def _decided(
         actor=page.viewer.name,
         reason=reason,
         token=token,
-        approvals_required=page.settings.approvals_required,
+        approvals_required=page.approvals_required,
     )

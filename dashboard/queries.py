@@ -15,7 +15,8 @@ from sqlalchemy.dialects.postgresql import distinct_on
 
 from dashboard import formats
 from learning.lessons.life_cycle import approvable, levers_of_effect
-from learning.store import database, decision_rows, job_rows, state_rows, switch_rows
+from learning.settings import Profile
+from learning.store import database, decision_rows, job_rows, people_rows, state_rows, switch_rows
 from learning.store.schema import (
     LEVER_COLUMNS,
     ORIGINS,
@@ -35,7 +36,6 @@ from learning.store.schema import (
     override_effects,
     override_history,
     pattern_trade_events,
-    people,
     pm_overrides,
     strand_ledger,
 )
@@ -102,6 +102,8 @@ class Health:
     heartbeats: pd.DataFrame
     runs: pd.DataFrame  # the newest run of each job
     people: Mapping[str, str]
+    approvals_needed: int = 1  # kept by the database; a process may ask for more
+    profile: Profile = "v5"  # of the timetable
 
     def source(self, engine: Engine) -> Source:
         """Return where to read the edition that this is the health of."""
@@ -126,7 +128,7 @@ class Reach:
     overlaps: pd.DataFrame
 
 
-def read_health(engine: Engine) -> Health:
+def read_health(engine: Engine, profile: Profile = "v5") -> Health:
     """Read state, switch, heartbeats and the newest run of each job in one transaction."""
     with database.transaction(engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
         return Health(
@@ -136,15 +138,10 @@ def read_health(engine: Engine) -> Health:
             last_trade_at=c.scalar(sa.select(sa.func.max(pattern_trade_events.c.closed_at))),
             heartbeats=_frame(c, sa.select(bot_heartbeats).order_by(bot_heartbeats.c.bot)),
             runs=_runs(c),
-            people={
-                row.name: row.role for row in c.execute(sa.select(people.c.name, people.c.role))
-            },
+            people={one.name: one.role for one in people_rows.read_people(c)},
+            approvals_needed=people_rows.read_approvals(c).required,
+            profile=profile,
         )
-
-
-def _roles(connection: Connection) -> dict[str, str]:
-    listed = connection.execute(sa.select(people.c.name, people.c.role))
-    return {row.name: row.role for row in listed}
 
 
 def _runs(connection: Connection) -> pd.DataFrame:

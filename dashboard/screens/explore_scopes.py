@@ -17,7 +17,7 @@ from dashboard.figures.search_funnel import draw_search_funnel, search_funnel
 from dashboard.queries import Group
 from learning.domain.pattern_key import ACTION_CATEGORIES
 
-_JOBS = ("ingest_strands", "aggregate_scopes", "mine_lessons")
+_JOBS = ("ingest_strands", "aggregate_scopes", "mine_pm_lessons", "mine_dm_lessons")
 _LAYERS: Mapping[str, Layer] = {"edge": "edge", "raw difference": "raw", "trades": "n"}
 _SETUP = "setup"
 

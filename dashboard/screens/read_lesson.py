@@ -23,7 +23,13 @@ WHEN = st.column_config.DatetimeColumn(format="D MMM YYYY HH:mm")
 
 def show() -> None:
     """Draw the page."""
-    page = controls.open_page("Lesson", jobs=("mine_lessons",))
+    page = controls.open_page(
+        "Lesson",
+        jobs=(
+            "mine_pm_lessons",
+            "mine_dm_lessons",
+        ),
+    )
     lessons = queries.read_lessons(page.source)
     asked = st.query_params.get("id", "")
     lesson_id = _number(asked)

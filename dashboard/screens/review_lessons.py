@@ -12,7 +12,7 @@ from dashboard.controls import Page
 from dashboard.figures.lesson_forest import draw_lesson_forest, lesson_forest
 from dashboard.lesson_table import lesson_columns, lesson_table
 
-_JOBS = ("ingest_strands", "mine_lessons")
+_JOBS = ("ingest_strands", "mine_pm_lessons", "mine_dm_lessons")
 STATUSES = ("proposed", "active", "watch", "disabled", "rejected", "retired")
 SORTS = {
     "at stake": ("value_rr", False),

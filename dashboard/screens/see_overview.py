@@ -16,7 +16,13 @@ from dashboard.figures.effect_forest import draw_effect_forest, effect_forest
 from dashboard.figures.search_funnel import draw_search_funnel, search_funnel
 from dashboard.lesson_table import lesson_columns, lesson_table
 
-_JOBS = ("ingest_strands", "aggregate_scopes", "mine_lessons", "materialise_overrides")
+_JOBS = (
+    "ingest_strands",
+    "aggregate_scopes",
+    "mine_pm_lessons",
+    "mine_dm_lessons",
+    "materialise_overrides",
+)
 _LISTED = 8
 _MOST_COLUMNS = 9
 _MOST_ROWS = 8

@@ -11,8 +11,9 @@ import streamlit as st
 from dashboard import commands, controls, formats, health, queries
 from dashboard.controls import Page
 from dashboard.figures.run_timeline import draw_run_timeline, run_timeline
-from dashboard.job_ages import EVERY, MAX_AGE
 from dashboard.queries import Health
+from jobs.job import Job
+from jobs.timetable import timetable
 
 _PERIODS = {"24 h": 1, "7 d": 7, "30 d": 30}
 
@@ -58,6 +59,7 @@ def _run(page: Page, job: str) -> None:
 
 def _job_table(now: Health) -> pd.DataFrame:
     newest = {row["job"]: row for row in now.runs.to_dict("records")}
+    times = {one.name: one for one in timetable(now.profile)}
     rows = []
     for state in health.job_states(now):
         row = newest.get(state.job, {})
@@ -65,10 +67,10 @@ def _job_table(now: Health) -> pd.DataFrame:
             {
                 "job": state.job,
                 "state": state.state,
-                "every": formats.span(EVERY[state.job].total_seconds()),
+                "every": formats.span(times[state.job].every.total_seconds()),
                 "last_ok": formats.ago(state.last_ok_at, now.now),
-                "age": _age_share(state.job, state.last_ok_at, now.now),
-                "max_age": formats.span(MAX_AGE[state.job].total_seconds()),
+                "age": _age_share(times[state.job], state.last_ok_at, now.now),
+                "max_age": formats.span(times[state.job].max_age.total_seconds()),
                 "took": _took(row),
                 "rows": _rows(row),
                 "run": formats.NOTHING if not row else str(row["id"]),
@@ -77,10 +79,10 @@ def _job_table(now: Health) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _age_share(job: str, last_ok: datetime | None, now: datetime) -> float | None:
+def _age_share(times: Job, last_ok: datetime | None, now: datetime) -> float | None:
     if last_ok is None:
         return None
-    return min((now - last_ok) / MAX_AGE[job], 1.0)
+    return min((now - last_ok) / times.max_age, 1.0)
 
 
 def _took(row: dict[Any, Any]) -> str:
@@ -139,7 +141,7 @@ def _show_runs(page: Page) -> None:
         draw_run_timeline(
             timeline,
             page.palette,
-            jobs=tuple(MAX_AGE),
+            jobs=tuple(one.name for one in timetable(page.settings.profile)),
             start=page.health.now - length,
             end=page.health.now,
         ),

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
 from learning.domain.pattern_key import Module
-from learning.overrides.guardrail import GuardrailAlert
 from learning.store.schema import alerts, learning_lessons
+
+if TYPE_CHECKING:  # who marks an alert as seen need not wait for statistics
+    from learning.overrides.guardrail import GuardrailAlert
 
 GUARDRAIL = "guardrail"
 

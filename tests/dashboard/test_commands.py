@@ -9,7 +9,6 @@ from sqlalchemy import Engine
 
 from dashboard import commands
 from dashboard.commands import Done, Seen
-from jobs.timetable import JOBS
 from learning.overrides.guardrail import GuardrailAlert
 from learning.store import alert_rows
 from learning.store.schema import lesson_decisions
@@ -62,10 +61,3 @@ def test_an_alert_is_seen_by_one_person_only(engine_of_page: Engine) -> None:
     with engine_of_page.begin() as connection:
         [seen] = alert_rows.read_alerts(connection)
     assert seen.seen_by == "ann"
-
-
-def test_the_ages_that_screens_know_are_those_of_the_timetable() -> None:
-    from dashboard.job_ages import EVERY, MAX_AGE
-
-    assert {name: job.max_age for name, job in JOBS.items()} == dict(MAX_AGE)
-    assert {name: job.every for name, job in JOBS.items()} == dict(EVERY)

@@ -171,7 +171,7 @@ def test_a_failed_job_makes_the_pages_it_feeds_amber(
     with engine_of_page.begin() as connection:
         connection.execute(
             sa.insert(job_runs).values(
-                job="mine_lessons",
+                job="mine_pm_lessons",
                 slot=datetime(2026, 1, 1, tzinfo=UTC),
                 run_trigger="schedule",
                 requested_by="timetable",
@@ -180,7 +180,7 @@ def test_a_failed_job_makes_the_pages_it_feeds_amber(
             )
         )
     said = words_of(open_page("see_overview.py")).replace("\\", "")
-    assert "Numbers from never: mine_lessons failed" in said
+    assert "Numbers from never: mine_pm_lessons failed" in said
 
 
 def test_the_kill_switch_stops_overrides_in_one_click_and_comes_back_with_the_word(
