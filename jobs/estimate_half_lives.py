@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,14 @@ from jobs.job import JobContext, JobReport
 from jobs.standing_trades import STANDING, LessonTrades, lesson_trades
 from learning.domain.pattern_key import MODULES, Module
 from learning.domain.scope import canonical_scope
-from learning.evidence.edge_history import EdgeHistory, edge_history
-from learning.evidence.trade_events import GroupKey
-from learning.meta.half_life import HalfLife, fit_half_lives, sign_flip_reason
+from learning.evidence.edge_history import EdgeHistory, SegmentEdge, edge_history
+from learning.meta.half_life import (
+    DecayCurve,
+    HalfLife,
+    fit_half_lives,
+    fitted_edges,
+    sign_flip_reason,
+)
 from learning.settings import Settings
 from learning.store import (
     decision_rows,
@@ -26,9 +32,10 @@ from learning.store import (
     lesson_rows,
     state_rows,
 )
+from learning.store.edge_history_rows import HistoryKey
 from learning.store.lesson_rows import StoredLesson
 
-Histories = dict[tuple[GroupKey, str], EdgeHistory]
+Histories = dict[HistoryKey, EdgeHistory]
 
 
 def estimate_half_lives(context: JobContext) -> JobReport:
@@ -67,7 +74,24 @@ def refit_module(
         # a level lesson without a condition is the pattern, which is there already
         if one.lesson.scope
     )
-    return edge_history_rows.replace_all(connection, module, kept), fits
+    fitted = _fitted(trades, fits, kept)
+    return edge_history_rows.replace_all(connection, module, kept, fitted), fits
+
+
+def _fitted(
+    lessons: Sequence[LessonTrades], fits: Sequence[HalfLife], kept: Histories
+) -> dict[HistoryKey, DecayCurve]:
+    """Return the curves of the fits whose windows are kept as they were fitted."""
+    curves: dict[HistoryKey, DecayCurve] = {}
+    for one, fit in zip(lessons, fits, strict=True):
+        key = (one.lesson.key, canonical_scope(one.lesson.scope))
+        history = kept.get(key)
+        # windows of a pattern rest on the analysed outcome, its level lesson on the net one
+        is_same = history is not None and history.n_trades == sum(s.n for s in fit.segment_edges)
+        curve = fitted_edges(fit, history) if history is not None and is_same else None
+        if curve is not None:
+            curves[key] = curve
+    return curves
 
 
 def pattern_histories(connection: Connection, module: Module, settings: Settings) -> Histories:
@@ -137,7 +161,12 @@ def retire_where_flipped(
 
 def half_life_details(fit: HalfLife) -> dict[str, Any]:
     """Return what screens show of a fit; an infinite end is absent."""
-    details: dict[str, Any] = {"reason": fit.reason, "n": fit.n, "windows": fit.windows}
+    details: dict[str, Any] = {
+        "reason": fit.reason,
+        "n": fit.n,
+        "windows": fit.windows,
+        "segments": [_segment(one) for one in fit.segment_edges],
+    }
     if fit.posterior is not None:
         posterior = fit.posterior
         details |= {
@@ -149,6 +178,17 @@ def half_life_details(fit: HalfLife) -> dict[str, Any]:
             "p_improving": posterior.p_improving,
         }
     return details
+
+
+def _segment(part: SegmentEdge) -> dict[str, Any]:
+    return {
+        "from_days": part.first_closed_at_days,
+        "to_days": part.last_closed_at_days,
+        "windows": part.windows,
+        "n": part.n,
+        "edge_rr": part.edge_rr,
+        "se_rr": part.se_rr,
+    }
 
 
 def _finite(days: float) -> float | None:

@@ -117,6 +117,7 @@ _CHOICES: tuple[tuple[float, float, float], ...] = tuple(
 )
 """Median half-life in days, log standard deviation, share of constant edges."""
 
+_CURVE_MOMENTS = 30
 _BROAD_LOG_SD = 1.0
 _BROAD_SHARE = 0.15
 """Share of the learned prior that keeps its full width: a too narrow choice costs coverage."""
@@ -287,6 +288,31 @@ def decay_curve(posterior: DecayPosterior, at_days: FloatArray) -> DecayCurve:
         low_rr=_mixture_quantile(mean, sd, posterior.weights, 0.025),
         high_rr=_mixture_quantile(mean, sd, posterior.weights, 0.975),
     )
+
+
+def fitted_edges(fit: HalfLife, history: EdgeHistory) -> DecayCurve | None:
+    """Draw a fit at the windows that it was fitted to.
+
+    Args:
+        fit: Of this history.
+        history: Weekly edges of the lesson.
+
+    Returns:
+        The curve at ``history.mean_closed_at_days[-fit.windows:]``, the windows since the last
+        long break; absent where nothing was fitted. With more than 30 windows the curve is
+        computed at 30 moments and drawn straight between them.
+    """
+    if fit.posterior is None:
+        return None
+    at_days = history.mean_closed_at_days[-fit.windows :]
+    if len(at_days) <= _CURVE_MOMENTS:
+        return decay_curve(fit.posterior, at_days)
+    curve = decay_curve(fit.posterior, np.linspace(at_days[0], at_days[-1], _CURVE_MOMENTS))
+    parts = (
+        np.interp(at_days, curve.at_days, part)
+        for part in (curve.edge_rr, curve.low_rr, curve.high_rr)
+    )
+    return DecayCurve(at_days, *parts)
 
 
 def sign_flip_reason(history: EdgeHistory, *, sign: int | None = None) -> str | None:

@@ -16,6 +16,7 @@ from learning.meta.half_life import (
     decay_rate_weights,
     fit_half_life,
     fit_half_lives,
+    fitted_edges,
     sign_flip_reason,
 )
 from tests.learning.meta.planted_cases import fading_edge, fading_edges
@@ -245,3 +246,42 @@ def test_a_history_of_single_trades_is_fitted_by_its_scatter():
     )
     assert fit_half_life(single).posterior is not None
     assert fit_half_life(history).posterior is not None
+
+
+def test_the_curve_at_the_windows_of_a_fit_begins_after_the_break():
+    early, late = clean_decay(60.0, weeks=10), clean_decay(60.0, weeks=20)
+    history = joined(early, late, pause_weeks=40)
+    fit = fit_half_life(history)
+    curve = fitted_edges(fit, history)
+    assert fit.posterior is not None
+    assert curve is not None
+    assert curve.at_days.tolist() == history.mean_closed_at_days[10:].tolist()
+    whole = decay_curve(fit.posterior, curve.at_days)
+    assert curve.edge_rr.tolist() == whole.edge_rr.tolist()
+
+
+def test_between_thirty_moments_the_curve_is_as_good_as_straight():
+    history = clean_decay(200.0, weeks=120)
+    fit = fit_half_life(history)
+    curve = fitted_edges(fit, history)
+    assert fit.posterior is not None
+    assert curve is not None
+    whole = decay_curve(fit.posterior, history.mean_closed_at_days)
+    for part in ("edge_rr", "low_rr", "high_rr"):
+        assert getattr(curve, part) == pytest.approx(getattr(whole, part), abs=0.002)
+
+
+def test_what_was_not_fitted_has_no_curve():
+    history = weekly(np.full(7, 0.8))
+    assert fitted_edges(fit_half_life(history), history) is None
+
+
+def joined(early: EdgeHistory, late: EdgeHistory, *, pause_weeks: int) -> EdgeHistory:
+    """One history with a pause in it."""
+    edges = np.concatenate([early.edge_rr, late.edge_rr])
+    later = len(early) + pause_weeks + np.arange(len(late))
+    weeks = np.repeat(np.concatenate([np.arange(len(early)), later]), 10)
+    outcome = np.repeat(edges, 10) + np.tile([0.2, -0.2], len(weeks) // 2)
+    return edge_history(
+        outcome, (weeks + 0.5) * 7.0, np.ones(len(weeks), dtype=bool), against_group=False
+    )

@@ -1,0 +1,60 @@
+"""The job keeps, beside each window, the curve that it fitted, and each part between breaks."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from jobs.estimate_half_lives import refit_module
+from learning.domain.scope import canonical_scope
+from learning.settings import Settings
+from learning.store.schema import learning_edge_history, learning_lessons
+from tests.jobs.test_measure_effects import store_trades
+from tests.learning.store.stored_lessons import CLEAR, store_lesson
+from tests.strand_builders import START
+
+H = learning_edge_history.c
+
+
+def fading(weeks: int) -> list[float]:
+    """Seven trades a week in scope, whose outcome halves in 40 days, and seven out of it."""
+    age_days = np.arange(weeks * 14) / 2
+    inside = 2.0 * 0.5 ** (age_days / 40) + np.tile([0.3, -0.3, -0.3, 0.3], len(age_days) // 4)
+    return [float(inside[i]) if i % 2 == 0 else 0.0 for i in range(len(age_days))]
+
+
+def test_a_fit_is_kept_beside_its_windows(connection: Connection) -> None:
+    store_trades(connection, fading(24))
+    lesson_id = store_lesson(
+        connection, scope={"bucket": "micro"}, outcome="r_multiple",
+        stats={**CLEAR, "posterior_mean_rr": 0.4}, discovered_at=START + timedelta(days=300),
+    )  # fmt: skip
+    refit_module(connection, "pm", Settings())
+    lesson = connection.execute(
+        sa.select(learning_lessons).where(learning_lessons.c.id == lesson_id)
+    ).one()
+    assert lesson.half_life_state == "decaying"
+    [segment] = lesson.half_life["segments"]
+    assert segment["n"] == lesson.half_life["n"]
+    windows = connection.execute(
+        sa.select(learning_edge_history)
+        .where(H.scope_signature == canonical_scope({"bucket": "micro"}))
+        .order_by(H.window_start)
+    ).all()
+    assert len(windows) == lesson.half_life["windows"]
+    assert all(one.fitted_low_rr < one.fitted_rr < one.fitted_high_rr for one in windows)
+    # against the mean of its setup: half of what the scope earns
+    assert windows[0].fitted_rr == pytest.approx(windows[0].edge_rr, abs=0.15)
+    assert windows[-1].fitted_rr < windows[0].fitted_rr / 4
+
+
+def test_windows_of_a_pattern_have_no_curve(connection: Connection) -> None:
+    store_trades(connection, fading(10))
+    refit_module(connection, "pm", Settings())
+    fitted = connection.scalars(sa.select(H.fitted_rr).where(H.scope_signature == "{}")).all()
+    assert fitted
+    assert set(fitted) == {None}
