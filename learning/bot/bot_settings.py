@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from learning.errors import DatabaseUnavailable
-from learning.runtime.override_table import CombineRule
+from learning.runtime.override_index import CombineRule
 from learning.settings import Settings
 from learning.store.database import resolve_url
 

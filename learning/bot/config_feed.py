@@ -28,7 +28,8 @@ from learning.bot.bot_settings import bot_settings, existing_database
 from learning.bot.telemetry import Telemetry
 from learning.errors import ConfigError, LearningError
 from learning.runtime.in_force import distrust, in_force, install
-from learning.runtime.override_table import CombineRule, ConfigUnreadable, read_table
+from learning.runtime.override_index import CombineRule
+from learning.runtime.override_table import ConfigUnreadable, read_table
 from learning.store.application_rows import append
 from learning.store.config_rows import (
     CHANNEL,

@@ -18,7 +18,7 @@ from learning.runtime.holdout import holdout_number
 from learning.runtime.in_force import InForce, in_force
 from learning.runtime.outcome import Adjusted, Application, Arm, Outcome, Reason
 from learning.runtime.override_entry import NEVER_HELD_OUT, Override, OverrideKind
-from learning.runtime.override_table import Match, combined_levers, first_wins
+from learning.runtime.override_index import Match, combined_levers, first_wins
 
 _STRENGTH: Final = (
     ("A_value", "entry_aggression_mult"),

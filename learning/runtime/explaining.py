@@ -12,7 +12,8 @@ from learning.domain.scope import ScopeValue, scope_text
 from learning.runtime.holdout import holdout_number
 from learning.runtime.in_force import InForce, in_force
 from learning.runtime.override_entry import KINDS, NEVER_HELD_OUT, Override, OverrideKind
-from learning.runtime.override_table import Match, OverrideTable, Refusal, clean_scope, holds_in
+from learning.runtime.override_index import Match
+from learning.runtime.override_table import OverrideTable, Refusal, clean_scope, holds_in
 
 Verdict = Literal["wins", "held out", "beaten", "no match", "expired", "disabled by flag"]
 

@@ -1,20 +1,15 @@
-"""The override table: immutable, matched by lookup in microseconds.
+"""The override table: immutable, one snapshot of the database, read from its JSON.
 
-The overrides of one (pattern, category) are ranked, the best last, and each is one bit of an
-integer. For every scope dimension and value one such integer holds the overrides that this value
-does *not* rule out. A scope is matched by AND over its dimensions, at most fifteen operations
-whatever the number of overrides; the highest bit that is left wins.
+Per (kind, pattern, category) it holds an index that matches a scope in microseconds.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any, Final, Literal, NamedTuple, get_args
+from typing import Any, Final
 
-from learning.domain.levers import LEVERS, clamp
 from learning.domain.pattern_key import action_category, normalise_pattern_key
 from learning.errors import LearningError
 from learning.runtime.override_entry import (
@@ -25,9 +20,8 @@ from learning.runtime.override_entry import (
     OverrideKind,
     read_override,
 )
+from learning.runtime.override_index import CombineRule, Match, OverrideIndex
 
-CombineRule = Literal["most_specific", "per_factor"]
-MissReason = Literal["no override", "expired", "disabled by flag"]
 FLAG_ALL: Final = "learning_overrides_enabled"
 FLAG_REGIMES: Final = "learning_overrides_enabled_regimes"
 FLAG_BUCKETS: Final = "learning_overrides_enabled_buckets"
@@ -37,7 +31,6 @@ _REGIME_DIMENSIONS: Final = frozenset(
 )
 _BUCKET_DIMENSIONS: Final = frozenset({"bucket", "bucket_leader", "bucket_rank_position"})
 MAX_OVERRIDES: Final = 500_000  # more is no config but a fault
-_BLOCK: Final = 8192  # overrides; bits of one integer
 _KEPT_MATCHES: Final = 4096
 _KEPT_REFUSALS: Final = 200
 
@@ -56,140 +49,7 @@ class Refusal:
     is_replaced: bool  # its predecessor's protective part is kept instead
 
 
-class Match(NamedTuple):
-    """What applies to one scope: the overrides chosen, and their levers together.
-
-    ``reason`` says why nothing was chosen, None where something was; ``valid_until`` is the first
-    expiry among the chosen, in seconds since 1970.
-    """
-
-    chosen: tuple[Override, ...]
-    levers: Mapping[str, float]
-    thresholds: Mapping[str, float]
-    valid_until: float
-    reason: MissReason | None
-
-
-_NOTHING: Final = {reason: Match((), {}, {}, math.inf, reason) for reason in get_args(MissReason)}
-
-
-def _match(chosen: tuple[Override, ...]) -> Match:
-    if len(chosen) == 1:
-        (only,) = chosen
-        return Match(chosen, only.levers, only.thresholds, only.expires_at, None)
-    return Match(
-        chosen=chosen,
-        levers=combined_levers([o.levers for o in chosen]),
-        thresholds=first_wins([o.thresholds for o in chosen]),
-        valid_until=min(o.expires_at for o in chosen),
-        reason=None,
-    )
-
-
-class _Block:
-    """Ranked overrides, the best one last: each is one bit, so the highest bit is the best."""
-
-    __slots__ = ("_alive", "_dimensions", "_everyone", "_ranked")
-
-    def __init__(self, ranked: Sequence[Override]) -> None:
-        self._ranked: Final = tuple(ranked)
-        self._everyone: Final = (1 << len(self._ranked)) - 1
-        self._alive = (self._everyone, -math.inf)
-        names = {name for override in self._ranked for name in override.scope}
-        self._dimensions: Final = tuple(self._masks_of(name) for name in sorted(names))
-
-    def _masks_of(self, name: str) -> tuple[str, Mapping[object, int], int]:
-        """Per value of one dimension the overrides not ruled out, and those that do not ask."""
-        n = len(self._ranked)
-        asking: dict[object, list[int]] = {}
-        indifferent: list[int] = []
-        for i, override in enumerate(self._ranked):
-            value = override.scope.get(name)
-            (indifferent if value is None else asking.setdefault(value, [])).append(i)
-        free = _bits(indifferent, n)
-        return name, {value: free | _bits(found, n) for value, found in asking.items()}, free
-
-    def matching(self, scope: Mapping[str, Any], now: float | None) -> int:
-        """Return the bits of the overrides whose whole scope holds; with a time, the unexpired."""
-        found = self._everyone if now is None else self._unexpired(now)
-        for name, by_value, free in self._dimensions:
-            value = scope.get(name)
-            mask = by_value.get(value)
-            if mask is None:
-                mask = by_value.get(value.strip(), free) if isinstance(value, str) else free
-            found &= mask
-        return found
-
-    def _unexpired(self, now: float) -> int:
-        alive, until = self._alive
-        if now < until:
-            return alive
-        left = [i for i, override in enumerate(self._ranked) if override.expires_at > now]
-        until = min((self._ranked[i].expires_at for i in left), default=math.inf)
-        alive = _bits(left, len(self._ranked))
-        # one reference is replaced; a thread that still reads the old pair repeats this work
-        self._alive = (alive, until)
-        return alive
-
-    def best(self, found: int) -> Override:
-        """Return the best of the overrides with the given bits."""
-        return self._ranked[found.bit_length() - 1]
-
-    def best_of_factors(self, found: int) -> dict[str, Override]:
-        """Return by latent factor the best of the overrides with the given bits, best first."""
-        of_factor: dict[str, Override] = {}
-        while found:
-            override = self.best(found)
-            of_factor.setdefault(override.factor, override)
-            found ^= 1 << found.bit_length() - 1
-        return of_factor
-
-
-class _Group:
-    """The overrides of one (pattern, category), in blocks, the best block first.
-
-    Most scopes find their override in the first block; and a block bounds the memory of a
-    dimension with thousands of values, each of which has its bits.
-    """
-
-    __slots__ = ("_blocks",)
-
-    def __init__(self, overrides: Sequence[Override]) -> None:
-        ranked = sorted(overrides, key=_rank)
-        ends = range(len(ranked), 0, -_BLOCK)
-        self._blocks: Final = tuple(_Block(ranked[max(0, end - _BLOCK) : end]) for end in ends)
-
-    def matches(self, scope: Mapping[str, Any], now: float | None = None) -> bool:
-        """Say whether the whole scope of any override holds; without a time, expired ones too."""
-        return any(block.matching(scope, now) for block in self._blocks)
-
-    def chosen(
-        self, scope: Mapping[str, Any], now: float, rule: CombineRule
-    ) -> tuple[Override, ...]:
-        """Return the best override of a scope, or the best one of each latent factor."""
-        of_factor: dict[str, Override] = {}
-        for block in self._blocks:
-            found = block.matching(scope, now)
-            if found and rule == "most_specific":
-                return (block.best(found),)
-            of_factor = {**block.best_of_factors(found), **of_factor} if found else of_factor
-        return tuple(sorted(of_factor.values(), key=_rank, reverse=True))
-
-
-def _rank(override: Override) -> tuple[int, float, int, int]:
-    """Most dimensions first, then lesson strength; ties by the older lesson."""
-    lesson = override.lesson
-    return len(override.scope), lesson.strength, -lesson.lesson_id, -override.override_id
-
-
-def _bits(positions: Sequence[int], n: int) -> int:
-    octets = bytearray(n // 8 + 1)
-    for i in positions:
-        octets[i >> 3] |= 1 << (i & 7)
-    return int.from_bytes(octets, "little")
-
-
-_GroupKey = tuple[OverrideKind, str, str]
+_Setup = tuple[OverrideKind, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,20 +72,25 @@ class OverrideTable:
     overrides: tuple[Override, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     n_refused: int = 0
-    _scoped: Mapping[_GroupKey, _Group] = field(init=False, repr=False, compare=False)
-    _levels: Mapping[_GroupKey, _Group] = field(init=False, repr=False, compare=False)
-    _hidden: Mapping[_GroupKey, _Group] = field(init=False, repr=False, compare=False)
-    _rule: CombineRule = field(init=False, repr=False, compare=False)
+    _indexes: Mapping[_Setup, OverrideIndex] = field(init=False, repr=False, compare=False)
+    _elsewhere: OverrideIndex = field(init=False, repr=False, compare=False)
+    _spellings: dict[_Setup, OverrideIndex] = field(init=False, repr=False, compare=False)
     _matches: dict[object, Match] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        usable = [o for o in self.overrides if self.switched_off_by(o) is None]
-        hidden = [o for o in self.overrides if self.switched_off_by(o) is not None]
-        object.__setattr__(self, "_scoped", _groups([o for o in usable if not o.is_level]))
-        object.__setattr__(self, "_levels", _groups([o for o in usable if o.is_level]))
-        object.__setattr__(self, "_hidden", _groups(hidden))
+        parts: dict[_Setup, dict[str, list[Override]]] = {}
+        for one in self.overrides:
+            setup = (one.kind, one.pattern_key, one.action_category)
+            part = "hidden" if self.switched_off_by(one) else "levels" if one.is_level else "scoped"
+            parts.setdefault(setup, {}).setdefault(part, []).append(one)
         rule = self.combine if self.is_on(FLAG_META) else "most_specific"
-        object.__setattr__(self, "_rule", rule)
+        is_on = self.is_on(FLAG_ALL)
+        indexes = {
+            setup: OverrideIndex(**found, rule=rule, is_on=is_on) for setup, found in parts.items()
+        }
+        object.__setattr__(self, "_indexes", indexes)
+        object.__setattr__(self, "_elsewhere", OverrideIndex(is_on=is_on))
+        object.__setattr__(self, "_spellings", {})
         object.__setattr__(self, "_matches", {})
 
     def is_on(self, flag: str) -> bool:
@@ -261,45 +126,33 @@ class OverrideTable:
         Raises:
             ValueError: If the pattern key or the category is none.
         """
+        index = self._indexes.get((kind, pattern_key, category))
+        if index is None:
+            index = self._index_of(kind, pattern_key, category)
+        values = index.values(scope)
+        seen = (index, values)
         try:
-            seen: object = (kind, pattern_key, category, tuple(scope), tuple(scope.values()))
             match = self._matches.get(seen)
-        except TypeError:  # a value that cannot be hashed cannot be remembered either
-            return self._search(kind, pattern_key, category, clean_scope(scope), now)
+        except TypeError:  # a value that cannot be hashed cannot match either
+            return index.search(index.values(clean_scope(scope)), now)
         if match is None or now >= match.valid_until:
-            match = self._search(kind, pattern_key, category, scope, now)
+            match = index.search(values, now)
             if len(self._matches) >= _KEPT_MATCHES:
                 self._matches.clear()
             self._matches[seen] = match
         return match
 
-    def _search(
-        self,
-        kind: OverrideKind,
-        pattern_key: str,
-        category: str,
-        scope: Mapping[str, Any],
-        now: float,
-    ) -> Match:
-        key: _GroupKey = (kind, pattern_key, category)
-        scoped, levels = self._scoped.get(key), self._levels.get(key)
-        if scoped is None and levels is None:
-            key = (kind, normalise_pattern_key(pattern_key), action_category(category))
-            scoped, levels = self._scoped.get(key), self._levels.get(key)
-        chosen = () if scoped is None else scoped.chosen(scope, now, self._rule)
-        if levels is not None:
-            chosen += levels.chosen(scope, now, "most_specific")
-        return _match(chosen) if chosen else _NOTHING[self._why_none(key, scope, now)]
-
-    def _why_none(self, key: _GroupKey, scope: Mapping[str, Any], now: float) -> MissReason:
-        if not self.is_on(FLAG_ALL):
-            return "disabled by flag"
-        hidden = self._hidden.get(key)
-        if hidden is not None and hidden.matches(scope, now):
-            return "disabled by flag"
-        groups = (self._scoped.get(key), self._levels.get(key))
-        is_expired = any(group.matches(scope) for group in groups if group is not None)
-        return "expired" if is_expired else "no override"
+    def _index_of(self, kind: OverrideKind, pattern_key: str, category: str) -> OverrideIndex:
+        """Return the index of a setup in a spelling of the caller's own."""
+        spelled = (kind, pattern_key, category)
+        index = self._spellings.get(spelled)
+        if index is None:
+            setup = (kind, normalise_pattern_key(pattern_key), action_category(category))
+            index = self._indexes.get(setup, self._elsewhere)
+            if len(self._spellings) >= _KEPT_MATCHES:
+                self._spellings.clear()
+            self._spellings[spelled] = index
+        return index
 
     def asked_of(self, kind: OverrideKind, pattern_key: str, category: str) -> Iterator[Override]:
         """Yield every override of a (pattern, category), used or not; a scan, for explaining."""
@@ -307,14 +160,6 @@ class OverrideTable:
             where = (override.kind, override.pattern_key, override.action_category)
             if where == (kind, pattern_key, category):
                 yield override
-
-
-def _groups(overrides: Sequence[Override]) -> dict[_GroupKey, _Group]:
-    by_key: dict[_GroupKey, list[Override]] = {}
-    for override in overrides:
-        key: _GroupKey = (override.kind, override.pattern_key, override.action_category)
-        by_key.setdefault(key, []).append(override)
-    return {key: _Group(found) for key, found in by_key.items()}
 
 
 def clean_scope(scope: Mapping[str, Any]) -> dict[str, object]:
@@ -336,35 +181,6 @@ def clean_scope(scope: Mapping[str, Any]) -> dict[str, object]:
 def holds_in(override: Override, scope: Mapping[str, Any]) -> bool:
     """Say whether the whole scope of an override holds in a clean scope."""
     return all(name in scope and scope[name] == value for name, value in override.scope.items())
-
-
-def combined_levers(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the levers of several overrides together, the best ranked first.
-
-    Multipliers multiply and are clamped; a delay is set, so the best ranked one holds.
-
-    Examples:
-        >>> combined_levers([{"size_mult": 1.2, "entry_delay_bars": 1.0},
-        ...                  {"size_mult": 1.2, "entry_delay_bars": 4.0}])
-        {'size_mult': 1.3, 'entry_delay_bars': 1.0}
-    """
-    together: dict[str, float] = {}
-    for part in parts:
-        for name, value in part.items():
-            lever = LEVERS[name]
-            if name not in together:
-                together[name] = value
-            elif not lever.whole:
-                together[name] *= value
-    return {name: clamp(LEVERS[name], value) for name, value in together.items()}
-
-
-def first_wins(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the union of several mappings; of two values for one name the first holds."""
-    together: dict[str, float] = {}
-    for part in parts:
-        together = {**part, **together}
-    return together
 
 
 def read_table(

@@ -10,40 +10,34 @@ benchmark's own. Cases:
 - listener cut: the bot's session is ended at the moment of the commit;
 - session frozen: the server process of the bot's session is stopped (SIGSTOP) before the commit,
   only turning off is timed, and counted as obeyed when nothing that adds risk applies any more:
-  the bot's config has grown stale.
+  the bot's config has grown stale. Each takes four seconds, 300 of them twenty minutes.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import queue
 import random
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine
 
 from learning.events.strands import Strand
 from learning.store import strand_rows, switch_rows
-from learning.store.database import create_engine, migrate, transaction
-from learning.store.embedded import start_server, stop_server
-from tests.learning.runtime.configs import config, entry
+from learning.store.database import create_engine, transaction
+from tests.benchmarks.measured_server import measured_server, plain
 
 ROOT = Path(__file__).parents[2]
-FROZEN_TOGGLES = 10  # each takes the four seconds after which a config is stale
 _IDLE_SESSION = (
     "SELECT pid FROM pg_stat_activity WHERE application_name = 'edgekeeper bot' AND state = 'idle'"
 )
@@ -130,10 +124,6 @@ def cutting(turn: Turn, url: str) -> Turn:
     return turn_and_cut
 
 
-def plain(url: str) -> str:
-    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-
-
 def latencies(bot: Bot, turn: Turn, *, toggles: int) -> list[float]:
     """Seconds from commit to effect, off and on in turn."""
     rng = random.Random(1)
@@ -208,29 +198,6 @@ def write_forever(url: str) -> None:
             strand_rows.append(connection, strands)
 
 
-@contextmanager
-def measured_server() -> Iterator[str]:
-    """A server with one override, in a folder that is removed afterwards."""
-    home = Path(tempfile.mkdtemp(prefix="edgekeeper-bench-"))
-    home.chmod(0o711)
-    try:
-        url = start_server(home)
-        migrate(url)
-        soon = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-        text = json.dumps(config(entry(1, {"entry_aggression_mult": 1.1}, expires_at=soon)))
-        with psycopg.connect(plain(url)) as database:
-            database.execute("UPDATE edgekeeper_state SET revision = 1")
-            database.execute(
-                "INSERT INTO learning_configs (module, config_data, version, generation) "
-                "VALUES ('pm', %s, 1, 1)",
-                (text,),
-            )
-        yield url
-    finally:
-        stop_server(home)
-        shutil.rmtree(home)
-
-
 def tell(case: str, found: list[float], target_ms: int) -> None:
     """Print one line; quantiles are values that were measured, none between them."""
     in_order = sorted(1e3 * value for value in found)
@@ -255,10 +222,10 @@ def measure(toggles: int) -> None:
             with bulk_writers(url, 2):
                 tell("two bulk writers", latencies(bot, turn, toggles=toggles), 250)
             silent = turned_silently(url)
-            tell("no notification", latencies(bot, silent, toggles=min(toggles, 100)), 1000)
+            tell("no notification", latencies(bot, silent, toggles=toggles), 1000)
             cut = cutting(turn, url)
-            tell("listener cut", latencies(bot, cut, toggles=min(toggles, 100)), 1000)
-            frozen = frozen_latencies(bot, turn, url, toggles=min(toggles, FROZEN_TOGGLES))
+            tell("listener cut", latencies(bot, cut, toggles=toggles), 1000)
+            frozen = frozen_latencies(bot, turn, url, toggles=toggles)
             tell("session frozen", frozen, 5000)
         finally:
             bot.stop()

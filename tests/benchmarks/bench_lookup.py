@@ -2,25 +2,37 @@
 
 All overrides belong to one (pattern, category), the worst case. The scan does what the obvious
 implementation does: keep the overrides whose scope holds, sort by number of dimensions.
+
+Then a bot with a config feed and telemetry asks while every process of its database server is
+stopped: before, at once, and when the config has grown stale.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import logging
+import os
 import random
+import signal
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import psycopg
+
+from learning.bot.config_feed import start_config_feed
 from learning.domain.pattern_key import parse_pattern_key
 from learning.domain.scope import PM_DIMENSIONS, ScopeValue
 from learning.runtime.apply import apply_pattern_strength_overrides
 from learning.runtime.in_force import install, uninstall
 from learning.runtime.override_entry import LessonReference, Override
 from learning.runtime.override_table import OverrideTable
+from tests.benchmarks.measured_server import measured_server, plain
+from tests.learning.runtime.configs import KEY
 
 PATTERN = str(parse_pattern_key("pm.uptrend.S1.buy_flag"))
 Scope = dict[str, ScopeValue]
@@ -123,6 +135,63 @@ def measured(n: int, *, n_lookups: int, n_scans: int) -> None:
     )
 
 
+# --- While the database is frozen ------------------------------------------------------------
+
+
+@contextmanager
+def frozen(url: str) -> Iterator[None]:
+    """Stop every process of the server, its postmaster first."""
+    with psycopg.connect(plain(url), autocommit=True) as database:
+        folder = database.execute("SHOW data_directory").fetchone()
+        sessions = database.execute("SELECT pid FROM pg_stat_activity").fetchall()
+    assert folder is not None
+    with open(f"{folder[0]}/postmaster.pid", encoding="utf-8") as note:
+        pids = [int(note.readline()), *(pid for (pid,) in sessions)]
+    stopped = [pid for pid in pids if sent(pid, signal.SIGSTOP)]
+    try:
+        yield
+    finally:
+        for pid in stopped:
+            sent(pid, signal.SIGCONT)
+
+
+def sent(pid: int, what: signal.Signals) -> bool:
+    try:
+        os.kill(pid, what)
+    except ProcessLookupError:  # the session that asked for the list has ended
+        return False
+    return True
+
+
+def measure_frozen(n_calls: int) -> None:
+    """Time whole calls of a bot that has a feed and telemetry, with and without its server."""
+    rng = random.Random(0)
+    scopes = [random_scope(rng, PM_DIMENSIONS) for _ in range(n_calls)]
+    base = {"A_value": 0.5, "E_value": 0.5, "position_size_frac": 0.1}
+
+    def told(case: str) -> None:
+        def call(scope: Scope) -> object:
+            return apply_pattern_strength_overrides(KEY, "entry", scope, base, trade_id="T-1")
+
+        reason = apply_pattern_strength_overrides(KEY, "entry", {}, base).outcome.reason
+        timing = timed(call, scopes)
+        print(f"{case:<30} | {timing.p50:8.2f} {timing.p99_9:8.2f} | {reason}")
+
+    # the override belongs to no lesson, so the database refuses what telemetry writes; not timed
+    logging.getLogger("learning").setLevel(logging.ERROR)
+    with measured_server() as url:
+        feed = start_config_feed(url, bot="measured")
+        while apply_pattern_strength_overrides(KEY, "entry", {}, base).outcome.reason != "applied":
+            time.sleep(0.05)
+        told("server answers")
+        with frozen(url):
+            told("server frozen")
+            time.sleep(5)  # a read older than four seconds is stale
+            told("server frozen, config stale")
+        feed.stop()
+    uninstall()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lookups", type=int, default=20_000)
@@ -132,6 +201,8 @@ def main() -> None:
     for n, n_scans in ((100, 2000), (1_000, 500), (10_000, 100), (100_000, 15)):
         measured(n, n_lookups=max(1000, lookups), n_scans=n_scans)
     print("last column: megabytes that the table takes beside its overrides")
+    print("whole apply call, microseconds |  p50    p99.9 | what the bot is told")
+    measure_frozen(max(1000, lookups))
 
 
 if __name__ == "__main__":

@@ -8,12 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learning.runtime.override_table import (
-    ConfigUnreadable,
-    OverrideTable,
-    combined_levers,
-    read_table,
-)
+from learning.runtime.override_index import combined_levers
+from learning.runtime.override_table import ConfigUnreadable, OverrideTable, read_table
 from tests.learning.runtime.configs import KEY, NOW, config, entry, table
 
 AT = NOW.timestamp()
@@ -277,10 +273,16 @@ def scanned(entries: list, scope: dict, *, now_hours: float, per_factor: bool) -
     st.lists(SCOPES, min_size=1, max_size=5),
     st.booleans(),
     st.sampled_from([2, 5, 8192]),
+    st.sampled_from([1, 3, 256]),
 )
-def test_lookup_equals_a_naive_linear_scan(entries, scopes, per_factor, block):
-    with mock.patch("learning.runtime.override_table._BLOCK", block):
+def test_lookup_equals_a_naive_linear_scan(entries, scopes, per_factor, block, kept_pairs):
+    with mock.patch("learning.runtime.override_index._BLOCK", block):
         known = oracle_table(entries, per_factor=per_factor)
+    with mock.patch("learning.runtime.override_index._KEPT_PAIRS", kept_pairs):
+        compare_with_a_scan(known, entries, scopes, per_factor=per_factor)
+
+
+def compare_with_a_scan(known: OverrideTable, entries, scopes, *, per_factor: bool) -> None:
     for now_hours in (0.0, 1.5, 3.0):
         for scope in scopes * 2:  # the second time from memory
             wanted = scanned(entries, scope, now_hours=now_hours, per_factor=per_factor)
