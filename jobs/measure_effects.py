@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Final, get_args
 
 from sqlalchemy import Connection
 
@@ -16,13 +21,23 @@ from learning.evidence.trade_events import GroupKey, TradeEvents
 from learning.overrides.effect_record import (
     AppliedTrades,
     EffectRecord,
+    HorizonJudgement,
+    Measure,
     PatternTrades,
     absent_edge,
     comparison_record,
     edge_record,
     uplift_record,
 )
+from learning.overrides.effects import NotMeasured
 from learning.overrides.guardrail import guardrail_alerts, why_withdrawn
+from learning.overrides.portfolio import (
+    HORIZON_DAYS,
+    judged_together,
+    newest_judgement,
+    reached_horizons,
+    shrunk_together,
+)
 from learning.settings import Settings
 from learning.store import alert_rows, effect_rows, lesson_rows, state_rows
 from learning.store.lesson_rows import StoredLesson
@@ -30,6 +45,8 @@ from learning.store.lesson_rows import StoredLesson
 _NO_EDGE = "it is about how trades are carried out: its ΔR/R tells"
 _OTHER_DIMENSIONS = "its scope names a dimension that is no longer configured"
 _NO_TRADES = "no trade of its pattern and category has closed"
+_MEASURES: Final[tuple[Measure, ...]] = get_args(Measure)
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
 def measure_effects(context: JobContext) -> JobReport:
@@ -41,7 +58,7 @@ def measure_effects(context: JobContext) -> JobReport:
         context.progress(0, None, f"effects of {module}")
         with failures.kept(module):
             with context.transaction() as connection:
-                effects, applied = measure_module(connection, module, context.settings)
+                effects, applied = measure_module(connection, module, context.settings, context.now)
                 effect_rows.write(connection, effects)
                 changed["alerts_raised"] += tell_people(connection, module, effects)
                 state_rows.touch(connection)
@@ -84,7 +101,7 @@ def tell_people(
 
 
 def measure_module(
-    connection: Connection, module: Module, settings: Settings
+    connection: Connection, module: Module, settings: Settings, now: datetime
 ) -> tuple[dict[int, list[EffectRecord]], int]:
     """Measure one module; return its effects by lesson id, and how many trades they rest on."""
     check_dimensions(connection, module, settings)
@@ -100,23 +117,92 @@ def measure_module(
     edges = {
         one.lesson.lesson_id: one for one in lesson_trades(connection, module, lessons, settings)
     }
-    effects = {one.lesson_id: _effects(one, applied, events, edges) for one in lessons}
+    sources = [
+        _Source(
+            lesson,
+            applied.get(lesson.lesson_id, effect_rows.NOTHING_APPLIED),
+            _pattern(events, lesson.key),
+            edges.get(lesson.lesson_id),
+            has_dimensions=is_within(lesson.scope, events.dims),
+        )
+        for lesson in lessons
+    ]
+    effects = _together(sources, now_days=_days(now), fdr_target=settings.fdr_target)
     return effects, sum(one.n for one in applied.values())
 
 
-def _effects(
-    lesson: StoredLesson,
-    applied: Mapping[int, AppliedTrades],
-    events: TradeEvents,
-    edges: Mapping[int, LessonTrades],
-) -> list[EffectRecord]:
-    pattern = _pattern(events, lesson.key)
-    own = applied.get(lesson.lesson_id, effect_rows.NOTHING_APPLIED)
-    if is_within(lesson.scope, events.dims):
-        edge = _edge(lesson, edges.get(lesson.lesson_id))
-    else:
-        edge = absent_edge(_OTHER_DIMENSIONS)
-    return [uplift_record(own, pattern), comparison_record(own, pattern), edge]
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What the effects of one lesson rest on."""
+
+    lesson: StoredLesson
+    applied: AppliedTrades
+    pattern: PatternTrades
+    edge: LessonTrades | None
+    has_dimensions: bool
+
+    @property
+    def activated_days(self) -> float:
+        """When it was activated, days since 1970."""
+        return _days(self.lesson.activated_at or _NEVER)
+
+
+def _together(
+    sources: Sequence[_Source], *, now_days: float, fdr_target: float
+) -> dict[int, list[EffectRecord]]:
+    """Measure each lesson, then shrink and judge the lessons' effects of one measure together."""
+    alone = {one.lesson.lesson_id: _effects(one) for one in sources}
+    judged = _at_horizons(sources, now_days=now_days, fdr_target=fdr_target)
+    together: dict[int, list[EffectRecord]] = {lesson_id: [] for lesson_id in alone}
+    for i in range(len(_MEASURES)):
+        records = {lesson_id: found[i] for lesson_id, found in alone.items()}
+        shrunk = shrunk_together(records)
+        for lesson_id, record in records.items():
+            horizons = judged.get((lesson_id, record.measure), {})
+            together[lesson_id].append(
+                replace(
+                    record,
+                    shrunk=shrunk[lesson_id],
+                    horizon=newest_judgement(horizons),
+                    details={**record.details, "horizons": _told(horizons)},
+                )
+            )
+    return together
+
+
+_Judged = dict[tuple[int, str], dict[int, HorizonJudgement | NotMeasured]]
+
+
+def _at_horizons(sources: Sequence[_Source], *, now_days: float, fdr_target: float) -> _Judged:
+    """Judge each measure at each declared horizon, over the lessons that have passed it."""
+    judged: _Judged = defaultdict(dict)
+    for horizon in HORIZON_DAYS:
+        passed = [
+            one for one in sources if horizon in reached_horizons(now_days - one.activated_days)
+        ]
+        found = {one.lesson.lesson_id: _effects(one, within_days=horizon) for one in passed}
+        for i, measure in enumerate(_MEASURES):
+            records = {lesson_id: effects[i] for lesson_id, effects in found.items()}
+            verdicts = judged_together(records, horizon_days=horizon, fdr_target=fdr_target)
+            for lesson_id, verdict in verdicts.items():
+                judged[lesson_id, measure][horizon] = verdict
+    return judged
+
+
+def _told(horizons: Mapping[int, HorizonJudgement | NotMeasured]) -> list[dict[str, object]]:
+    return [{"days": days, **asdict(found)} for days, found in sorted(horizons.items())]
+
+
+def _effects(source: _Source, *, within_days: float = math.inf) -> list[EffectRecord]:
+    """The effects of a lesson, one for each measure; of a horizon, on what was decided in it."""
+    applied, pattern = source.applied, source.pattern
+    if math.isfinite(within_days):
+        start = source.activated_days
+        applied = applied.decided_between(start, start + within_days)
+    edge = absent_edge(_OTHER_DIMENSIONS)
+    if source.has_dimensions:
+        edge = _edge(source.lesson, source.edge, until_days=source.activated_days + within_days)
+    return [uplift_record(applied, pattern), comparison_record(applied, pattern), edge]
 
 
 def _pattern(events: TradeEvents, key: GroupKey) -> PatternTrades:
@@ -124,15 +210,20 @@ def _pattern(events: TradeEvents, key: GroupKey) -> PatternTrades:
     return PatternTrades(rr=events.rr[chosen], closed_at_days=events.closed_at_days[chosen])
 
 
-def _edge(lesson: StoredLesson, one: LessonTrades | None) -> EffectRecord:
+def _days(moment: datetime) -> float:
+    return moment.timestamp() / 86400
+
+
+def _edge(lesson: StoredLesson, one: LessonTrades | None, *, until_days: float) -> EffectRecord:
     if lesson.lesson_type == "pm_tuning":
         return absent_edge(_NO_EDGE)
     if one is None or lesson.activated_at is None:
         return absent_edge(_NO_TRADES)
-    since = one.trades.closed_at_days > lesson.activated_at.timestamp() / 86400
+    closed = one.trades.closed_at_days
+    since = (closed > _days(lesson.activated_at)) & (closed < until_days)
     return edge_record(
         one.outcomes[since],
-        one.trades.closed_at_days[since],
+        closed[since],
         one.in_scope[since],
         sign=1 if lesson.stats["posterior_mean_rr"] > 0 else -1,
         against_group=lesson.lesson_type != "level",

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Literal
 
 import numpy as np
 
 from learning.overrides.effects import (
+    CLIP_QUANTILE,
     BoolArray,
     DecisionEffect,
     Decisions,
     Effect,
     FloatArray,
     NotMeasured,
-    SizeUplift,
     Verdict,
     decision_effect,
     size_uplift,
@@ -24,6 +24,44 @@ from learning.overrides.effects import (
 Measure = Literal["uplift", "delta_rr", "edge_since_activation"]
 SIZE_LEVERS: Final = ("size_mult", "alloc_mult")
 RECENT_DAYS: Final = 28.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shrunk:
+    """An effect after the winner's curse: what its estimate is worth among ``n_together``."""
+
+    rr: float
+    low_rr: float
+    high_rr: float
+    n_together: int
+
+
+@dataclass(frozen=True, slots=True)
+class HorizonJudgement:
+    """An override judged once, at a horizon declared beforehand, among all that reached it.
+
+    Attributes:
+        days: The horizon, days after activation.
+        n: Trades decided before it.
+        effect_rr: Mean effect per trade on them, R.
+        ci_low_rr: Lower end of the 95 % interval for that one look.
+        ci_high_rr: Upper end.
+        q_value: Benjamini-Hochberg over the overrides judged together.
+        n_judged: How many those are.
+        verdict: helps, hurts or not clear yet.
+    """
+
+    days: int
+    n: int
+    effect_rr: float
+    ci_low_rr: float
+    ci_high_rr: float
+    q_value: float
+    n_judged: int
+    verdict: str
+
+
+_ALONE: Final = NotMeasured("not judged together with other overrides")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +79,15 @@ class EffectRecord:
         absent_reason: Why nothing could be measured.
         verdict: helps, hurts or not clear yet.
         is_guardrail_crossed: Whether the whole interval lies below zero.
+        sentence: The verdict in words: what is missing, or why there is none.
+        n_missing: About how many more trades would make it clear; None when it is, or beyond
+            10000.
         details: The numbers behind it.
+        measured: The estimate itself, for a judgement of many together; None with
+            ``absent_reason``.
+        outcome_sd: Standard deviation of what was averaged, cut at its 99 % quantile, R.
+        shrunk: The effect among those of all overrides.
+        horizon: The judgement at the longest declared horizon it has passed.
     """
 
     measure: Measure
@@ -53,7 +99,13 @@ class EffectRecord:
     absent_reason: str | None
     verdict: str
     is_guardrail_crossed: bool
+    sentence: str
+    n_missing: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    measured: Effect | None = None
+    outcome_sd: float | None = None
+    shrunk: Shrunk | NotMeasured = _ALONE
+    horizon: HorizonJudgement | NotMeasured = _ALONE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +135,13 @@ class AppliedTrades:
     def n(self) -> int:
         """Number of trades."""
         return len(self.rr)
+
+    def decided_between(self, first_days: float, end_days: float) -> AppliedTrades:
+        """Return the trades decided in a period, its end excluded."""
+        inside = (self.decided_at_days >= first_days) & (self.decided_at_days < end_days)
+        return AppliedTrades(
+            **{each.name: getattr(self, each.name)[inside] for each in fields(self)}
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,11 +186,8 @@ def uplift_record(applied: AppliedTrades, pattern: PatternTrades) -> EffectRecor
         "pattern_mean_rr": mean,
         "selection_skill": _told(measured.selection_skill),
     }
-    return _of(measured, n=n, details=details)
-
-
-def _of(measured: SizeUplift, *, n: int, details: Mapping[str, Any]) -> EffectRecord:
-    return _record("uplift", measured.uplift, n_treated=n, n_held_out=0, details=details)
+    earned = (applied.multiplier[sized] - 1) * applied.rr[sized]
+    return _record("uplift", measured.uplift, earned, n_treated=n, n_held_out=0, details=details)
 
 
 def comparison_record(applied: AppliedTrades, pattern: PatternTrades) -> EffectRecord:
@@ -155,10 +211,10 @@ def comparison_record(applied: AppliedTrades, pattern: PatternTrades) -> EffectR
             covariates=pattern.recent_means(applied.decided_at_days[drawn])[:, None],
         )
     )
-    return _compared(found)
+    return _compared(found, applied.rr[drawn])
 
 
-def _compared(found: DecisionEffect) -> EffectRecord:
+def _compared(found: DecisionEffect, rr: FloatArray) -> EffectRecord:
     primary = found.primary
     if found.sample_ratio.is_broken:
         primary = NotMeasured(
@@ -172,6 +228,7 @@ def _compared(found: DecisionEffect) -> EffectRecord:
     return _record(
         "delta_rr",
         primary,
+        rr,
         n_treated=found.n_treated,
         n_held_out=found.n_held_out,
         details=details,
@@ -204,12 +261,12 @@ def edge_record(
     if against_group and n == len(rr):
         return _absent("edge_since_activation", "every trade since then is in scope")
     reference = float(rr.mean()) if against_group else 0.0
-    found = size_uplift(
-        np.full(n, 2.0), sign * (rr[in_scope] - reference), closed_at_days[in_scope]
-    ).uplift
+    turned = sign * (rr[in_scope] - reference)
+    found = size_uplift(np.full(n, 2.0), turned, closed_at_days[in_scope]).uplift
     return _record(
         "edge_since_activation",
         found,
+        turned,
         n_treated=n,
         n_held_out=0,
         details={"lesson_sign": sign, "n_group": len(rr), "reference_rr": reference},
@@ -224,6 +281,7 @@ def absent_edge(reason: str) -> EffectRecord:
 def _record(
     measure: Measure,
     found: Effect | NotMeasured,
+    averaged: FloatArray,
     *,
     n_treated: int,
     n_held_out: int,
@@ -245,7 +303,11 @@ def _record(
         absent_reason=None,
         verdict=found.verdict.value,
         is_guardrail_crossed=crossed,
+        sentence=found.sentence,
+        n_missing=found.n_missing,
         details={**details, **_told(found), **proposal},
+        measured=found,
+        outcome_sd=float(np.minimum(averaged, np.quantile(averaged, CLIP_QUANTILE)).std()),
     )
 
 
@@ -267,6 +329,7 @@ def _absent(
         absent_reason=reason,
         verdict=Verdict.NOT_CLEAR.value,
         is_guardrail_crossed=False,
+        sentence=f"{Verdict.NOT_CLEAR.value} ({reason})",
         details=details or {},
     )
 

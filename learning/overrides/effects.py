@@ -31,6 +31,8 @@ CLIP_QUANTILE = 0.99
 MIN_PER_ARM = 10
 SAMPLE_RATIO_ALARM = 0.001
 """An arm split this unlikely means that the assignment or the log is broken."""
+MOST_MISSING = 10_000
+"""Trades beyond which no number of missing ones is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class Effect:
         sequence_high_rr: Upper end.
         p_value: Two-sided, for a horizon declared beforehand.
         verdict: From the sequence.
+        n_missing: About how many more trades would make it clear if the estimate stayed as it
+            is; absent when it is clear, or beyond 10000.
         sentence: The verdict in words, with about how many trades are missing.
     """
 
@@ -95,6 +99,7 @@ class Effect:
     sequence_high_rr: float | None
     p_value: float
     verdict: Verdict
+    n_missing: int | None
     sentence: str
 
     @property
@@ -495,7 +500,7 @@ def _effect(
         low, high = estimate - wide, estimate + wide
     clear = low is not None and high is not None and (low > 0 or high < 0)
     verdict = _verdict_of(estimate if clear else 0.0)
-    missing = _missing_units(estimate, se, n_units=n_units, design=design)
+    missing = None if clear else _missing_trades(estimate, se, n=n, n_units=n_units, design=design)
     return Effect(
         estimate_rr=estimate,
         se_rr=se,
@@ -507,7 +512,8 @@ def _effect(
         sequence_high_rr=high,
         p_value=2 * float(stats.t.sf(abs(estimate) / se, freedom)),
         verdict=verdict,
-        sentence=_sentence(verdict, None if missing is None else missing * n / n_units),
+        n_missing=missing,
+        sentence=_sentence(verdict, missing),
     )
 
 
@@ -542,13 +548,23 @@ def _missing_units(
     return low - n_units
 
 
-def _sentence(verdict: Verdict, missing_trades: float | None) -> str:
+def _missing_trades(
+    estimate: float, se: float, *, n: int, n_units: int, design: SequenceDesign
+) -> int | None:
+    """Trades until the sequence would exclude 0, to two digits; None beyond ``MOST_MISSING``."""
+    units = _missing_units(estimate, se, n_units=n_units, design=design)
+    if units is None or units * n / n_units > MOST_MISSING:
+        return None
+    return _two_digits(units * n / n_units)
+
+
+def _sentence(verdict: Verdict, missing_trades: int | None) -> str:
     """The fixed wording of the verdicts."""
     if verdict is not Verdict.NOT_CLEAR:
         return verdict.value
-    if missing_trades is None or missing_trades > 10_000:
-        return f"{verdict.value} (needs more than 10000 more trades)"
-    return f"{verdict.value} (needs about {_two_digits(missing_trades)} more trades)"
+    if missing_trades is None:
+        return f"{verdict.value} (needs more than {MOST_MISSING} more trades)"
+    return f"{verdict.value} (needs about {missing_trades} more trades)"
 
 
 def _two_digits(count: float) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -13,7 +13,14 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from learning.domain.pattern_key import Module
-from learning.overrides.effect_record import SIZE_LEVERS, AppliedTrades, EffectRecord
+from learning.overrides.effect_record import (
+    SIZE_LEVERS,
+    AppliedTrades,
+    EffectRecord,
+    HorizonJudgement,
+    Shrunk,
+)
+from learning.overrides.effects import NotMeasured
 from learning.store.schema import (
     OUTCOMES,
     override_applications,
@@ -110,7 +117,7 @@ NOTHING_APPLIED = _applied([])
 def write(connection: Connection, effects: Mapping[int, Sequence[EffectRecord]]) -> int:
     """Insert or replace the effects of lessons, by lesson and measure; return how many."""
     rows = [
-        {"lesson_id": lesson_id, **asdict(record)}
+        {"lesson_id": lesson_id, **_row(record)}
         for lesson_id, records in effects.items()
         for record in records
     ]
@@ -125,3 +132,41 @@ def write(connection: Connection, effects: Mapping[int, Sequence[EffectRecord]])
             rows,
         )
     return len(rows)
+
+
+def _row(record: EffectRecord) -> dict[str, Any]:
+    """The columns of an effect."""
+    names = (
+        "measure", "n_treated", "n_held_out", "effect_rr", "ci_low_rr", "ci_high_rr",
+        "absent_reason", "verdict", "is_guardrail_crossed", "sentence", "n_missing", "details",
+    )  # fmt: skip
+    return {
+        **{name: getattr(record, name) for name in names},
+        **_shrunk(record.shrunk),
+        **_judged(record.horizon),
+    }
+
+
+def _shrunk(found: Shrunk | NotMeasured) -> dict[str, Any]:
+    known = found if isinstance(found, Shrunk) else None
+    return {
+        "shrunk_rr": known and known.rr,
+        "shrunk_low_rr": known and known.low_rr,
+        "shrunk_high_rr": known and known.high_rr,
+        "n_shrunk_together": known and known.n_together,
+        "shrunk_absent_reason": found.reason if isinstance(found, NotMeasured) else None,
+    }
+
+
+def _judged(found: HorizonJudgement | NotMeasured) -> dict[str, Any]:
+    known = found if isinstance(found, HorizonJudgement) else None
+    return {
+        "horizon_days": known and known.days,
+        "horizon_rr": known and known.effect_rr,
+        "horizon_low_rr": known and known.ci_low_rr,
+        "horizon_high_rr": known and known.ci_high_rr,
+        "horizon_q_value": known and known.q_value,
+        "n_judged_together": known and known.n_judged,
+        "horizon_verdict": known and known.verdict,
+        "horizon_absent_reason": found.reason if isinstance(found, NotMeasured) else None,
+    }

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from jobs.commands.app import main
 from jobs.measure_effects import measure_module, tell_people
-from learning.store import alert_rows, application_rows, validation_rows
+from learning.store import alert_rows, application_rows, job_rows, validation_rows
 from learning.store.database import create_engine, transaction
 from tests.jobs.test_measure_effects import (
     LESSON,
@@ -22,7 +22,7 @@ from tests.learning.store.stored_lessons import decide, refused, store_lesson
 
 
 def told(connection: Connection) -> int:
-    effects, _ = measure_module(connection, "pm", SETTINGS)
+    effects, _ = measure_module(connection, "pm", SETTINGS, job_rows.database_now(connection))
     return tell_people(connection, "pm", effects)
 
 

@@ -14,7 +14,8 @@ from sqlalchemy import Connection
 from jobs.ingest_strands import ingest_batch
 from jobs.measure_effects import measure_module
 from jobs.runner import Runner
-from learning.overrides.effect_record import EffectRecord
+from learning.overrides.effect_record import EffectRecord, HorizonJudgement
+from learning.overrides.effects import NotMeasured
 from learning.settings import Settings
 from learning.store import application_rows, effect_rows, job_rows, strand_rows
 from learning.store.database import transaction
@@ -64,7 +65,7 @@ def store_trades(connection: Connection, rr: list[float], *, first_day: float = 
 
 
 def measured(connection: Connection, lesson_id: int) -> dict[str, EffectRecord]:
-    effects, _ = measure_module(connection, "pm", SETTINGS)
+    effects, _ = measure_module(connection, "pm", SETTINGS, job_rows.database_now(connection))
     return {record.measure: record for record in effects[lesson_id]}
 
 
@@ -160,7 +161,7 @@ def test_an_override_that_nobody_applied_says_so(connection: Connection) -> None
     lesson_id = store_lesson(connection, "active", **LESSON)
     never = store_lesson(connection, "proposed", **LESSON)
     store_trades(connection, [1.0, -1.0])
-    effects, n = measure_module(connection, "pm", SETTINGS)
+    effects, n = measure_module(connection, "pm", SETTINGS, job_rows.database_now(connection))
     assert n == 0
     assert never not in effects
     assert {record.measure: record.absent_reason for record in effects[lesson_id]} == {
@@ -213,3 +214,45 @@ def test_the_job_writes_each_measure_once_and_counts_what_crossed(runner: Runner
     assert (crossed["lesson_id"], crossed["verdict"]) == (lesson_id, "hurts")
     assert "disable" in crossed["details"]["proposal"]
     assert crossed["ci_high_rr"] < 0
+
+
+def test_a_judgement_at_a_horizon_rests_on_what_was_decided_before_it(
+    connection: Connection,
+) -> None:
+    """Measured on day 100 and on day 170 after activation: the same numbers, 91 days' worth."""
+    lesson_id = randomised(connection, effect_rr=0.9, seed=4)  # a trade every half day, 300 days
+    connection.execute(sa.update(learning_lessons).values(activated_at=START))
+    told = {}
+    for day in (50, 100, 170, 200):
+        effects, _ = measure_module(connection, "pm", SETTINGS, START + timedelta(days=day))
+        told[day] = next(one for one in effects[lesson_id] if one.measure == "delta_rr").horizon
+    assert told[50] == NotMeasured("judged 91 days after its activation, not before")
+    assert isinstance(told[100], HorizonJudgement)
+    assert (told[100].days, told[100].n, told[100].n_judged) == (91, 182, 1)
+    assert told[100] == told[170]
+    assert told[100].verdict == "helps"
+    assert isinstance(told[200], HorizonJudgement)
+    assert (told[200].days, told[200].n) == (182, 364)
+
+
+def test_what_is_stored_tells_the_shrunk_effect_the_horizon_and_what_is_missing(
+    runner: Runner,
+) -> None:
+    with transaction(runner.engine) as connection:
+        randomised(connection, effect_rr=0.2, seed=8, n=300)
+        long_ago = job_rows.database_now(connection) - timedelta(days=100)
+        connection.execute(sa.update(learning_lessons).values(activated_at=long_ago))
+    ended = runner.run_now("measure_effects", requested_by="test")
+    assert ended is not None
+    assert (ended.status, ended.error) == ("ok", None)
+    with runner.engine.connect() as connection:
+        rows = connection.execute(sa.select(override_effects)).mappings().all()
+    row = next(row for row in rows if row["measure"] == "delta_rr")
+    assert row["n_shrunk_together"] == 1
+    assert 0 < abs(row["shrunk_rr"]) < abs(row["effect_rr"])
+    assert row["shrunk_low_rr"] < row["shrunk_rr"] < row["shrunk_high_rr"]
+    assert row["sentence"] == f"not clear yet (needs about {row['n_missing']} more trades)"
+    assert [told["days"] for told in row["details"]["horizons"]] == [91]
+    absent = next(row for row in rows if row["measure"] == "uplift")
+    assert absent["sentence"] == f"not clear yet ({absent['absent_reason']})"
+    assert absent["shrunk_absent_reason"] == absent["absent_reason"]

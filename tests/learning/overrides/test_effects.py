@@ -295,6 +295,7 @@ def with_p(p_value: float, *, sign: int) -> Effect:
         sequence_high_rr=None,
         p_value=p_value,
         verdict=Verdict.NOT_CLEAR,
+        n_missing=None,
         sentence="not clear yet",
     )
 
