@@ -560,6 +560,27 @@ decision_chain_head = sa.Table(
     comment="One row; its lock puts all decisions in one order.",
 )
 
+lesson_deferrals = sa.Table(
+    "lesson_deferrals",
+    metadata,
+    sa.Column(
+        "lesson_id",
+        sa.BigInteger,
+        sa.ForeignKey("learning_lessons.id"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    sa.Column("person", sa.Text, primary_key=True),
+    _integer("lesson_version", comment="that was put off; another one is shown at once"),
+    _now("deferred_at"),
+    _instant("until", comment="when it is shown again"),
+    sa.CheckConstraint(
+        "until > deferred_at AND until <= deferred_at + '30 days'::interval",
+        name="never_for_ever",
+    ),
+    comment="A reader's reminder, not a state: who wants to see a lesson again, and when.",
+)
+
 # ------------------------------------------------------------------ overrides
 
 

@@ -120,6 +120,8 @@ ATTEMPTS: tuple[tuple[str, str], ...] = (
           " VALUES ('ingest_strands', true, 'ann', 'r')"),
     ("w", "UPDATE alerts SET closed_at = now(), closed_reason = 'r'"),
     ("a", "UPDATE alerts SET seen_at = now(), seen_by = 'ann'"),
+    ("a", "INSERT INTO lesson_deferrals (lesson_id, person, lesson_version, until)"
+          " VALUES (:active, 'ann', 1, now() + interval '1 day')"),
     ("", "UPDATE alerts SET message = 'all is well'"),
     ("", "DELETE FROM alerts"),
     ("", "CREATE TABLE mine (x int)"),
