@@ -50,4 +50,5 @@ def analysed_outcome(connection: Connection, settings: Settings) -> str | None:
     if outcome is not None and state_rows.read_state(connection).outcome is None:
         chosen_by = "rule" if settings.outcome is None else "EDGEKEEPER_OUTCOME"
         state_rows.choose_outcome(connection, outcome, chosen_by=chosen_by)
+        return state_rows.read_state(connection).outcome  # the other module may have been first
     return outcome

@@ -10,6 +10,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
+from jobs.job import JobContext, JobReport
 from learning.domain.pattern_key import MODULES
 from learning.errors import LearningError
 from learning.events.attribution import CreditedTrade, credit
@@ -25,12 +26,15 @@ from learning.events.verdicts import (
     trade_of,
 )
 from learning.settings import Settings
-from learning.store import event_rows, strand_rows
+from learning.store import event_rows, state_rows, strand_rows
 from learning.store.copying import REFUSED
 from learning.store.database import transaction
 
 CLOCKS_DIFFER: Final = timedelta(days=1)
 """How far ahead of the database's clock a close may be: that of a bot may be wrong."""
+
+QUICK_MARGIN: Final = 10_000
+"""Ids below the newest ingested one that a quick look goes back."""
 
 Progress = Callable[["Ingested"], None]
 Read = Callable[[Connection, int, int], list[StoredStrand]]
@@ -57,6 +61,25 @@ class Ingested:
             self.ignored + other.ignored,
             self.events + other.events,
         )
+
+
+def ingest_arrived(context: JobContext) -> JobReport:
+    """Take in what is pending; a run for an arrival looks at what is new alone."""
+    is_quick = context.trigger == "notify"
+    with transaction(context.engine, read_only=True) as connection:
+        # what commits later than so many younger strands is found by the runs that look at all
+        low_water = strand_rows.low_water(connection, margin=QUICK_MARGIN) if is_quick else 0
+        pending = None if is_quick else strand_rows.accounts(connection).pending
+
+    def tell(done: Ingested) -> None:
+        context.progress(done.strands, pending, "strands")
+
+    done = ingest_strands(context.engine, context.settings, low_water=low_water, progress=tell)
+    if done.strands:
+        with context.transaction() as connection:
+            state_rows.touch(connection)
+    changed = {"ingested": done.ingested, "quarantined": done.quarantined, "ignored": done.ignored}
+    return JobReport(done.strands, done.events, changed)
 
 
 def ingest_strands(

@@ -7,11 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from jobs.both_modules import ModuleFailures
 from jobs.job import JobContext, JobReport
 from jobs.lesson_findings import Findings, find
 from jobs.mining_inputs import Inputs, read_inputs
-from learning.domain.pattern_key import MODULES, Module
+from learning.domain.pattern_key import Module
 from learning.lessons.evidence_record import EvidenceRecord
 from learning.lessons.look_verdicts import LookVerdict, Standing, look_verdict, unmeasured_verdict
 from learning.settings import Settings
@@ -25,30 +24,29 @@ from learning.store import (
 from learning.store.lesson_rows import LessonKey, StoredLesson
 
 
-def mine_lessons(context: JobContext) -> JobReport:
-    """Mine both modules."""
+def mine_pm_lessons(context: JobContext) -> JobReport:
+    """Mine the lessons of the portfolio manager."""
+    return mine_lessons(context, "pm")
+
+
+def mine_dm_lessons(context: JobContext) -> JobReport:
+    """Mine the lessons of the decision maker."""
+    return mine_lessons(context, "dm")
+
+
+def mine_lessons(context: JobContext, module: Module) -> JobReport:
+    """Mine one module: a discovery look where one is due, else its standing lessons anew."""
     changed = {"new": 0, "refreshed": 0, "proposed": 0, "watched": 0, "retired": 0}
-    n_events = 0
-    failures = ModuleFailures()
-    for module in MODULES:
-        context.progress(0, None, f"mining {module}")
-        with failures.kept(module):
-            n_events += _mine_module(context, module, changed)
-    failures.tell()
-    return JobReport(n_events, sum(changed.values()), changed)
-
-
-def _mine_module(context: JobContext, module: Module, changed: dict[str, int]) -> int:
-    """Mine one module; return how many events it was mined from."""
-    with database.transaction(context.engine, read_only=False) as connection:
+    context.progress(0, None, f"mining {module}")
+    with database.transaction(context.engine) as connection:
         inputs = read_inputs(connection, module, context.settings, context.now)
     if inputs is None:
-        return 0
+        return JobReport(changed=changed)
     findings = find(inputs, context.settings)
     with context.transaction() as connection:
         decision_rows.lock(connection)
         write(connection, inputs, findings, context.settings, changed)
-    return inputs.events.n
+    return JobReport(inputs.events.n, sum(changed.values()), changed)
 
 
 def write(

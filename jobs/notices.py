@@ -72,12 +72,12 @@ def worth_telling(job: str, outcome: RunOutcome, failures_before: int) -> list[t
     """Return what to tell of a run, with the subject that is told once.
 
     Examples:
-        >>> worth_telling("mine_lessons", RunOutcome("failed", error="no space"), 0)
-        [('mine_lessons failed', 'mine_lessons failed: no space')]
-        >>> worth_telling("mine_lessons", RunOutcome("failed", error="no space"), 1)
+        >>> worth_telling("mine_pm_lessons", RunOutcome("failed", error="no space"), 0)
+        [('mine_pm_lessons failed', 'mine_pm_lessons failed: no space')]
+        >>> worth_telling("mine_pm_lessons", RunOutcome("failed", error="no space"), 1)
         []
-        >>> worth_telling("mine_lessons", RunOutcome("ok"), 2)
-        [('mine_lessons recovered', 'mine_lessons runs again, after 2 failures')]
+        >>> worth_telling("mine_pm_lessons", RunOutcome("ok"), 2)
+        [('mine_pm_lessons recovered', 'mine_pm_lessons runs again, after 2 failures')]
     """
     changed: Mapping[str, Any] = outcome.changed or {}
     told = []

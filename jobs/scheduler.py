@@ -31,7 +31,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from jobs.arrivals import Arrivals
 from jobs.job import Job
 from jobs.runner import Runner
-from jobs.timetable import JOBS, LEARNING_ORDER, TIMETABLE, due_slot, timetable
+from jobs.timetable import JOBS, LEARNING_ORDER, TIMETABLE, due_slot, load_all, timetable
 from learning.errors import DatabaseUnavailable, LearningError
 from learning.settings import Settings
 from learning.store import database, job_rows
@@ -72,6 +72,7 @@ class Scheduler:
             LearningError: If its side thread died or hangs: a worker that is only half alive
                 must end, so that whoever watches it starts another.
         """
+        load_all(self._jobs)
         if self._arrivals is not None:
             self._arrivals.start()
         while not self._runner.stop.is_set():

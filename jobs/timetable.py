@@ -2,44 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from jobs.aggregate_scopes import aggregate_scopes
-from jobs.cluster_factors import cluster_factors
-from jobs.estimate_half_lives import estimate_half_lives
-from jobs.ingest_strands import Ingested, ingest_strands
 from jobs.job import Job, JobContext, JobReport
-from jobs.learn_regime_weights import learn_regime_weights
-from jobs.materialise_overrides import materialise_overrides
-from jobs.measure_effects import measure_effects
-from jobs.mine_lessons import mine_lessons
-from jobs.prune_history import prune_history
-from jobs.validate_learning import validate_learning
 from learning.settings import Profile
-from learning.store import database, state_rows, strand_rows
 
 _MONDAY = datetime(1970, 1, 5, tzinfo=UTC)  # slots count from a Monday
-QUICK_MARGIN = 10_000  # ids below the newest ingested one that a quick look goes back
 
 
-def _ingest(context: JobContext) -> JobReport:
-    is_quick = context.trigger == "notify"
-    with database.transaction(context.engine, read_only=True) as connection:
-        # what commits later than so many younger strands is found by the runs that look at all
-        low_water = strand_rows.low_water(connection, margin=QUICK_MARGIN) if is_quick else 0
-        pending = None if is_quick else strand_rows.accounts(connection).pending
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A job's function, loaded when it is first called.
 
-    def tell(done: Ingested) -> None:
-        context.progress(done.strands, pending, "strands")
+    The jobs bring every statistic library with them, for which no page and no command that only
+    shows the timetable should wait.
+    """
 
-    done = ingest_strands(context.engine, context.settings, low_water=low_water, progress=tell)
-    if done.strands:
-        with context.transaction() as connection:
-            state_rows.touch(connection)
-    changed = {"ingested": done.ingested, "quarantined": done.quarantined, "ignored": done.ignored}
-    return JobReport(done.strands, done.events, changed)
+    module: str
+    name: str
+
+    def __call__(self, context: JobContext) -> JobReport:
+        """Run it."""
+        report: JobReport = self.load()(context)
+        return report
+
+    def load(self) -> Callable[[JobContext], JobReport]:
+        """Return the function itself."""
+        function: Callable[[JobContext], JobReport] = getattr(
+            importlib.import_module(self.module), self.name
+        )
+        return function
+
+
+def load_all(jobs: Iterable[Job]) -> None:
+    """Load what the jobs need now, so that what is missing is told at once and not at a slot."""
+    for job in jobs:
+        if isinstance(job.run, Loaded):
+            job.run.load()
+
+
+def _of(module: str, name: str | None = None) -> Loaded:
+    return Loaded(f"jobs.{module}", name or module)
 
 
 def _hours(count: float) -> timedelta:
@@ -54,33 +60,36 @@ _DAY, _WEEK = timedelta(days=1), timedelta(days=7)
 
 TIMETABLE = (
     # name, function, every, from (after Monday 00:00 UTC), stale after, what for
-    Job("ingest_strands", _ingest, _hours(2), _hours(0), _hours(5),
+    Job("ingest_strands", _of("ingest_strands", "ingest_arrived"), _hours(2), _hours(0), _hours(5),
         "inbox to trade events, exactly once", then="aggregate_scopes"),
-    Job("aggregate_scopes", aggregate_scopes, _hours(2), _minutes(2), _hours(5),
+    Job("aggregate_scopes", _of("aggregate_scopes"), _hours(2), _minutes(2), _hours(5),
         "scope statistics of changed groups"),
-    Job("mine_lessons", mine_lessons, _hours(6), _minutes(8), _hours(13),
-        "discovery looks and refreshed lessons, pm and dm", timeout=_hours(3)),
-    Job("estimate_half_lives", estimate_half_lives, _WEEK, _hours(2), timedelta(days=8),
+    Job("mine_pm_lessons", _of("mine_lessons", "mine_pm_lessons"), _hours(6), _minutes(8),
+        _hours(13), "discovery looks and refreshed lessons, pm", timeout=_hours(3)),
+    Job("mine_dm_lessons", _of("mine_lessons", "mine_dm_lessons"), _hours(6), _minutes(9),
+        _hours(13), "discovery looks and refreshed lessons, dm", timeout=_hours(3)),
+    Job("estimate_half_lives", _of("estimate_half_lives"), _WEEK, _hours(2), timedelta(days=8),
         "windowed edges and how fast they decay"),
-    Job("cluster_factors", cluster_factors, _WEEK, _hours(3), timedelta(days=8),
+    Job("cluster_factors", _of("cluster_factors"), _WEEK, _hours(3), timedelta(days=8),
         "lessons that are one lesson"),
-    Job("learn_regime_weights", learn_regime_weights, _DAY, _hours(1), timedelta(days=2),
+    Job("learn_regime_weights", _of("learn_regime_weights"), _DAY, _hours(1), timedelta(days=2),
         "which scores hold in which regime; lesson strengths"),
-    Job("materialise_overrides", materialise_overrides, _hours(2), _minutes(10), _hours(5),
+    Job("materialise_overrides", _of("materialise_overrides"), _hours(2), _minutes(10), _hours(5),
         "what bots apply"),
-    Job("measure_effects", measure_effects, _DAY, _hours(4), timedelta(days=2),
+    Job("measure_effects", _of("measure_effects"), _DAY, _hours(4), timedelta(days=2),
         "whether each override helped"),
-    Job("validate_learning", validate_learning, _hours(1), _minutes(30), _hours(3),
+    Job("validate_learning", _of("validate_learning"), _hours(1), _minutes(30), _hours(3),
         "every promise checked"),
-    Job("prune_history", prune_history, _WEEK, timedelta(days=6, hours=4), timedelta(days=15),
-        "old runs, silent bots and edge history thinned"),
+    Job("prune_history", _of("prune_history"), _WEEK, timedelta(days=6, hours=4),
+        timedelta(days=15), "old runs, silent bots and edge history thinned"),
 )  # fmt: skip
 
 # What the profile hourly does otherwise: name to period, first slot and age.
 _HOURLY = {
     "ingest_strands": (_hours(1), _minutes(0), _hours(3)),
     "aggregate_scopes": (_hours(1), _minutes(2), _hours(3)),
-    "mine_lessons": (_hours(1), _minutes(8), _hours(3)),
+    "mine_pm_lessons": (_hours(1), _minutes(8), _hours(3)),
+    "mine_dm_lessons": (_hours(1), _minutes(9), _hours(3)),
     "materialise_overrides": (_hours(1), _minutes(10), _hours(3)),
 }
 
@@ -91,8 +100,8 @@ def timetable(profile: Profile) -> tuple[Job, ...]:
     """Return what runs when, by the profile that the setting names.
 
     Examples:
-        >>> [str(job.every) for job in timetable("hourly") if job.name == "mine_lessons"]
-        ['1:00:00']
+        >>> [str(job.offset) for job in timetable("hourly") if job.name.startswith("mine")]
+        ['0:08:00', '0:09:00']
     """
     return TIMETABLE if profile == "v5" else tuple(_hourly(job) for job in TIMETABLE)
 
@@ -105,9 +114,9 @@ def _hourly(job: Job) -> Job:
 
 
 LEARNING_ORDER = (
-    "ingest_strands", "aggregate_scopes", "mine_lessons", "estimate_half_lives",
-    "cluster_factors", "learn_regime_weights", "materialise_overrides", "measure_effects",
-    "validate_learning",
+    "ingest_strands", "aggregate_scopes", "mine_pm_lessons", "mine_dm_lessons",
+    "estimate_half_lives", "cluster_factors", "learn_regime_weights", "materialise_overrides",
+    "measure_effects", "validate_learning",
 )  # fmt: skip
 
 

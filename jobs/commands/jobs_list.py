@@ -45,7 +45,7 @@ def jobs() -> None:
     with database.transaction(engine, read_only=True) as connection:
         last = {row["job"]: row for row in job_rows.last_runs(connection)}
         failures = job_rows.read_failures(connection, list(JOBS))
-        paused = job_rows.paused_jobs(connection)
+        paused = job_rows.read_pauses(connection)
         now = job_rows.database_now(connection)
     rows = []
     for one in table:
@@ -146,8 +146,9 @@ def resume(name: Name, reason: Reason = "resumed by hand") -> None:
 def _set_paused(name: str, paused: bool, reason: str) -> None:
     _known(name)
     engine = open_database(Settings.from_env())
+    change = job_rows.pause_job if paused else job_rows.resume_job
     with database.transaction(engine) as connection:
-        job_rows.set_paused(connection, name, paused=paused, changed_by=actor(None), reason=reason)
+        change(connection, name, by=actor(None), reason=reason)
     console.print(f"{name} is {'paused' if paused else 'on the timetable'}.")
 
 

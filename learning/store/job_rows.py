@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import JSONB, distinct_on, insert
 
+from learning.store.decision_rows import refusals_told
 from learning.store.schema import job_runs, job_settings
 
 LOST_AFTER_S = 60  # a running row without a heartbeat for that long belongs to a dead worker
@@ -125,7 +126,8 @@ def claim(
         wanted = wanted.where(job_runs.c.id == run_id)
     row = connection.execute(
         sa.update(job_runs)
-        .where(job_runs.c.id == wanted.scalar_subquery())
+        # again by itself: somebody may cancel it between the look and the claim
+        .where(job_runs.c.id == wanted.scalar_subquery(), job_runs.c.status == "queued")
         .values(
             status="running",
             worker=worker,
@@ -309,24 +311,88 @@ def clock_skew(connection: Connection) -> timedelta:
     return before + (datetime.now(UTC) - before) / 2 - theirs
 
 
-def paused_jobs(connection: Connection) -> set[str]:
-    """Return the paused jobs."""
-    rows = connection.execute(sa.select(job_settings.c.job).where(job_settings.c.is_paused))
-    return set(rows.scalars())
+def ask_for_run(connection: Connection, job: str, *, by: str) -> int:
+    """Queue a run for the worker; return its id, or that of one which a person asked for before.
+
+    It runs even while its job is paused.
+
+    Raises:
+        DecisionRefused: If this person may not ask.
+    """
+    with refusals_told(connection):
+        run_id: int = connection.execute(sa.select(sa.func.ask_for_run(job, by))).scalar_one()
+    return run_id
 
 
-def set_paused(
-    connection: Connection, job: str, *, paused: bool, changed_by: str, reason: str
-) -> None:
-    """Pause or resume a job."""
-    values = {
-        "is_paused": paused,
-        "changed_by": changed_by,
-        "reason": reason,
-        "changed_at": sa.func.now(),
-    }
-    connection.execute(
-        insert(job_settings)
-        .values(job=job, **values)
-        .on_conflict_do_update(index_elements=["job"], set_=values)
+def pause_job(connection: Connection, job: str, *, by: str, reason: str) -> None:
+    """Take a job off the timetable until it is resumed; a run under way goes on.
+
+    Raises:
+        DecisionRefused: If this person may not pause it.
+    """
+    with refusals_told(connection):
+        connection.execute(sa.select(sa.func.set_job_paused(job, True, by, reason)))
+
+
+def resume_job(connection: Connection, job: str, *, by: str, reason: str) -> None:
+    """Put a paused job back on the timetable; what it missed is made up for once.
+
+    Raises:
+        DecisionRefused: If this person may not resume it.
+    """
+    with refusals_told(connection):
+        connection.execute(sa.select(sa.func.set_job_paused(job, False, by, reason)))
+
+
+def cancel_queued_run(connection: Connection, run_id: int, *, by: str, reason: str) -> bool:
+    """Take a run out of the queue; False where it is not queued any more.
+
+    Raises:
+        DecisionRefused: If this person may not cancel it.
+    """
+    with refusals_told(connection):
+        is_cancelled: bool = connection.execute(
+            sa.select(sa.func.cancel_run(run_id, by, reason))
+        ).scalar_one()
+    return is_cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """That a job is off the timetable: by whom, why, since when."""
+
+    paused_by: str
+    reason: str
+    since: datetime
+
+
+def read_pauses(connection: Connection) -> dict[str, Pause]:
+    """Return the paused jobs, by name."""
+    c = job_settings.c
+    rows = connection.execute(
+        sa.select(c.job, c.changed_by, c.reason, c.changed_at).where(c.is_paused)
     )
+    return {job: Pause(by, reason, since) for job, by, reason, since in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedRun:
+    """A run that waits; not before ``not_before``, where that lies ahead."""
+
+    run_id: int
+    job: str
+    run_trigger: str
+    requested_by: str
+    queued_at: datetime
+    not_before: datetime
+
+
+def read_queue(connection: Connection) -> list[QueuedRun]:
+    """Return what waits to be run, in the order in which it will be."""
+    c = job_runs.c
+    query = (
+        sa.select(c.id, c.job, c.run_trigger, c.requested_by, c.queued_at, c.slot)
+        .where(c.status == "queued")
+        .order_by(c.queued_at, c.id)
+    )
+    return [QueuedRun(*row) for row in connection.execute(query)]

@@ -75,9 +75,9 @@ def touch(connection: Connection) -> None:
 def choose_outcome(connection: Connection, outcome: str, *, chosen_by: str) -> None:
     """Set the analysed outcome where none is; ``decision_rows.change_outcome`` changes it."""
     connection.execute(
-        sa.update(edgekeeper_state).values(
-            outcome=outcome, outcome_chosen_at=sa.func.now(), outcome_chosen_by=chosen_by
-        )
+        sa.update(edgekeeper_state)
+        .where(edgekeeper_state.c.outcome.is_(None))
+        .values(outcome=outcome, outcome_chosen_at=sa.func.now(), outcome_chosen_by=chosen_by)
     )
 
 

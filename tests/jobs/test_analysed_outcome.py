@@ -47,7 +47,7 @@ def test_only_mining_settles_what_is_analysed(runner: Runner) -> None:
     assert stored(runner) is None
     # 3 of 103 trades lack it: what the first few had is not what is analysed
     append(runner, trades("net", 100, "r_multiple", "r_multiple_net"))
-    run(runner, "ingest_strands", "aggregate_scopes", "mine_lessons")
+    run(runner, "ingest_strands", "aggregate_scopes", "mine_pm_lessons")
     assert stored(runner) == "r_multiple_net"
 
 

@@ -13,7 +13,7 @@ from tests.strand_builders import action, close
 
 
 def mine(runner: Runner) -> None:
-    ended = runner.run_now("mine_lessons", requested_by="test")
+    ended = runner.run_now("mine_pm_lessons", requested_by="test")
     assert ended is not None
     assert ended.status == "ok", ended.error
 

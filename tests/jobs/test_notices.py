@@ -58,7 +58,7 @@ def test_no_more_than_twenty_things_are_told_a_day() -> None:
 def test_alerts_and_waiting_decisions_are_told() -> None:
     heard = Heard()
     heard.after(RunOutcome("ok", changed={"alerts_raised": 1}), 0, "measure_effects")
-    heard.after(RunOutcome("ok", changed={"proposed": 3}), 0, "mine_lessons")
+    heard.after(RunOutcome("ok", changed={"proposed": 3}), 0, "mine_pm_lessons")
     assert ["guardrail" in heard.sentences[0], "3 lessons wait" in heard.sentences[1]] == [
         True,
         True,

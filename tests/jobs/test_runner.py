@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +15,7 @@ import sqlalchemy as sa
 from jobs.job import Job, JobContext, JobReport, RunLost
 from jobs.runner import Runner
 from jobs.scheduler import Scheduler, queue_due
-from jobs.timetable import JOBS, LEARNING_ORDER, TIMETABLE, due_slot, next_slot
+from jobs.timetable import JOBS, LEARNING_ORDER, TIMETABLE, Loaded, due_slot, next_slot
 from learning.store import database, job_rows
 from learning.store.schema import job_runs
 from learning.store.state_rows import touch
@@ -127,7 +129,7 @@ def test_a_run_without_heartbeat_is_lost_and_its_job_free_again(runner: Runner) 
 def test_a_paused_job_stays_queued_unless_a_person_asks(runner: Runner) -> None:
     with_jobs(runner, job("fine", fine))
     with database.transaction(runner.engine) as connection:
-        job_rows.set_paused(connection, "fine", paused=True, changed_by="t", reason="r")
+        job_rows.pause_job(connection, "fine", by="t", reason="r")
         job_rows.enqueue(connection, "fine", slot=MONDAY, trigger="schedule", requested_by="w")
     assert runner.run_next() is None
     assert runner.run_now("fine", requested_by="ann") is not None
@@ -163,6 +165,20 @@ def test_slots_are_utc_and_weekly_ones_fall_on_their_monday() -> None:
 
 def test_every_job_of_the_timetable_is_part_of_a_learning_run() -> None:
     assert {one.name for one in TIMETABLE} - {"prune_history"} == set(LEARNING_ORDER)
+
+
+def test_every_job_of_the_timetable_loads_a_function_of_a_module_of_the_jobs() -> None:
+    for one in TIMETABLE:
+        assert isinstance(one.run, Loaded)
+        assert one.run.load().__module__ == one.run.module
+
+
+def test_the_timetable_alone_loads_no_statistics() -> None:
+    script = "import sys, jobs.timetable; print({'numpy', 'scipy', 'pandas'} & set(sys.modules))"
+    told = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout
+    assert told == "set()\n"
 
 
 def test_the_scheduler_goes_on_after_a_failing_job(runner: Runner) -> None:

@@ -157,12 +157,13 @@ def test_jitter_is_small_stays_and_differs_between_installations() -> None:
     assert jitter(replace(hourly, every=timedelta(minutes=9)), "a") == timedelta(0)
 
 
-def test_the_hourly_profile_mines_at_eight_and_materialises_at_ten_past() -> None:
+def test_the_hourly_profile_mines_pm_then_dm_then_materialises() -> None:
     hourly = {one.name: one for one in timetable("hourly")}
     assert set(hourly) == set(JOBS)
     assert timetable("v5") == TIMETABLE
-    told = [(hourly[n].every, hourly[n].offset) for n in ("mine_lessons", "materialise_overrides")]
-    assert told == [(HOUR, timedelta(minutes=8)), (HOUR, timedelta(minutes=10))]
+    mining = ("mine_pm_lessons", "mine_dm_lessons", "materialise_overrides")
+    told = [(hourly[name].every, hourly[name].offset) for name in mining]
+    assert told == [(HOUR, timedelta(minutes=minute)) for minute in (8, 9, 10)]
 
 
 # --- runs that end badly ----------------------------------------------------------------------

@@ -118,6 +118,9 @@ ATTEMPTS: tuple[tuple[str, str], ...] = (
     ("wa", QUEUE),
     ("a", "INSERT INTO job_settings (job, is_paused, changed_by, reason)"
           " VALUES ('ingest_strands', true, 'ann', 'r')"),
+    ("wa", "SELECT ask_for_run('ingest_strands', 'ann')"),
+    ("wa", "SELECT set_job_paused('ingest_strands', true, 'ann', 'r')"),
+    ("wa", "SELECT cancel_run(1, 'ann', 'r')"),
     ("w", "UPDATE alerts SET closed_at = now(), closed_reason = 'r'"),
     ("a", "UPDATE alerts SET seen_at = now(), seen_by = 'ann'"),
     ("a", "INSERT INTO lesson_deferrals (lesson_id, person, lesson_version, until)"
