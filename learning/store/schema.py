@@ -179,6 +179,16 @@ import_batches = sa.Table(
     _now("imported_at"),
     comment="One row per import run.",
 )
+import_mappings = sa.Table(
+    "import_mappings",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True, comment="of file: its header or its format"),
+    sa.Column("source_name", sa.Text, primary_key=True, comment="the bot it was saved for"),
+    _json("content", comment="the mapping file"),
+    _text("saved_by"),
+    _now("saved_at"),
+    comment="How the columns of a kind of file are called here, kept for the next one.",
+)
 ad_strands = sa.Table(
     "ad_strands",
     metadata,
@@ -282,6 +292,13 @@ pattern_trade_events = sa.Table(
     _number("risk_amount", nullable=True, comment="money, in currency"),
     _number("pnl_amount", nullable=True, comment="money, in currency"),
     _text("currency", nullable=True),
+    sa.Column(
+        "filled",
+        ARRAY(sa.Text),
+        nullable=False,
+        server_default=sa.text("'{}'::text[]"),
+        comment="values that its source lacked and candles told",
+    ),
     _one_of("module", MODULES),
     _one_of("origin", ORIGINS),
     _one_of("action_category", ACTION_CATEGORIES),
@@ -296,6 +313,36 @@ pattern_trade_events = sa.Table(
     sa.Index("ix_pattern_trade_events_group", "module", "pattern_key", "action_category"),
     sa.Index("ix_pattern_trade_events_closed_at", "closed_at"),
     comment="The fact table: one row per action of a closed trade. seq 0 counts the trade.",
+)
+
+trade_contexts = sa.Table(
+    "trade_contexts",
+    metadata,
+    sa.Column("bot", sa.Text, primary_key=True),
+    sa.Column("trade_id", sa.Text, primary_key=True),
+    _json("scope", comment="what was known when it was opened"),
+    _number("max_drawdown_pct", nullable=True, comment="percent of the entry, at least 0"),
+    _number("mfe_r", nullable=True, comment="R, at least 0"),
+    _number("mae_r", nullable=True, comment="R, at most 0"),
+    _number("payback_hours", nullable=True, comment="hours to +1 R; absent: never"),
+    _number("missed_entry_rr", nullable=True, comment="R"),
+    _number("missed_exit_rr", nullable=True, comment="R"),
+    _instant("best_entry_at", nullable=True),
+    _instant("best_exit_at", nullable=True),
+    _integer("bar_seconds", nullable=True, comment="of the candles of its path"),
+    _text("no_path_reason", nullable=True),
+    _text("reference", nullable=True, comment="market that its phases are of"),
+    _now("computed_at"),
+    _between("max_drawdown_pct", 0.0, 1e9),
+    _between("mfe_r", 0.0, RR_LIMIT),
+    _between("mae_r", -RR_LIMIT, 0.0),
+    _between("payback_hours", 0.0, 1e7),
+    _between("missed_entry_rr", 0.0, RR_LIMIT),
+    _between("missed_exit_rr", 0.0, RR_LIMIT),
+    sa.CheckConstraint(
+        "(bar_seconds IS NULL) <> (no_path_reason IS NULL)", name="bar_seconds_or_reason"
+    ),
+    comment="What candles tell of a trade; an event takes from it what its source lacks.",
 )
 
 # ------------------------------------------------------------------ scope statistics
