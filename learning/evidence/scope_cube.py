@@ -599,7 +599,7 @@ def _walked(walk: _Walk, threads: int) -> tuple[kernel.Cells, npt.NDArray[np.int
     """All kept cells, where each group's begin, and the groups' totals."""
     n_trades = np.diff(walk.starts)
     largest_first = np.argsort(-n_trades, kind="stable").tolist()
-    n_workers = max(1, min(threads, len(n_trades)))
+    n_workers = max(1, threads)
     totals = _cells(len(n_trades), walk.plan, blocks=False)
     pieces: list[list[_Piece]] = [[] for _ in largest_first]
 
@@ -608,17 +608,18 @@ def _walked(walk: _Walk, threads: int) -> tuple[kernel.Cells, npt.NDArray[np.int
         kernel.write_total(n, own.scratch, totals, group)
         pieces[group].extend(walk.pieces(n, own))
 
-    capacity = int(n_trades.max(initial=0))
-    _each(collect, largest_first, [walk.worker(capacity) for _ in range(n_workers)])
+    # one worker takes the largest group, so the next needs room for the second largest only
+    capacities = n_trades[largest_first[:n_workers]].tolist()
+    _each(collect, largest_first, [walk.worker(capacity) for capacity in capacities])
     starts = _starts(np.array([sum(p.last - p.first for p in own) for own in pieces], np.intp))
     cells = _cells(int(starts[-1]), walk.plan, blocks=walk.block_length > 0)
 
     def gather(group: int, _: int) -> None:
-        at = int(starts[group])
-        for piece in pieces[group]:
+        at = int(starts[group + 1])
+        while pieces[group]:  # a chunk goes with its last piece, so cells exist once
+            piece = pieces[group].pop()
+            at -= piece.last - piece.first
             _copy(piece, cells, at)
-            at += piece.last - piece.first
-        pieces[group].clear()  # a chunk goes with its last piece, so cells exist once
 
     _each(gather, largest_first, list(range(n_workers)))
     return cells, starts, totals
@@ -636,20 +637,18 @@ def _copy(piece: _Piece, cells: kernel.Cells, at: int) -> None:
 
 
 def _each(work: Callable[[int, Own], None], groups: list[int], owned: list[Own]) -> None:
-    """Do the work for every group, each thread with what it owns."""
-    waiting = iter(groups)
+    """Do the work for every group, each thread with what it owns; thread i begins with group i."""
+    waiting = iter(groups[len(owned) :])
     taking = Lock()
 
-    def take_turns(own: Own) -> None:
-        while True:
+    def take_turns(own: Own, group: int | None) -> None:
+        while group is not None:
+            work(group, own)
             with taking:
                 group = next(waiting, None)
-            if group is None:
-                return
-            work(group, own)
 
-    with ThreadPoolExecutor(len(owned)) as pool:
-        for done in [pool.submit(take_turns, own) for own in owned]:
+    with ThreadPoolExecutor(max(1, len(owned))) as pool:
+        for done in [pool.submit(take_turns, *one) for one in zip(owned, groups)]:  # noqa: B905
             done.result()
 
 
