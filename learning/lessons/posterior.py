@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,7 +38,13 @@ class EdgePrior:
             raise ValueError(f"prior weights must sum to 1, got {self.weights}")
 
 
-def fit_edge_prior(delta: Floats, variance: Floats, *, outcome_sd: float) -> EdgePrior:
+def fit_edge_prior(
+    delta: Floats,
+    variance: Floats,
+    *,
+    outcome_sd: float,
+    pseudo_counts: Sequence[float] = (NULL_PSEUDO_COUNTS, *[0.0] * (len(PRIOR_SCALES) - 1)),
+) -> EdgePrior:
     """Fit the mixture to all eligible scopes of a run by expectation maximisation.
 
     Ten pseudo-counts on the point at 0 keep the prior honest where few scopes speak.
@@ -46,6 +53,7 @@ def fit_edge_prior(delta: Floats, variance: Floats, *, outcome_sd: float) -> Edg
         delta: Shape (s,), differences of the scopes, R.
         variance: Shape (s,), their moderated variances.
         outcome_sd: Standard deviation of the clipped outcome over all trades of the run.
+        pseudo_counts: One for each scale: what is believed before any measurement.
 
     References:
         Stephens (2017), Biostatistics 18(2), 275-294.
@@ -59,8 +67,7 @@ def fit_edge_prior(delta: Floats, variance: Floats, *, outcome_sd: float) -> Edg
     scales = outcome_sd * np.array(PRIOR_SCALES)
     log_likelihood = _log_marginals(delta, variance, scales)
     likelihood = np.exp(log_likelihood - log_likelihood.max(axis=1, keepdims=True))
-    pseudo = np.zeros(len(scales))
-    pseudo[0] = NULL_PSEUDO_COUNTS
+    pseudo = np.array(pseudo_counts)
     weights = np.full(len(scales), 1 / len(scales))
     for _ in range(_EM_STEPS):
         mixed = likelihood @ weights

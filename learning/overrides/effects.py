@@ -18,7 +18,12 @@ import numpy.typing as npt
 from scipy import stats
 
 from learning.evidence.false_discovery import q_values
-from learning.lessons.posterior import EdgePosterior, edge_posterior, fit_edge_prior
+from learning.lessons.posterior import (
+    PRIOR_SCALES,
+    EdgePosterior,
+    edge_posterior,
+    fit_edge_prior,
+)
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -401,7 +406,9 @@ def shrunken_effects(
     """Pull the effects of many overrides toward what overrides in general achieve.
 
     The largest of many measured effects is too large (winner's curse). The prior is the mixture
-    that serves the edges of scopes, fitted to these effects.
+    that serves the edges of scopes, fitted to these effects, with one pseudo-count on each scale:
+    where few overrides speak, the ten on 0 that suit thousands of scopes would outweigh them, and
+    of five small true effects the intervals would hold less than one in two.
 
     Args:
         effects: One per override, by its name, all of one kind.
@@ -414,7 +421,9 @@ def shrunken_effects(
         return {}
     estimates = np.array([effect.estimate_rr for effect in effects.values()])
     variances = np.array([effect.se_rr**2 for effect in effects.values()])
-    prior = fit_edge_prior(estimates, variances, outcome_sd=outcome_sd)
+    prior = fit_edge_prior(
+        estimates, variances, outcome_sd=outcome_sd, pseudo_counts=[1.0] * len(PRIOR_SCALES)
+    )
     return {
         name: edge_posterior(prior, effect.estimate_rr, effect.se_rr)
         for name, effect in effects.items()

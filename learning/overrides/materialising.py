@@ -88,9 +88,24 @@ def decayed(
         1.05
     """
     neutral = levers[lever].neutral
-    half_life = lesson.decay_halflife_hours
-    share = 1.0 if half_life is None else 2.0 ** (-max(age_hours, 0.0) / half_life)
+    share = share_left(age_hours, lesson.decay_halflife_hours)
     return neutral + (value - neutral) * share * lesson.strength
+
+
+def share_left(age_hours: float, decay_halflife_hours: float | None) -> float:
+    """Return how much of an adjustment is left at an age; all of it without a half-life.
+
+    Args:
+        age_hours: Since the mean close time of the evidence; below 0 counts as 0.
+        decay_halflife_hours: Absent where nothing is known to decay.
+
+    Examples:
+        >>> share_left(48.0, 24.0), share_left(48.0, None)
+        (0.25, 1.0)
+    """
+    if decay_halflife_hours is None:
+        return 1.0
+    return float(2.0 ** (-max(age_hours, 0.0) / decay_halflife_hours))
 
 
 def lever_targets_now(
