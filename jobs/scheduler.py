@@ -15,7 +15,6 @@ In a process of one's own, a bot's for one, the same runs in a thread::
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import signal
@@ -31,20 +30,17 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from jobs.arrivals import Arrivals
 from jobs.job import Job
 from jobs.runner import Runner
-from jobs.timetable import JOBS, LEARNING_ORDER, TIMETABLE, due_slot, load_all, timetable
+from jobs.slots import back_off_end, jitter, missing_slots
+from jobs.timetable import JOBS, LEARNING_ORDER, TIMETABLE, load_all, timetable
 from learning.errors import DatabaseUnavailable, LearningError
 from learning.settings import Settings
 from learning.store import database, job_rows
-from learning.store.job_rows import Failures
 
 log = logging.getLogger("edgekeeper.scheduler")
 TICK_S = 1
 GRACE_S = 10.0  # from being told to end to having ended
 _ABANDON_S = 8.0
 _HUNG_S = 120.0  # a side thread that did not go round for so long counts as dead
-_MAX_JITTER = timedelta(seconds=30)
-_BACK_OFF_FROM = 3  # failures in a row from which a job's slots are spaced out
-_MAX_BACK_OFF = timedelta(days=1)
 _UNREACHABLE = (DatabaseUnavailable, OperationalError)
 
 
@@ -161,7 +157,8 @@ def queue_due(
 
     However many slots were missed, one run makes up for them, unless the job wants each. A job
     that never ran is queued too, so that a fresh install learns at once. One that failed
-    three times in a row gets fewer and fewer of its slots, until it runs well again.
+    three times in a row gets fewer and fewer of its slots, until it runs well again. A paused one
+    gets none, and one for all of them when it is resumed.
 
     Args:
         seed: What spreads the slots of several installations by some seconds; None: nothing.
@@ -169,8 +166,11 @@ def queue_due(
     names = [job.name for job in jobs]
     attempted = job_rows.last_attempts(connection, names)
     failures = job_rows.read_failures(connection, names)
+    pauses = job_rows.read_pauses(connection)
     queued = []
     for job in sorted(jobs, key=_place):
+        if job.name in pauses:
+            continue
         late = now - (timedelta(0) if seed is None else jitter(job, seed))
         resumes_at = back_off_end(job, failures.get(job.name))
         if resumes_at is not None and late < resumes_at:
@@ -194,54 +194,6 @@ def _place(job: Job) -> int:
 
 def _is_catch_up(job: Job, last: datetime | None, slot: datetime) -> bool:
     return last is not None and slot - last > job.every
-
-
-def missing_slots(job: Job, last: datetime | None, now: datetime) -> list[datetime]:
-    """Return the slots to queue now: at most the newest, or all that were missed in order."""
-    newest = due_slot(job, now)
-    if last is not None and last >= newest:
-        return []
-    if job.catch_up == "once" or last is None:
-        return [newest]
-    n_missed = -((last - newest) // job.every)
-    slots = [newest - k * job.every for k in range(n_missed)]
-    return sorted(slot for slot in slots if slot > last)
-
-
-def jitter(job: Job, seed: str) -> timedelta:
-    """Return how long after a slot it is queued: up to 5 % of the period, at most 30 s.
-
-    Many installations on one server then do not all begin in the same second. Jobs of less than
-    ten minutes begin on time.
-
-    Examples:
-        >>> from jobs.timetable import JOBS
-        >>> jitter(JOBS["ingest_strands"], "db/a") == jitter(JOBS["ingest_strands"], "db/a")
-        True
-    """
-    if job.every < timedelta(minutes=10):
-        return timedelta(0)
-    drawn = int.from_bytes(hashlib.sha256(f"{seed}/{job.name}".encode()).digest()[:4], "big")
-    return drawn / 2**32 * min(job.every * 0.05, _MAX_JITTER)
-
-
-def back_off_end(job: Job, failures: Failures | None) -> datetime | None:
-    """Return from when a job that keeps failing is queued again; None where it does not.
-
-    After the third failure in a row it is queued one period later at the earliest, then two, four
-    and so on, up to a day or its period if that is longer.
-
-    Examples:
-        >>> from datetime import UTC
-        >>> failed = Failures(5, datetime(2024, 3, 4, tzinfo=UTC))
-        >>> back_off_end(JOBS["ingest_strands"], failed).isoformat()  # every 2 h
-        '2024-03-04T08:00:00+00:00'
-    """
-    if failures is None or failures.in_a_row < _BACK_OFF_FROM:
-        return None
-    spaced = 2 ** min(failures.in_a_row - _BACK_OFF_FROM, 10) * job.every
-    waits: timedelta = max(min(spaced, _MAX_BACK_OFF), job.every)
-    return failures.last_at + waits
 
 
 def run_worker(runner: Runner) -> None:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated
 
-import sqlalchemy as sa
 import typer
 
 from jobs.commands.console import console, print_table, progress_bar
 from jobs.commands.session import actor, open_database, runner_for
-from jobs.job import Job
-from jobs.scheduler import back_off_end
-from jobs.timetable import JOBS, next_slot, timetable
+from jobs.planned import PlannedRun, planned_runs
+from jobs.timetable import JOBS
 from jobs.validate_learning import count, run_all_checks
 from learning.errors import LearningError
 from learning.settings import Settings
 from learning.store import database, job_rows
-from learning.store.job_rows import Failures
 
 Name = Annotated[str, typer.Argument(help="A job, as ./run jobs prints it.")]
 Reason = Annotated[str, typer.Option(help="Why, in words.")]
+Person = Annotated[str | None, typer.Option("--as", help="Who asks; by default your login.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -31,6 +28,7 @@ def register(app: typer.Typer) -> None:
     app.command("job")(job)
     app.command("pause")(pause)
     app.command("resume")(resume)
+    app.command("cancel")(cancel)
     app.command("validate")(validate)
 
 
@@ -41,56 +39,33 @@ def jobs() -> None:
     """
     settings = Settings.from_env()
     engine = open_database(settings)
-    table = timetable(settings.profile)
     with database.transaction(engine, read_only=True) as connection:
-        last = {row["job"]: row for row in job_rows.last_runs(connection)}
-        failures = job_rows.read_failures(connection, list(JOBS))
-        paused = job_rows.read_pauses(connection)
+        planned = planned_runs(connection, settings.profile)
         now = job_rows.database_now(connection)
-    rows = []
-    for one in table:
-        row = last.get(one.name)
-        rows.append(
-            (
-                one.name,
-                one.purpose,
-                one.every,
-                _state(row),
-                _age(row, one, now),
-                one.max_age,
-                "paused" if one.name in paused else _next(one, failures.get(one.name), now),
-            )
+    rows = [
+        (
+            one.job.name,
+            one.job.purpose,
+            one.job.every,
+            "never" if one.last is None else one.last["status"],
+            _age(one, now),
+            one.job.max_age,
+            one.said,
         )
+        for one in planned
+    ]
     print_table(("job", "what for", "every", "last", "well ago", "at most", "next"), rows)
-    for one in table:
-        row = last.get(one.name)
-        if row is not None and row["status"] in ("failed", "lost"):
-            console.print(f"{one.name}, run {row['id']}: {row['error']}", markup=False)
+    for one in planned:
+        if one.last is not None and one.last["status"] in ("failed", "lost"):
+            told = f"{one.job.name}, run {one.last['id']}: {one.last['error']}"
+            console.print(told, markup=False)
 
 
-def _state(row: sa.RowMapping | None) -> str:
-    if row is None:
-        return "never"
-    progress: Mapping[str, Any] = (row["changed"] or {}).get("progress") or {}
-    if row["status"] != "running" or not progress:
-        return str(row["status"])
-    of = f" of {progress['total']}" if progress["total"] else ""
-    return f"running: {progress['what']} {progress['done']}{of}"
-
-
-def _age(row: sa.RowMapping | None, one: Job, now: datetime) -> str:
-    ok_at = None if row is None else row["last_ok_at"]
-    if ok_at is None:
-        return "never !"
-    age: timedelta = now - ok_at
-    return str(age).split(".")[0] + (" !" if age > one.max_age else "")
-
-
-def _next(one: Job, failures: Failures | None, now: datetime) -> str:
-    slot, resumes_at = next_slot(one, now), back_off_end(one, failures)
-    if resumes_at is not None and resumes_at > slot:
-        return f"{resumes_at:%d %b %H:%M} UTC, failed {failures.in_a_row if failures else 0} times"
-    return f"{slot:%d %b %H:%M} UTC"
+def _age(one: PlannedRun, now: datetime) -> str:
+    if one.last_ok_at is None:
+        return "never" if one.pause is not None else "never !"
+    age = str(now - one.last_ok_at).split(".")[0]
+    return age if one.late_since is None else f"{age} !"
 
 
 def job(name: Name) -> None:
@@ -133,23 +108,35 @@ def validate(
     console.print(f"{len(checks)} checks, {count(checks, 'warning')} warnings, none failed.")
 
 
-def pause(name: Name, reason: Reason = "paused by hand") -> None:
+def pause(name: Name, reason: Reason = "paused by hand", person: Person = None) -> None:
     """Pause a job: the timetable leaves it out until it is resumed."""
-    _set_paused(name, True, reason)
-
-
-def resume(name: Name, reason: Reason = "resumed by hand") -> None:
-    """Resume a paused job."""
-    _set_paused(name, False, reason)
-
-
-def _set_paused(name: str, paused: bool, reason: str) -> None:
     _known(name)
-    engine = open_database(Settings.from_env())
-    change = job_rows.pause_job if paused else job_rows.resume_job
-    with database.transaction(engine) as connection:
-        change(connection, name, by=actor(None), reason=reason)
-    console.print(f"{name} is {'paused' if paused else 'on the timetable'}.")
+    with database.transaction(open_database(Settings.from_env())) as connection:
+        job_rows.pause_job(connection, name, by=actor(person), reason=reason)
+    console.print(f"{name} is paused.")
+
+
+def resume(name: Name, reason: Reason = "resumed by hand", person: Person = None) -> None:
+    """Resume a paused job; what it missed is made up for once."""
+    _known(name)
+    with database.transaction(open_database(Settings.from_env())) as connection:
+        job_rows.resume_job(connection, name, by=actor(person), reason=reason)
+    console.print(f"{name} is on the timetable.")
+
+
+def cancel(name: Name, reason: Reason = "cancelled by hand", person: Person = None) -> None:
+    """Take what waits of a job out of the queue; a run under way goes on."""
+    _known(name)
+    cancelled = []
+    with database.transaction(open_database(Settings.from_env())) as connection:
+        for run in job_rows.read_queue(connection):
+            if run.job == name and job_rows.cancel_queued_run(
+                connection, run.run_id, by=actor(person), reason=reason
+            ):
+                cancelled.append(run.run_id)
+    if not cancelled:
+        raise LearningError(f"no run of {name} is queued")
+    console.print(f"{name}: run {', '.join(map(str, cancelled))} will not run.")
 
 
 def _known(name: str) -> None:

@@ -15,14 +15,8 @@ import sqlalchemy as sa
 from jobs import arrivals
 from jobs.job import Job, JobContext, JobReport
 from jobs.runner import Runner
-from jobs.scheduler import (
-    Scheduler,
-    back_off_end,
-    jitter,
-    missing_slots,
-    queue_due,
-    start_scheduler,
-)
+from jobs.scheduler import Scheduler, queue_due, start_scheduler
+from jobs.slots import back_off_end, jitter, missing_slots
 from jobs.timetable import JOBS, TIMETABLE, timetable
 from learning.errors import ConfigError, LearningError
 from learning.settings import Settings
