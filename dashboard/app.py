@@ -31,6 +31,12 @@ PAGES = {
             icon=":material/grid_on:",
             url_path="edge",
         ),
+        st.Page(
+            "screens/follow_decay.py",
+            title="Half-lives",
+            icon=":material/hourglass_bottom:",
+            url_path="decay",
+        ),
         st.Page("screens/read_lesson.py", title="Lesson", url_path="lesson", visibility="hidden"),
     ],
     "Control": [
@@ -52,6 +58,12 @@ PAGES = {
         st.Page("screens/check_data.py", title="Data", icon=":material/database:", url_path="data"),
         st.Page(
             "screens/trace_decisions.py", title="Audit", icon=":material/history:", url_path="audit"
+        ),
+        st.Page(
+            "screens/review_settings.py",
+            title="Settings",
+            icon=":material/settings:",
+            url_path="settings",
         ),
     ],
 }

@@ -14,6 +14,9 @@ import streamlit as st
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from dashboard.identity import login_secrets
+from learning.settings import Settings
+
 
 @contextlib.asynccontextmanager
 async def _imports_first(_app: st.App) -> AsyncIterator[dict[str, Any] | None]:
@@ -27,8 +30,16 @@ async def _imports_first(_app: st.App) -> AsyncIterator[dict[str, Any] | None]:
     yield None
 
 
+def _show_failure(error: Exception) -> bool:
+    from dashboard import controls
+
+    return controls.show_failure(error)
+
+
 app = st.App(
     Path(__file__).with_name("app.py"),
+    secrets=login_secrets(Settings.from_env().home),
+    on_script_error=_show_failure,
     lifespan=_imports_first,
     middleware=[Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)],
 )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import io
-import time
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +17,13 @@ from sqlalchemy import Engine
 
 from dashboard import commands, formats, health, queries, theme
 from dashboard.edge_queries import Unit
+from dashboard.identity import Viewer, can_log_in, viewer_of
 from dashboard.queries import Filters, Group, Health, Source
 from learning.errors import LearningError
 from learning.settings import Profile, Settings
 from learning.store import database
 from learning.store.switch_rows import CONFIRMATION
 
-LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 UNITS: tuple[Unit, ...] = ("R", "%", "money")
 PERIODS: Mapping[str, int | None] = {"all": None, "90 d": 90, "30 d": 30, "7 d": 7}
 OUTCOME_WORDS: Mapping[str, str] = {
@@ -32,15 +31,6 @@ OUTCOME_WORDS: Mapping[str, str] = {
     "r_multiple": "R of initial risk, before costs",
     "rr_path": "return per worst adverse excursion",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Viewer:
-    """Who looks, and whether they may decide; if not, why."""
-
-    name: str
-    may_decide: bool
-    why_not: str | None
 
 
 @dataclass(frozen=True)
@@ -64,7 +54,7 @@ class Page:
     @property
     def approvals_required(self) -> int:
         """People who have to approve: this process may ask for more than the database."""
-        return max(self.settings.approvals_required, self.health.approvals_needed)
+        return max(self.settings.approvals_required, self.health.approvals.required)
 
 
 def outcome_told(outcome: str) -> str:
@@ -114,8 +104,12 @@ def open_page(title: str, *, jobs: tuple[str, ...] = ()) -> Page:
 def show_frame() -> None:
     """Draw what stands beside every page: the filters, which stay when the page changes."""
     try:
-        engine = _connected(Settings.from_env())
-        bots, setups = queries.read_choices(queries.read_health(engine).source(engine))
+        settings = Settings.from_env()
+        engine = _connected(settings)
+        found = queries.read_health(engine)
+        if not viewer_of(settings, found.people).may_look:
+            return
+        bots, setups = queries.read_choices(found.source(engine))
     except Exception:  # the page itself says what is wrong
         bots, setups = [], []
     _show_filters(bots, setups)
@@ -135,6 +129,9 @@ def _opened() -> Page:
     except Exception as error:  # a page never falls: what failed is said, the rest goes to the log
         _failed(error)
     _last_known().update(on=found.switch.overrides_on, at=found.now)
+    viewer = viewer_of(settings, found.people)
+    if not viewer.may_look:
+        _show_login(viewer)
     filters, unit = _chosen(settings.origins)
     return Page(
         engine=engine,
@@ -143,7 +140,7 @@ def _opened() -> Page:
         settings=settings,
         filters=filters,
         unit=unit,
-        viewer=viewer_of(settings, found.people),
+        viewer=viewer,
         palette=theme.palette_of(st.context.theme.type),
     )
 
@@ -164,46 +161,37 @@ def _database_away(said: str) -> Any:
 
 
 def _failed(error: Exception) -> Any:
-    import logging
+    show_failure(error)
+    st.stop()
 
+
+def show_failure(error: Exception) -> bool:
+    """Say that a page failed, in place of its rest; the log has the whole under the same id.
+
+    Returns:
+        True: nothing else needs to be shown.
+    """
     error_id = uuid4().hex[:8]
     logging.getLogger("edgekeeper.dashboard").error(
         "page failed, error %s", error_id, exc_info=error
     )
-    st.subheader("This page could not be read")
-    st.text(f"{type(error).__name__}; the log has the rest under error id {error_id}.")
-    st.button("Try again", icon=":material/refresh:")
+    with nothing(f"This part could not be shown: {type(error).__name__}, error id {error_id}."):
+        st.caption("The log has the rest under that id; nothing was changed.")
+        st.button("Try again", icon=":material/refresh:", key=f"again-{error_id}")
+    return True
+
+
+def _show_login(viewer: Viewer) -> Any:
+    """Show who is not let in the way in, and nothing else."""
+    st.title("Edgekeeper", anchor=False)
+    st.text(viewer.why_not or "Log in to see anything.")
+    if viewer.is_logged_in:
+        st.button("Log out", icon=":material/logout:", on_click=st.logout)
+    elif can_log_in():
+        st.button("Log in", icon=":material/login:", type="primary", on_click=st.login)
+    else:
+        st.text("Logging in needs a package: pip install 'Authlib>=1.3.2' httpx")
     st.stop()
-
-
-def viewer_of(settings: Settings, people: Mapping[str, str]) -> Viewer:
-    """Return who looks. Without people listed, who reaches a local page decides."""
-    address = st.get_option("server.address") or settings.host
-    logged_in = _login()
-    if logged_in is None and address not in LOCAL_HOSTS:
-        return Viewer(
-            "visitor",
-            False,
-            (
-                f"Read-only: this page listens on {address} and no login is set up. "
-                "Configure [auth], or listen on 127.0.0.1."
-            ),
-        )
-    name = logged_in or getpass.getuser()
-    if not people or people.get(name) in ("approver", "admin"):
-        return Viewer(name, True, None)
-    role = people.get(name, "none")
-    return Viewer(name, False, f"Read-only: {name} has the role {role}; deciding takes approver.")
-
-
-def _login() -> str | None:
-    user: Any = st.user
-    if not getattr(user, "is_logged_in", False):
-        return None
-    expires = user.get("exp")
-    if expires is not None and float(expires) < time.time():
-        return None  # the identity is older than what it vouches for
-    return str(user.get("email") or user.get("name"))
 
 
 # ------------------------------------------------------------------ header

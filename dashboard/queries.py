@@ -17,6 +17,7 @@ from dashboard import formats
 from learning.lessons.life_cycle import approvable, levers_of_effect
 from learning.settings import Profile
 from learning.store import database, decision_rows, job_rows, people_rows, state_rows, switch_rows
+from learning.store.people_rows import Approvals
 from learning.store.schema import (
     LEVER_COLUMNS,
     ORIGINS,
@@ -102,7 +103,7 @@ class Health:
     heartbeats: pd.DataFrame
     runs: pd.DataFrame  # the newest run of each job
     people: Mapping[str, str]
-    approvals_needed: int = 1  # kept by the database; a process may ask for more
+    approvals: Approvals  # kept by the database; a process may ask for more people
     profile: Profile = "v5"  # of the timetable
 
     def source(self, engine: Engine) -> Source:
@@ -139,7 +140,7 @@ def read_health(engine: Engine, profile: Profile = "v5") -> Health:
             heartbeats=_frame(c, sa.select(bot_heartbeats).order_by(bot_heartbeats.c.bot)),
             runs=_runs(c),
             people={one.name: one.role for one in people_rows.read_people(c)},
-            approvals_needed=people_rows.read_approvals(c).required,
+            approvals=people_rows.read_approvals(c),
             profile=profile,
         )
 
@@ -251,19 +252,12 @@ def offered(lessons: pd.DataFrame, outcome: str) -> dict[str, int]:
 
 
 @kept
-def read_history(source: Source, group: Group, signature: str) -> pd.DataFrame:
-    """Return the edge of each time window of a scope."""
+def read_history(source: Source, lesson_id: int) -> pd.DataFrame:
+    """Return the edge of each time window of a lesson, and the fit beside it."""
     c = learning_edge_history.c
     return _read(
         source.engine,
-        sa.select(learning_edge_history)
-        .where(
-            c.module == group.module,
-            c.pattern_key == group.pattern_key,
-            c.action_category == group.action_category,
-            c.scope_signature == signature,
-        )
-        .order_by(c.window_start),
+        sa.select(learning_edge_history).where(c.lesson_id == lesson_id).order_by(c.window_start),
     )
 
 
@@ -498,6 +492,12 @@ class Snapshot:
     revision: int
     overrides_on: bool
     read_at: datetime
+
+
+def read_flags(engine: Engine) -> dict[str, bool]:
+    """Return every feature flag."""
+    with database.transaction(engine, read_only=True) as connection:
+        return state_rows.read_flags(connection)
 
 
 def read_snapshot(engine: Engine) -> Snapshot:
