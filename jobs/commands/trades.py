@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import csv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +17,14 @@ from jobs.commands.session import actor, open_database
 from jobs.ingest_strands import redrive_quarantined
 from jobs.job import Progress
 from learning.errors import ImportRefused
-from learning.importers.import_report import ImportReport, ReportTally
-from learning.importers.import_source import ImportSource, TradeReader, recognise
+from learning.importers.import_answers import AnswersNeeded, ImportAnswers, answers_from
+from learning.importers.import_report import ImportReport, RejectedRow, ReportTally
+from learning.importers.import_source import ImportSource
 from learning.importers.imported_trade import ImportedTrade
 from learning.importers.mapping import read_mapping
+from learning.importers.opened_file import TradeReader
+from learning.importers.preview import ImportPreview, preview
+from learning.importers.recognition import Recognition, examine_files
 from learning.importers.store_import import StoredImport, store_import
 from learning.settings import Settings
 from learning.store import database, state_rows, strand_rows
@@ -34,15 +40,38 @@ def import_trades(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            help="A table of closed trades (Parquet or CSV) with or without the table of its "
-            "actions, a freqtrade database, or a freqtrade backtest (json, zip or folder)."
+            help="A file of trades, fills or orders, of any tool that is known; or a table of "
+            "closed trades with the table of its actions; or a freqtrade results folder."
         ),
     ],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what is in the file, and write nothing.")
     ] = False,
+    show: Annotated[
+        bool, typer.Option("--preview", help="Show the first 20 trades, and write nothing.")
+    ] = False,
+    rejects: Annotated[
+        Path | None, typer.Option(help="Write every rejected row with its reason to this CSV file.")
+    ] = None,
     mapping: Annotated[
         Path | None, typer.Option(help="YAML or JSON that says what the columns are called here.")
+    ] = None,
+    symbol: Annotated[str | None, typer.Option(help="What was traded, if it is not in it.")] = None,
+    timeframe: Annotated[str | None, typer.Option(help="Bars of the strategy: 15m, 1h, …")] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(help="Of times without an offset: Europe/Athens, +02:00, UTC.")
+    ] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="The strategy or expert, if it is not in it.")
+    ] = None,
+    risk_pct: Annotated[
+        float | None, typer.Option(help="Your fixed risk: distance of the stop, % of the entry.")
+    ] = None,
+    risk_amount: Annotated[
+        float | None, typer.Option(help="Your fixed risk: what one trade may lose, in money.")
+    ] = None,
+    market: Annotated[
+        str | None, typer.Option(help="Of fills: spot (never short) or derivative.")
     ] = None,
     bot: Annotated[
         str | None,
@@ -58,26 +87,106 @@ def import_trades(
 ) -> None:
     """Import closed trades. The file is only read; importing twice adds nothing."""
     settings = Settings.from_env()
-    source = recognise(
-        [*paths, *_actions_beside(paths)],
-        name=bot,
-        origin=origin,
-        mapping=None if mapping is None else read_mapping(mapping),
-        max_stop_distance=settings.max_stop_distance,
-        dimensions={"pm": settings.pm_dimensions, "dm": settings.dm_dimensions},
-        now=datetime.now(UTC),
-    )
-    with progress_bar("reading") as tell:
-        report = _told(source, tell, total=None).examine()
-    for sentence in report.sentences():
-        console.print(sentence, markup=False)
-    for row in report.rejected_rows[:10]:
-        console.print(f"  {row}", markup=False)
+    said = {
+        "symbol": symbol, "timeframe": timeframe, "time_zone": time_zone, "strategy": strategy,
+        "risk_pct": risk_pct, "risk_amount": risk_amount, "market": market,
+    }  # fmt: skip
+    answers = answers_from({name: value for name, value in said.items() if value is not None})
+    found = _recognised(paths, bot, origin, mapping, answers, settings)
+    source = _told_recognition(found, paths)
+    if show:
+        _show_preview(preview(source))
+        return
+    report = _examined(source, rejects)
     if dry_run:
         console.print("Dry run: nothing was written.")
         return
     stored = _store(source, settings, report, variants=variants)
     console.print(f"{stored.sentence()}. Next: ./run learn", markup=False)
+
+
+def _recognised(
+    paths: list[Path],
+    bot: str | None,
+    origin: str | None,
+    mapping: Path | None,
+    answers: ImportAnswers,
+    settings: Settings,
+) -> Recognition:
+    return examine_files(
+        [*paths, *_actions_beside(paths)],
+        name=bot,
+        origin=origin,
+        mapping=None if mapping is None else read_mapping(mapping),
+        answers=answers,
+        max_stop_distance=settings.max_stop_distance,
+        dimensions={"pm": settings.pm_dimensions, "dm": settings.dm_dimensions},
+        now=datetime.now(UTC),
+    )
+
+
+def _told_recognition(found: Recognition, paths: list[Path]) -> ImportSource:
+    """Say what was recognised and what may still be said; return the source.
+
+    Raises:
+        AnswersNeeded: If something required was not said.
+    """
+    console.print(f"Recognised: {found.description}", markup=False)
+    for sentence in found.understood:
+        console.print(f"  {sentence}", markup=False)
+    if found.source is None:
+        raise AnswersNeeded(paths[0].name, found.missing)
+    for option in found.options:
+        console.print(f"  optional: {option}", markup=False)
+    return found.source
+
+
+def _examined(source: ImportSource, rejects: Path | None) -> ImportReport:
+    """Read the source once and say what is in it; rejected rows go to a file where one is named."""
+    with _rejects_file(rejects) as on_reject, progress_bar("reading") as tell:
+        report = _told(source, tell, total=None).examine(ReportTally(on_reject))
+    for sentence in report.sentences():
+        console.print(sentence, markup=False)
+    for row in report.rejected_rows[:10]:
+        console.print(f"  {row}", markup=False)
+    if rejects is not None:
+        console.print(f"{report.rows_rejected} rejected rows: {rejects}", markup=False)
+    return report
+
+
+@contextmanager
+def _rejects_file(path: Path | None) -> Iterator[Callable[[RejectedRow], None] | None]:
+    """What takes rejected rows, one line of a new CSV file each."""
+    if path is None:
+        yield None
+        return
+    try:
+        stream = path.open("x", newline="", encoding="utf-8")
+    except OSError as error:
+        raise ImportRefused(f"--rejects {path} cannot be written: {error}") from None
+    with stream:
+        rows = csv.writer(stream)
+        rows.writerow(("file", "kind", "row", "column", "rule", "value"))
+        yield lambda row: rows.writerow(
+            (row.file, row.kind, row.row, row.column, row.rule, row.value)
+        )
+
+
+def _show_preview(found: ImportPreview) -> None:
+    narrow = ("opened_at", "symbol", "side", "pattern_key", "return_net_pct", "r_multiple_net",
+              "rr_path", "actions")  # fmt: skip
+    places = [found.columns.index(name) for name in narrow]
+    rows = [tuple(_cell(row[place]) for place in places) for row in found.rows]
+    print_table(narrow, rows)
+    for rejected in found.rejected[:10]:
+        console.print(f"  {rejected}", markup=False)
+    console.print(f"{len(found.rows)} trades shown; nothing was written.")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value or "–")
 
 
 def redrive(

@@ -7,7 +7,9 @@ import re
 from datetime import UTC, datetime, tzinfo
 from typing import Final
 
-_ABSENT: Final = frozenset({"", "nan", "null", "none", "n/a", "na", "-", "<na>", "nat"})
+_ABSENT: Final = frozenset(
+    {"", "nan", "null", "none", "n/a", "na", "-", "–", "—", "\u2212", "<na>", "nat"}
+)
 _THOUSANDS: Final = {
     ".": re.compile(r"-?\d{1,3}(,\d{3})+"),
     ",": re.compile(r"-?\d{1,3}(\.\d{3})+"),
@@ -60,6 +62,33 @@ def as_number(value: object, *, decimal: str = ".") -> float | None:
     if isinstance(value, str):
         return _number_in_text(value, decimal)
     raise ValueError("must be a number")
+
+
+def as_report_number(value: object, *, decimal: str = ".") -> float | None:
+    """Return a number of a report written for people; None where it is empty.
+
+    The report's own decimal sign is known, so a lone group of three is thousands. Parentheses
+    are a minus; a percent sign at the end, blanks and apostrophes between digits say nothing.
+
+    Raises:
+        ValueError: If it is neither empty nor a finite number.
+
+    Examples:
+        >>> as_report_number("(1,234)"), as_report_number("- 70.25")
+        (-1234.0, -70.25)
+        >>> as_report_number("1’234,5 %", decimal=",")
+        1234.5
+    """
+    if not isinstance(value, str):
+        return as_number(value)
+    text = value.strip().removesuffix("%").strip()
+    if text.startswith("(") and text.endswith(")"):
+        text = "-" + text[1:-1]
+    text = text.replace("'", "").replace("\u2019", "")
+    text = text.replace("\u2212", "-").replace("\u00a0", "").replace("\u202f", "").replace(" ", "")
+    if _THOUSANDS[decimal].fullmatch(text.removeprefix("+")):
+        text = text.replace("," if decimal == "." else ".", "")
+    return _number_in_text(text, decimal)
 
 
 def _finite(value: float) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -10,7 +11,10 @@ from typing import Any, Final, Literal
 from learning.importers.field_values import RowRejected, shown
 from learning.importers.imported_trade import ImportedTrade
 
-RowKind = Literal["trade", "action"]
+RowKind = Literal["trade", "action", "fill", "row"]
+NO_OUTCOME: Final = (
+    "no outcome yet: a return, but no risk to measure it by (--risk-pct, or candles)"
+)
 KEPT_REJECTS: Final = 1000  # shown one by one; beyond it rows are counted by rule
 
 
@@ -39,6 +43,9 @@ class ImportReport:
     action strands: those of the file and those derived from a trade. ``outcomes`` and ``rr_kinds``
     count usable trades; a trade can have both kinds. So do ``without_pattern`` and ``origins``, of
     which ``assumed_origins`` were named neither by the source nor by a person.
+
+    Rows are what the file counts: ``rows_found = rows_imported + rows_skipped + rows_rejected``,
+    always; where a row is a trade, rows and trades are the same.
     """
 
     source_name: str
@@ -67,6 +74,30 @@ class ImportReport:
     rejected_by_rule: dict[str, int]
     rejected_rows: tuple[RejectedRow, ...]
     runs: dict[str, Any] = field(default_factory=dict)
+    rows_found: int = 0
+    rows_rejected: int = 0
+    skipped_by_rule: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rows_skipped(self) -> int:
+        """Rows that are no closed trades: open positions, deposits, orders that never filled."""
+        return sum(self.skipped_by_rule.values())
+
+    @property
+    def rows_imported(self) -> int:
+        """Rows that became part of a usable trade."""
+        return self.rows_found - self.rows_skipped - self.rows_rejected
+
+    @property
+    def without_outcome(self) -> int:
+        """Usable trades that have a return, but nothing to measure it by."""
+        return self.trades_usable - self.with_outcome
+
+    @property
+    def with_outcome(self) -> int:
+        """Usable trades with an R multiple or an R by their path."""
+        return self.trades_usable - self.notes.get(NO_OUTCOME, 0)
 
     @property
     def strands(self) -> int:
@@ -99,6 +130,10 @@ class ImportReport:
         lines += [
             f"no initial risk: {counted(n, 'trade')}, {why}" for why, n in self.without_risk.items()
         ]
+        lines += [f"{counted(n, 'trade')}: {note}" for note, n in self.notes.items()]
+        lines += [
+            f"skipped: {counted(n, 'row')}, {rule}" for rule, n in self.skipped_by_rule.items()
+        ]
         lines += [
             f"rejected: {counted(n, 'row')}, {rule}" for rule, n in self.rejected_by_rule.items()
         ]
@@ -129,9 +164,16 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 class ReportTally:
-    """Counts while a source is read. One tally belongs to one pass."""
+    """Counts while a source is read. One tally belongs to one pass.
 
-    def __init__(self) -> None:
+    ``on_reject`` is told of every rejected row; the report keeps only the first ones.
+    """
+
+    def __init__(self, on_reject: Callable[[RejectedRow], None] | None = None) -> None:
+        self.on_reject = on_reject
+        self.rows_found = self.rows_rejected = 0
+        self.skipped: Counter[str] = Counter()
+        self.notes: Counter[str] = Counter()
         self.trades_found = self.trades_usable = self.trades_open = 0
         self.actions_found = self.actions_usable = self.actions_written = 0
         self.without_pattern = 0
@@ -150,14 +192,24 @@ class ReportTally:
         self.closed_last: datetime | None = None
         self.runs: dict[str, Any] = {}
 
-    def reject(self, file: str, kind: RowKind, row: int, why: RowRejected) -> None:
-        """Count a row that is not taken, with its reason."""
+    def reject(
+        self, file: str, kind: RowKind, row: int, why: RowRejected, *, n_rows: int = 1
+    ) -> None:
+        """Count what is not taken, with its reason; ``n_rows`` rows of the file it is made of."""
         self.rejected[kind] += 1
-        self.rejected_by_rule[f"{why.column} {why.rule}"] += 1
+        self.rows_rejected += n_rows
+        self.rejected_by_rule[f"{why.column} {why.rule}"] += n_rows
+        if len(self.rejected_rows) >= KEPT_REJECTS and self.on_reject is None:
+            return
+        rejected = RejectedRow(file, kind, row, why.column, why.rule, shown(why.value))
         if len(self.rejected_rows) < KEPT_REJECTS:
-            self.rejected_rows.append(
-                RejectedRow(file, kind, row, why.column, why.rule, shown(why.value))
-            )
+            self.rejected_rows.append(rejected)
+        if self.on_reject is not None:
+            self.on_reject(rejected)
+
+    def skip(self, why: str, n_rows: int = 1) -> None:
+        """Count rows that are no closed trade, and rightly so."""
+        self.skipped[why] += n_rows
 
     def take(self, trade: ImportedTrade) -> None:
         """Count a usable trade."""
@@ -169,6 +221,10 @@ class ReportTally:
                 self.outcomes[name] += 1
         for kind in trade.rr_kinds:
             self.rr_kinds[kind] += 1
+        if not trade.rr_kinds:
+            self.notes[NO_OUTCOME] += 1
+        for note in trade.notes:
+            self.notes[note] += 1
         if trade.no_risk is not None:
             self.without_risk[trade.no_risk] += 1
         self.without_pattern += trade.is_untagged
@@ -215,4 +271,21 @@ class ReportTally:
             rejected_by_rule=dict(self.rejected_by_rule.most_common()),
             rejected_rows=tuple(self.rejected_rows),
             runs=self.runs,
+            notes=dict(self.notes),
+            **self._rows(),
         )
+
+    def _rows(self) -> dict[str, Any]:
+        """The rows of the file; where the reader counts trades alone, each is a row."""
+        if self.rows_found:
+            return {
+                "rows_found": self.rows_found,
+                "rows_rejected": self.rows_rejected,
+                "skipped_by_rule": dict(self.skipped.most_common()),
+            }
+        open_trades = {"still open": self.trades_open} if self.trades_open else {}
+        return {
+            "rows_found": self.trades_found,
+            "rows_rejected": self.rejected["trade"],
+            "skipped_by_rule": open_trades,
+        }

@@ -34,7 +34,8 @@ class ImportedTrade:
     """A closed trade: identity, context, outcome and actions.
 
     ``summary`` is the trade_summary of its close; ``no_risk`` says why it has no R multiple.
-    ``origin_is_assumed`` where neither the source nor a person named the origin.
+    ``origin_is_assumed`` where neither the source nor a person named the origin; ``notes`` are
+    reasons for what is absent, counted in the report.
 
     Raises:
         RowRejected: If its id is too long, its actions are too many, or a number is out of range.
@@ -53,6 +54,7 @@ class ImportedTrade:
     no_risk: str | None = None
     is_untagged: bool = False
     origin_is_assumed: bool = False
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.trade_id) > MAX_ID_LENGTH:
@@ -67,7 +69,11 @@ class ImportedTrade:
     def rr_kinds(self) -> tuple[str, ...]:
         """Which kinds of outcome the trade has; never one under the name of the other."""
         by_risk = "r_multiple" in self.summary or "r_multiple_net" in self.summary
-        kinds = ("r_initial_stop" if by_risk else None, "rr_path" * ("rr_path" in self.summary))
+        fixed = "r_fixed_risk" in str(self.summary.get("rr_kind", ""))
+        kinds = (
+            ("r_fixed_risk" if fixed else "r_initial_stop") if by_risk else None,
+            "rr_path" if "rr_path" in self.summary else None,
+        )
         return tuple(kind for kind in kinds if kind)
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import yaml
 
 from learning.domain.pattern_key import key_part, parse_pattern_key
 from learning.domain.scope import ScopeValue, checked_dimensions, scope_value
 from learning.errors import ConfigError
+from learning.importers.import_answers import ImportAnswers, answers_from, zone_of
 
 MAX_MAPPING_BYTES: Final = 2**20
 _ORIGINS: Final = ("live", "dry_run", "backtest", "simulated")
@@ -36,6 +36,7 @@ class ColumnMapping:
         zone: Time zone of times without an offset.
         decimal: Decimal sign of numbers in text; None: seen from the file.
         origin: live, dry_run, backtest or simulated; None: from the source.
+        answers: What the file does not say, such as its symbol.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -47,6 +48,7 @@ class ColumnMapping:
     zone: tzinfo = field(default=UTC)
     decimal: str | None = None
     origin: str | None = None
+    answers: ImportAnswers = field(default_factory=ImportAnswers)
 
     def column(self, name: str) -> str:
         """Return their name of one of our columns.
@@ -104,7 +106,7 @@ def mapping_from(content: object, *, name: str = "mapping") -> ColumnMapping:
     """
     known = {
         "columns", "constants", "dimensions", "signals", "knobs",
-        "pattern", "time_zone", "decimal", "origin",
+        "pattern", "time_zone", "decimal", "origin", "answers",
     }  # fmt: skip
     if not isinstance(content, dict):
         raise ConfigError(f"{name} must be a table of {', '.join(sorted(known))}")
@@ -121,6 +123,7 @@ def mapping_from(content: object, *, name: str = "mapping") -> ColumnMapping:
         zone=_zone(content.get("time_zone"), name),
         decimal=_choice(content, "decimal", (".", ","), name),
         origin=_choice(content, "origin", _ORIGINS, name),
+        answers=_answers(content, name),
     )
 
 
@@ -177,12 +180,22 @@ def _pattern(value: object, name: str) -> str | None:
 
 
 def _zone(value: object, name: str) -> tzinfo:
-    if value is None or value == "UTC":
+    if value is None:
         return UTC
     try:
-        return ZoneInfo(str(value))
-    except (KeyError, ValueError, OSError):
-        raise ConfigError(f"time_zone of {name} must be a zone name, got {value!r}") from None
+        return zone_of(str(value))
+    except ConfigError as error:
+        raise ConfigError(f"time_zone of {name}: {error}") from None
+
+
+def _answers(content: Mapping[str, Any], name: str) -> ImportAnswers:
+    """The answers of a mapping; a time zone that it names is one of them."""
+    given = content.get("answers") or {}
+    if not isinstance(given, dict):
+        raise ConfigError(f"answers of {name} must be a table, got {given!r}")
+    zone = content.get("time_zone")
+    named = {} if zone is None else {"time_zone": str(zone)}
+    return answers_from(named | given, name=f"answers of {name}")
 
 
 def _choice(

@@ -21,8 +21,9 @@ from learning.importers.field_values import RowRejected
 ROWS_PER_CHUNK: Final = 4096
 MAX_COLUMNS: Final = 2000
 _DELIMITERS: Final = (",", ";", "\t", "|")
-_DECIMAL_COMMA: Final = re.compile(r"\s*[-+\u2212]?\d+,\d+\s*")
-_DECIMAL_POINT: Final = re.compile(r"\s*[-+\u2212]?\d+\.\d+\s*")
+_DECIMAL_COMMA: Final = re.compile(r"[-+\u2212]?(\d+|\d{1,3}(\.\d{3})+),\d+")
+_DECIMAL_POINT: Final = re.compile(r"[-+\u2212]?(\d+|\d{1,3}(,\d{3})+)\.\d+")
+_ONE_GROUP: Final = re.compile(r"[-+\u2212]?[1-9]\d{0,2}[.,]\d{3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,21 +130,39 @@ def _checked_header(names: list[str], path: Path) -> tuple[str, ...]:
 def _decimal(lines: Sequence[str], delimiter: str, path: Path) -> str:
     """Return the decimal sign that most numbers have; a cell with the other costs its row only.
 
-    On a tie the delimiter decides: where commas part the cells, few would use them in numbers.
+    Cells that can only be read one way decide; of ``1,234`` there are two readings, so such
+    cells count only where there are no others. On a tie the delimiter decides: where commas part
+    the cells, few would use them in numbers.
     """
-    commas = points = 0
+    clear: Counter[str] = Counter()
+    either: Counter[str] = Counter()
     for line in lines:
         try:
             cells = _cells(line, delimiter)
         except csv.Error:
             continue
-        commas += sum(_DECIMAL_COMMA.fullmatch(cell) is not None for cell in cells)
-        points += sum(_DECIMAL_POINT.fullmatch(cell) is not None for cell in cells)
+        for cell in cells:
+            sign, is_clear = _decimal_sign(cell.strip())
+            (clear if is_clear else either)[sign] += 1
+    commas, points = (clear[","], clear["."])
+    if commas == points == 0:
+        commas, points = (either[","], either["."])
     if commas == points > 0 and delimiter != ",":
         raise ImportRefused(
             f"{path.name} mixes decimal commas and points: name the sign as decimal in a mapping"
         )
     return "," if commas > points else "."
+
+
+def _decimal_sign(cell: str) -> tuple[str, bool]:
+    """The decimal sign of a number in text, and whether it has no other reading; "" for none."""
+    if _ONE_GROUP.fullmatch(cell):
+        return ("," if "," in cell else "."), False
+    if _DECIMAL_COMMA.fullmatch(cell):
+        return ",", True
+    if _DECIMAL_POINT.fullmatch(cell):
+        return ".", True
+    return "", False
 
 
 def _csv_chunks(table: TableFile, wanted: Sequence[str]) -> Iterator[Chunk]:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from jobs.runner import Runner
 from jobs.timetable import LEARNING_ORDER
-from learning.importers.import_source import recognise
+from learning.importers.recognition import recognise
 from learning.importers.store_import import StoredImport, store_import
 from learning.store import database, lesson_rows, strand_rows, validation_rows
 from learning.store.schema import pattern_trade_events

@@ -5,7 +5,7 @@ import zipfile
 import pytest
 
 from learning.errors import ImportRefused
-from learning.importers.import_source import recognise
+from learning.importers.recognition import recognise
 from tests.learning.importers.source_builders import BACKTEST_TRADE, backtest, trades_of
 
 

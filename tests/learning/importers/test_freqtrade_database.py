@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from learning.errors import ImportRefused
-from learning.importers.import_source import recognise
 from learning.importers.mapping import mapping_from
+from learning.importers.recognition import recognise
 from tests.learning.importers.source_builders import (
     GENERATIONS,
     POSITION,

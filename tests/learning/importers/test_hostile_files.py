@@ -16,7 +16,7 @@ from learning.domain.scope import DEFAULT_DIMENSIONS
 from learning.errors import ImportRefused
 from learning.events.strands import StoredStrand, parse_strand
 from learning.importers.import_report import ReportTally
-from learning.importers.import_source import recognise
+from learning.importers.recognition import recognise
 from tests.learning.importers.source_builders import (
     BACKTEST_TRADE,
     POSITION,

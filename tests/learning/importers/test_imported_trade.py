@@ -7,8 +7,8 @@ from learning.domain.scope import DEFAULT_DIMENSIONS
 from learning.errors import ImportRefused
 from learning.events.strands import StoredStrand, parse_strand
 from learning.importers.field_values import RowRejected
-from learning.importers.import_source import recognise
 from learning.importers.imported_trade import ImportedTrade, SourceIdentity, TradeAction
+from learning.importers.recognition import recognise
 from tests.learning.importers.source_builders import (
     BACKTEST_TRADE,
     TRADE,

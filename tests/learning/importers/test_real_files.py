@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
 import sqlite3
 import zipfile
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from learning.errors import ImportRefused
 from learning.importers.import_report import ReportTally
-from learning.importers.import_source import recognise
+from learning.importers.recognition import recognise
 from tests.learning.importers.source_builders import trades_of
 
 pytestmark = pytest.mark.real_data
@@ -162,6 +163,32 @@ def test_the_list_of_the_rest_interface_is_read_like_the_database(folder):
     assert trades[0].summary["return_net_pct"] == pytest.approx(-0.199006)
 
 
-def test_a_list_of_another_tool_is_named_and_refused(folder):
-    with pytest.raises(ImportRefused, match="TradingView list of trades"):
-        recognise([folder / "samples/tradingview_rsi_eurusd_1h.csv"])
+@pytest.mark.parametrize(
+    ("name", "n_closed", "pattern"),
+    [
+        ("tradingview_rsi_eurusd_1h.csv", 193, "pm.rsi.long.rsile"),
+        ("tradingview_supertrend_eurusd_1h.csv", 601, "pm.supertrend.long.my_long_entry_id"),
+    ],
+)
+def test_lists_of_trades_have_their_r_by_the_path(folder, name, n_closed, pattern):
+    path = folder / "samples" / name
+    trades, report = trades_of(recognise([path]))
+    with path.open() as stream:
+        rows = list(csv.DictReader(stream))
+    exits = [r for r in rows if r["Type"].startswith("Exit") and r["Signal"] != "Open"]
+    assert len(exits) == n_closed == report.trades_usable
+    assert (report.trades_open, report.rows_rejected, report.rows_found) == (1, 0, len(rows))
+    rr = math.fsum(
+        max(-33.0, min(33.0, float(r["Net P&L %"]) / max(abs(float(r["Drawdown %"])), 0.1)))
+        for r in exits
+    )
+    assert total(trades, "rr_path") == pytest.approx(rr)
+    assert total(trades, "pnl_amount") == pytest.approx(
+        math.fsum(float(r["Net P&L USD"]) for r in exits)
+    )
+    assert report.rr_kinds == {"rr_path": n_closed}
+    assert pattern in report.pattern_keys
+    assert {trade.summary["symbol"] for trade in trades} == {"EURUSD"}
+    assert {trade.scope["timeframe"] for trade in trades} == {"1h"}
+    firsts = [datetime.fromisoformat(r["Date/Time"]) for r in rows]
+    assert report.opened_first == min(firsts).astimezone(UTC).isoformat()

@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from learning.errors import ImportRefused
-from learning.importers.import_source import recognise
+from learning.importers.recognition import recognise
 from learning.importers.store_import import store_import
 from learning.store import import_rows
 from learning.store.schema import ad_strands

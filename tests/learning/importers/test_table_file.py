@@ -3,7 +3,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from learning.errors import ImportRefused
-from learning.importers.import_source import recognise
+from learning.importers.recognition import recognise
 from learning.importers.table_file import open_csv, open_parquet
 from tests.learning.importers.source_builders import TRADE, csv_of, csv_text, parquet, trades_of
 

@@ -3,8 +3,8 @@ import math
 import pytest
 
 from learning.errors import ImportRefused
-from learning.importers.import_source import recognise
 from learning.importers.mapping import mapping_from
+from learning.importers.recognition import recognise
 from tests.learning.importers.source_builders import (
     TRADE,
     csv_of,

@@ -1,0 +1,123 @@
+"""Recognise tables: lists of trades of known tools, fills, closed trades and their actions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from learning.errors import ImportRefused
+from learning.importers.action_table import ACTION_COLUMNS
+from learning.importers.file_name import named_file
+from learning.importers.import_answers import ImportAnswers
+from learning.importers.mapping import ColumnMapping
+from learning.importers.opened_file import ImportSettings, Opened, SourceFile
+from learning.importers.table_file import TableFile, open_csv, open_parquet
+from learning.importers.trade_table import TradeTable
+from learning.importers.tradingview_list import (
+    TradingViewList,
+    list_family,
+    list_options,
+    seen_list,
+)
+
+_FOREIGN_HEADERS: Final = {
+    "levelofdetail": "an Interactive Brokers report",
+    "exchange_trade_id": "a Hummingbot list of fills",
+}
+
+
+def open_tables(files: Sequence[SourceFile], settings: ImportSettings) -> Opened:
+    """Open one table, or a table of closed trades with the table of their actions.
+
+    Raises:
+        ImportRefused: If they are no such tables, or lack a column.
+    """
+    tables = [_table(file, settings.mapping) for file in files]
+    if len(tables) == 1:
+        opened = _open_list(tables[0], settings)
+        if opened is not None:
+            return opened
+    return _open_closed_trades(files, tables, settings)
+
+
+def _open_closed_trades(
+    files: Sequence[SourceFile], tables: Sequence[TableFile], settings: ImportSettings
+) -> Opened:
+    mapping = settings.mapping
+    actions = [table for table in tables if _is_actions(table, mapping)]
+    trades = [table for table in tables if table not in actions]
+    if len(trades) != 1 or len(actions) > 1:
+        names = ", ".join(file.path.name for file in files)
+        raise ImportRefused(
+            "an import takes one table of closed trades and at most one of their actions "
+            f"(columns {', '.join(ACTION_COLUMNS)}); of {names}, {len(trades)} are tables of "
+            f"trades and {len(actions)} of actions"
+        )
+    found = TradeTable(
+        table=trades[0],
+        actions=actions[0] if actions else None,
+        mapping=mapping,
+        dimensions=settings.dimensions,
+        max_stop_distance=settings.max_stop_distance,
+        origin=settings.origin,
+        closed_by=settings.closed_by,
+    )
+    _refuse_foreign(trades[0])
+    found.require_columns()
+    return Opened(found)
+
+
+def _table(file: SourceFile, mapping: ColumnMapping) -> TableFile:
+    if file.kind == "parquet":
+        return open_parquet(file.path)
+    if file.kind == "text":
+        return open_csv(file.path, decimal=mapping.decimal)
+    raise ImportRefused(f"{file.path.name} is no table: import it alone")
+
+
+def _is_actions(table: TableFile, mapping: ColumnMapping) -> bool:
+    """Actions have a time each, and no time at which their trade closed."""
+    has = {ours: mapping.column(ours) in table.columns for ours in (*ACTION_COLUMNS, "exit_time")}
+    return all(has[name] for name in ACTION_COLUMNS) and not has["exit_time"]
+
+
+def _refuse_foreign(table: TableFile) -> None:
+    for header in table.columns:
+        what = _FOREIGN_HEADERS.get(header.strip().lower())
+        if what is not None:
+            raise ImportRefused(f"{table.path.name} is {what}, which cannot be imported yet")
+
+
+def _open_list(table: TableFile, settings: ImportSettings) -> Opened | None:
+    """Open a TradingView list of trades; None where it is none."""
+    seen = seen_list(table)
+    if seen is None:
+        return None
+    named = named_file(table.path.stem)
+    read = ImportAnswers(symbol=named.symbol, timeframe=named.timeframe)
+    answers = settings.answers.over(read)
+    family = list_family(settings.answers.strategy or named.strategy, table.path.stem)
+    reader = TradingViewList(
+        table=table,
+        header=seen.header,
+        terms=settings.terms(
+            origin="backtest", family=family, answers=replace(answers, strategy=None)
+        ),
+        zone=settings.zone,
+        labels=seen.labels,
+    )
+    understood = [f"strategy {family}, from the file's name"] if named.strategy else []
+    for name in ("symbol", "timeframe"):
+        if getattr(read, name) and getattr(settings.answers, name) is None:
+            understood.append(f"{name} {getattr(read, name)}, from the file's name")
+    if seen.has_offset:
+        understood.append("its times carry their offset from UTC")
+    options = list_options(seen, answers, zone_named=settings.zone_named)
+    if named.strategy:
+        options = tuple(option for option in options if option.name != "strategy")
+    return Opened(reader, options, tuple(understood), dict(_columns(reader)))
+
+
+def _columns(reader: TradingViewList) -> list[tuple[str, str]]:
+    return [(role, reader.table.columns[place]) for role, place in reader.header.places.items()]
