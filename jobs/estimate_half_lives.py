@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -68,30 +67,14 @@ def refit_module(
         _write(connection, one, fit)
         retire_where_flipped(connection, one.lesson, history)
     kept = pattern_histories(connection, module, settings)
-    kept.update(
-        ((one.lesson.key, canonical_scope(one.lesson.scope)), history)
-        for one, history in zip(trades, histories, strict=True)
-        # a level lesson without a condition is the pattern, which is there already
-        if one.lesson.scope
-    )
-    fitted = _fitted(trades, fits, kept)
-    return edge_history_rows.replace_all(connection, module, kept, fitted), fits
-
-
-def _fitted(
-    lessons: Sequence[LessonTrades], fits: Sequence[HalfLife], kept: Histories
-) -> dict[HistoryKey, DecayCurve]:
-    """Return the curves of the fits whose windows are kept as they were fitted."""
-    curves: dict[HistoryKey, DecayCurve] = {}
-    for one, fit in zip(lessons, fits, strict=True):
-        key = (one.lesson.key, canonical_scope(one.lesson.scope))
-        history = kept.get(key)
-        # windows of a pattern rest on the analysed outcome, its level lesson on the net one
-        is_same = history is not None and history.n_trades == sum(s.n for s in fit.segment_edges)
-        curve = fitted_edges(fit, history) if history is not None and is_same else None
+    fitted: dict[HistoryKey, DecayCurve] = {}
+    for one, fit, history in zip(trades, fits, histories, strict=True):
+        key = (one.lesson.key, canonical_scope(one.lesson.scope), one.lesson.lesson_id)
+        kept[key] = history
+        curve = fitted_edges(fit, history)
         if curve is not None:
-            curves[key] = curve
-    return curves
+            fitted[key] = curve
+    return edge_history_rows.replace_all(connection, module, kept, fitted), fits
 
 
 def pattern_histories(connection: Connection, module: Module, settings: Settings) -> Histories:
@@ -109,7 +92,7 @@ def pattern_histories(connection: Connection, module: Module, settings: Settings
     histories: Histories = {}
     for code, key in enumerate(events.groups):
         trades = events.where(events.group == code)
-        histories[key, canonical_scope({})] = edge_history(
+        histories[key, canonical_scope({}), None] = edge_history(
             trades.rr,
             trades.closed_at_days,
             np.ones(trades.n, dtype=np.bool_),

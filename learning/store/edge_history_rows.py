@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from learning.domain.pattern_key import Module
-from learning.domain.scope import Scope, canonical_scope
 from learning.evidence.edge_history import WINDOW_DAYS, EdgeHistory
 from learning.evidence.trade_events import GroupKey
 from learning.meta.half_life import DecayCurve
@@ -19,8 +18,8 @@ from learning.store.schema import learning_edge_history
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-HistoryKey = tuple[GroupKey, str]
-"""Group and scope signature (the canonical scope; ``{}`` is the pattern)."""
+HistoryKey = tuple[GroupKey, str, int | None]
+"""Group, scope signature (the canonical scope) and lesson; no lesson: the pattern as a whole."""
 
 
 def replace_all(
@@ -32,7 +31,7 @@ def replace_all(
     """Replace the histories of a module; return how many windows were written.
 
     Args:
-        histories: By group and scope.
+        histories: By group, scope and lesson.
         fitted: The curves of those that were fitted, at the last windows of each.
     """
     connection.execute(
@@ -40,8 +39,8 @@ def replace_all(
     )
     rows = [
         row
-        for (key, signature), history in histories.items()
-        for row in _rows(module, key, signature, history, fitted.get((key, signature)))
+        for key, history in histories.items()
+        for row in _rows(module, key, history, fitted.get(key))
     ]
     if rows:
         connection.execute(sa.insert(learning_edge_history), rows)
@@ -49,19 +48,17 @@ def replace_all(
 
 
 def _rows(
-    module: Module,
-    key: GroupKey,
-    signature: str,
-    history: EdgeHistory,
-    fitted: DecayCurve | None,
+    module: Module, key: HistoryKey, history: EdgeHistory, fitted: DecayCurve | None
 ) -> list[dict[str, Any]]:
+    group, signature, lesson_id = key
     curve = _curve_by_window(fitted, len(history))
     return [
         {
             "module": module,
-            "pattern_key": key[0],
-            "action_category": key[1],
+            "pattern_key": group[0],
+            "action_category": group[1],
             "scope_signature": signature,
+            "lesson_id": lesson_id,
             "window_start": _EPOCH + timedelta(days=WINDOW_DAYS * int(history.window[i])),
             "window_days": float(WINDOW_DAYS),
             "n": int(history.n[i]),
@@ -81,22 +78,3 @@ def _curve_by_window(fitted: DecayCurve | None, windows: int) -> list[list[float
     """Return edge, low and high for each window; absent before the break the fit begins after."""
     parts = [np.empty(0)] * 3 if fitted is None else [fitted.edge_rr, fitted.low_rr, fitted.high_rr]
     return [[*[None] * (windows - len(part)), *part.tolist()] for part in parts]
-
-
-def read_history(
-    connection: Connection, module: Module, key: GroupKey, scope: Scope
-) -> list[sa.RowMapping]:
-    """Return the windows of one scope in order of time."""
-    c = learning_edge_history.c
-    return list(
-        connection.execute(
-            sa.select(learning_edge_history)
-            .where(
-                c.module == module,
-                c.pattern_key == key[0],
-                c.action_category == key[1],
-                c.scope_signature == canonical_scope(scope),
-            )
-            .order_by(c.window_start)
-        ).mappings()
-    )

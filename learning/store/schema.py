@@ -418,6 +418,12 @@ learning_edge_history = sa.Table(
     _text("pattern_key"),
     _text("action_category"),
     _text("scope_signature", comment="canonical scope; {} is the pattern itself"),
+    _bigint(
+        "lesson_id",
+        sa.ForeignKey("learning_lessons.id"),
+        nullable=True,
+        comment="absent: the pattern as a whole",
+    ),
     _instant("window_start"),
     _number("window_days"),
     _integer("n", comment="distinct trades in the window"),
@@ -437,7 +443,14 @@ learning_edge_history = sa.Table(
         "num_nulls(fitted_rr, fitted_low_rr, fitted_high_rr) IN (0, 3)", name="fit_has_its_band"
     ),
     sa.UniqueConstraint(
-        "module", "pattern_key", "action_category", "scope_signature", "window_start"
+        "module",
+        "pattern_key",
+        "action_category",
+        "scope_signature",
+        "window_start",
+        "lesson_id",
+        name="uq_learning_edge_history_window",
+        postgresql_nulls_not_distinct=True,
     ),
     comment="The edge of each time window, never a cumulative mean; rebuilt from events.",
 )

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from jobs.estimate_half_lives import refit_module
-from learning.domain.scope import canonical_scope
 from learning.settings import Settings
 from learning.store.schema import learning_edge_history, learning_lessons
 from tests.jobs.test_measure_effects import store_trades
@@ -41,9 +40,7 @@ def test_a_fit_is_kept_beside_its_windows(connection: Connection) -> None:
     [segment] = lesson.half_life["segments"]
     assert segment["n"] == lesson.half_life["n"]
     windows = connection.execute(
-        sa.select(learning_edge_history)
-        .where(H.scope_signature == canonical_scope({"bucket": "micro"}))
-        .order_by(H.window_start)
+        sa.select(learning_edge_history).where(H.lesson_id == lesson_id).order_by(H.window_start)
     ).all()
     assert len(windows) == lesson.half_life["windows"]
     assert all(one.fitted_low_rr < one.fitted_rr < one.fitted_high_rr for one in windows)
@@ -58,3 +55,22 @@ def test_windows_of_a_pattern_have_no_curve(connection: Connection) -> None:
     fitted = connection.scalars(sa.select(H.fitted_rr).where(H.scope_signature == "{}")).all()
     assert fitted
     assert set(fitted) == {None}
+
+
+def test_a_level_of_the_same_scope_has_windows_of_its_own(connection: Connection) -> None:
+    """Against its setup the scope earns half of what it earns against nothing."""
+    store_trades(connection, fading(10))
+    known = {
+        "scope": {"bucket": "micro"}, "outcome": "r_multiple",
+        "stats": {**CLEAR, "posterior_mean_rr": 0.4},
+    }  # fmt: skip
+    edge_id = store_lesson(connection, **known)
+    level_id = store_lesson(connection, lesson_type="level", **known)
+    refit_module(connection, "pm", Settings())
+    edges, levels = (
+        connection.scalars(
+            sa.select(H.edge_rr).where(H.lesson_id == one).order_by(H.window_start)
+        ).all()
+        for one in (edge_id, level_id)
+    )
+    assert edges == pytest.approx([one / 2 for one in levels], abs=0.15)
