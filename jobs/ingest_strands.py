@@ -26,7 +26,7 @@ from learning.events.verdicts import (
     trade_of,
 )
 from learning.settings import Settings
-from learning.store import event_rows, state_rows, strand_rows
+from learning.store import context_rows, event_rows, state_rows, strand_rows
 from learning.store.copying import REFUSED
 from learning.store.database import transaction
 
@@ -206,10 +206,29 @@ def _credit(connection: Connection, judged: Judged, settings: Settings) -> list[
         actions[trade_of(action)].append(action)
     for trade, earlier in event_rows.read_actions(connection, list(judged.closed)).items():
         actions[trade] += earlier
+    contexts = context_rows.read_contexts(connection, list(judged.closed))
     return [
-        credit(close, actions[trade], max_stop_distance=settings.max_stop_distance)
+        credit(
+            close,
+            actions[trade],
+            max_stop_distance=settings.max_stop_distance,
+            context=contexts.get(trade),
+        )
         for trade, close in judged.closed.items()
     ]
+
+
+def derive_again(connection: Connection, trades: Sequence[TradeKey], settings: Settings) -> int:
+    """Derive the events of closed trades anew; return how many rows were written.
+
+    The caller holds the trades' locks (``strand_rows.lock_trades``). Trades that are not closed,
+    or whose close waits in the inbox, have no events yet and get none.
+    """
+    stored = strand_rows.read_closes(connection, trades)
+    readings = read_strands(stored, dims=_dimensions(settings))
+    closed = {trade_of(close): close for close in readings.closes}
+    judged = Judged(actions=(), closed=closed, verdicts=())
+    return event_rows.replace_trades(connection, _credit(connection, judged, settings))
 
 
 def _dimensions(settings: Settings) -> Dimensions:

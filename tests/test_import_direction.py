@@ -11,12 +11,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ORDER = (
     "learning.errors", "learning.domain", "learning.settings", "learning.runtime",
-    "learning.events", "learning.evidence", "learning.lessons", "learning.meta",
-    "learning.overrides", "learning.simulation", "learning.store", "learning.bot",
+    "learning.events", "learning.context", "learning.evidence", "learning.lessons",
+    "learning.meta", "learning.overrides", "learning.simulation", "learning.store", "learning.bot",
     "learning.importers", "jobs", "dashboard",
 )  # fmt: skip
-PURE = ("learning.events", "learning.evidence", "learning.lessons", "learning.meta",
-        "learning.overrides", "learning.simulation")  # fmt: skip
+PURE = ("learning.events", "learning.context", "learning.evidence", "learning.lessons",
+        "learning.meta", "learning.overrides", "learning.simulation")  # fmt: skip
 STANDARD_LIBRARY_ONLY = ("learning.domain", "learning.runtime")
 HEAVY = {"numpy", "pandas", "scipy", "sklearn", "numba", "sqlalchemy", "psycopg", "streamlit",
          "plotly", "pydantic", "pyarrow"}  # fmt: skip

@@ -19,6 +19,7 @@ _SUBJECTS = (
     "start",
     "serving",
     "trades",
+    "context",
     "learning",
     "lessons",
     "dimensions",

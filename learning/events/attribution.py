@@ -15,6 +15,7 @@ from typing import Any, Literal
 from learning.domain.pattern_key import ActionCategory
 from learning.domain.scope import ScopeValue
 from learning.events.completed_trades import CompletedAction
+from learning.events.filled_context import FilledContext, filled_scope, filled_summary
 from learning.events.outcomes import Outcome, outcome_of
 from learning.events.strands import ActionStrand, ClosedTrade
 
@@ -27,7 +28,7 @@ class CreditedAction:
 
     ``seq`` counts 0, 1, … in time within the trade's (pattern_key, action_category); the action
     with seq 0 is the one that counts the trade. ``action_strand_id`` is None where the action
-    is known from the close only.
+    is known from the close only. ``filled`` names what its source lacked and candles told.
     """
 
     action_strand_id: int | None
@@ -38,6 +39,7 @@ class CreditedAction:
     controls: Mapping[str, Any]
     acted_at: datetime
     provenance: Provenance
+    filled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,11 @@ class CreditedTrade:
 
 
 def credit(
-    trade: ClosedTrade, strands: Iterable[ActionStrand], *, max_stop_distance: float
+    trade: ClosedTrade,
+    strands: Iterable[ActionStrand],
+    *,
+    max_stop_distance: float,
+    context: FilledContext | None = None,
 ) -> CreditedTrade:
     """Credit a trade's outcome to its actions.
 
@@ -59,12 +65,25 @@ def credit(
         strands: Action strands of the same bot and trade_id, in any order; those of another
             position are left out where both name one.
         max_stop_distance: As for ``outcome_of``.
+        context: What candles tell of it; fills what the trade and its actions lack.
     """
+    actions = credited_actions(trade, strands)
+    if context is not None:
+        summary, names = filled_summary(trade.summary, context)
+        trade = replace(trade, summary=summary)
+        actions = [_filled(action, context, names) for action in actions]
     return CreditedTrade(
         trade=trade,
         outcome=outcome_of(trade.summary, max_stop_distance=max_stop_distance),
-        actions=tuple(credited_actions(trade, strands)),
+        actions=tuple(actions),
     )
+
+
+def _filled(
+    action: CreditedAction, context: FilledContext, names: tuple[str, ...]
+) -> CreditedAction:
+    scope, dims = filled_scope(action.scope, context)
+    return replace(action, scope=scope, filled=names + dims)
 
 
 def credited_actions(trade: ClosedTrade, strands: Iterable[ActionStrand]) -> list[CreditedAction]:

@@ -25,6 +25,7 @@ from learning.domain.regime import RegimeContext, build_scope
 from learning.domain.scope import ScopeValue, scope_value
 from learning.errors import MalformedStrand
 from learning.events.fields import (
+    MAX_TEXT,
     broken,
     checked_text,
     controls_at,
@@ -73,6 +74,7 @@ class TradeSummary:
     risk_amount: float | None = None
     pnl_amount: float | None = None
     currency: str | None = None
+    exit_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ def read_summary(summary: Mapping[str, Any]) -> TradeSummary:
         currency=text_at(summary, "currency", where),
         missed_entry_rr=_missed(summary, "could_enter_better"),
         missed_exit_rr=_missed(summary, "could_exit_better"),
+        exit_reason=_free_text(summary.get("exit_reason")),
         **_summary_numbers(summary, where),
     )
 
@@ -127,6 +130,11 @@ def _summary_numbers(summary: Mapping[str, Any], where: str) -> dict[str, float 
     for name in ("r_multiple", "r_multiple_net"):
         numbers[name] = number_at(summary, name, where, low=-RR_LIMIT, high=RR_LIMIT)
     return numbers
+
+
+def _free_text(value: object) -> str | None:
+    """What a source wrote in its own words: never a reason to refuse a trade."""
+    return value[:MAX_TEXT] if isinstance(value, str) else None
 
 
 def _missed(summary: Mapping[str, Any], name: str) -> float | None:

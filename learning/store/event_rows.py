@@ -36,6 +36,7 @@ from learning.store.schema import (
     pattern_trade_events,
     strand_ledger,
     trade_actions,
+    trade_contexts,
 )
 from learning.store.strand_rows import is_of, these_trades
 
@@ -48,7 +49,7 @@ _EVENT_COLUMNS = (
     "pattern_key", "action_category", "seq", "scope", "controls", "provenance", "symbol", "side",
     "acted_at", "opened_at", "closed_at", "r_multiple", "r_multiple_net", "rr_path", "return_pct",
     "time_efficiency", "payback_hours", "mfe_r", "mae_r", "missed_entry_rr", "missed_exit_rr",
-    "risk_amount", "pnl_amount", "currency",
+    "risk_amount", "pnl_amount", "currency", "filled",
 )  # fmt: skip
 _CHUNKS = 64  # rows that the arrays are read in
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -115,6 +116,7 @@ def _event_rows(credited: CreditedTrade) -> Iterator[tuple[Any, ...]]:
             action.pattern_key, action.action_category, action.seq,
             _scope_json(tuple(action.scope.items())), _to_json(action.controls),
             action.provenance, summary.symbol, summary.side, action.acted_at, *of_trade,
+            list(action.filled),
         )  # fmt: skip
 
 
@@ -224,11 +226,14 @@ def read_action_details(
         events.closed_at,
         _better_at("could_enter_better"),
         _better_at("could_exit_better"),
+        trade_contexts.c.best_entry_at,
+        trade_contexts.c.best_exit_at,
     )
     chosen = _chosen(module, origins=origins, bots=None, groups=[group])
     query = (
         sa.select(*columns)
         .join(ad_strands, ad_strands.c.id == events.strand_id)
+        .outerjoin(trade_contexts, _is_same_trade())
         .where(*chosen)
         .order_by(events.strand_id)
     )
@@ -239,8 +244,12 @@ def read_action_details(
         trade=np.array([row.strand_id for row in rows], dtype=np.int64),
         missed_entry_rr=np.array([row.missed_entry_rr for row in rows], dtype=np.float64),
         missed_exit_rr=np.array([row.missed_exit_rr for row in rows], dtype=np.float64),
-        entry_gap_days=_gaps([(row.could_enter_better, row.opened_at) for row in rows]),
-        exit_gap_days=_gaps([(row.could_exit_better, row.closed_at) for row in rows]),
+        entry_gap_days=_gaps(
+            [(row.could_enter_better, row.best_entry_at, row.opened_at) for row in rows]
+        ),
+        exit_gap_days=_gaps(
+            [(row.could_exit_better, row.best_exit_at, row.closed_at) for row in rows]
+        ),
         signals={
             name: np.array([found.get(name) for found in signals], dtype=np.float64)
             for name in names
@@ -254,21 +263,34 @@ def _better_at(name: str) -> sa.ColumnElement[str]:
     return told.label(name)
 
 
-def _gaps(moments: Sequence[tuple[str | None, datetime]]) -> npt.NDArray[np.float64]:
-    """Days from when something was done to when it was best, NaN where that is not known."""
-    return np.array([_gap(text, done) for text, done in moments], dtype=np.float64)
+def _is_same_trade() -> sa.ColumnElement[bool]:
+    c, of = trade_contexts.c, pattern_trade_events.c
+    return (c.bot == of.bot) & (c.trade_id == of.trade_id)
 
 
-def _gap(text: str | None, done: datetime) -> float:
+def _gaps(
+    moments: Sequence[tuple[str | None, datetime | None, datetime]],
+) -> npt.NDArray[np.float64]:
+    """Days from when something was done to when it was best, NaN where that is not known.
+
+    What the source tells comes first, then what candles tell.
+    """
+    return np.array([_gap(text, seen, done) for text, seen, done in moments], dtype=np.float64)
+
+
+def _gap(text: str | None, seen: datetime | None, done: datetime) -> float:
+    best = _told_moment(text) or seen
+    return math.nan if best is None else (best - done).total_seconds() / 86400
+
+
+def _told_moment(text: str | None) -> datetime | None:
     if text is None:
-        return math.nan
+        return None
     try:
-        best = datetime.fromisoformat(text)
+        told = datetime.fromisoformat(text)
     except ValueError:  # a summary is free to say it in its own way, which tells us nothing
-        return math.nan
-    if best.tzinfo is None:
-        best = best.replace(tzinfo=UTC)
-    return (best - done).total_seconds() / 86400
+        return None
+    return told if told.tzinfo is not None else told.replace(tzinfo=UTC)
 
 
 def _outcome(name: str) -> sa.Column[Any]:

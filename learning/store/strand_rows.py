@@ -189,6 +189,31 @@ def read_closes(connection: Connection, trades: Sequence[TradeKey]) -> list[Stor
     return [StoredStrand(*row) for row in connection.execute(query)]
 
 
+def read_known_closes(connection: Connection, *, after: int, limit: int) -> list[StoredStrand]:
+    """Return the next closes with an id above ``after`` that are ingested or still pending."""
+    refused = sa.exists().where(
+        strand_ledger.c.strand_id == ad_strands.c.id, strand_ledger.c.status != "ingested"
+    )
+    query = (
+        sa.select(*_STORED)
+        .where(ad_strands.c.kind == CLOSE_KIND, ad_strands.c.id > after, ~refused)
+        .order_by(ad_strands.c.id)
+        .limit(limit)
+    )
+    return [StoredStrand(*row) for row in connection.execute(query)]
+
+
+def lock_trades(connection: Connection, trades: Sequence[TradeKey]) -> None:
+    """Wait for the locks of trades and hold them to the end of the transaction.
+
+    Those that ``read_pending`` takes; in order, so that two who wait never wait for each other.
+    """
+    connection.execute(
+        _statement("lock_trades"),
+        {"bots": [bot for bot, _ in trades], "trade_ids": [trade_id for _, trade_id in trades]},
+    )
+
+
 def these_trades(trades: Sequence[TradeKey]) -> sa.TableValuedAlias:
     """Return trades as a table with the columns bot and trade_id, to join with."""
     return (

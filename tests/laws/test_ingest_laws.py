@@ -271,9 +271,10 @@ def test_killed_before_or_after_any_statement_a_batch_is_whole_or_not_at_all(
         statement, after = 1 + len(states) // 2, len(states) % 2 == 1
         assert exit_code(database, statement=statement, after=after) == 9
         states.append(outcome(database))
-    # search, read, savepoint, clock, closes, actions, two copies, delete, ledger, release, commit
-    assert len(states) == 2 * 12
-    assert states[:-1] == [before] * 23
+    # search, read, savepoint, clock, closes, actions, contexts, two copies, delete, ledger,
+    # release, commit
+    assert len(states) == 2 * 13
+    assert states[:-1] == [before] * 25
 
 
 def exit_code(url: str, *, statement: int, after: bool) -> int:

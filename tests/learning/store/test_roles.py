@@ -47,10 +47,18 @@ QUEUE = (
 )
 ATTEMPTS: tuple[tuple[str, str], ...] = (
     # (who may, statement); b bot, w worker, d dashboard, a approver
-    ("bw", STRAND),
-    ("bw", f"{STRAND} RETURNING id, strand_key"),
-    ("bw", "COPY ad_strands (strand_key, kind, module, bot, origin, trade_id, import_batch_id)"
-           " FROM '/dev/null'"),
+    ("bwa", STRAND),  # who may decide may import
+    ("bwa", f"{STRAND} RETURNING id, strand_key"),
+    ("bwa", "COPY ad_strands (strand_key, kind, module, bot, origin, trade_id, import_batch_id)"
+            " FROM '/dev/null'"),
+    ("wa", "INSERT INTO import_batches (source_name, format, first_trade, file_name, report,"
+           " imported_by) VALUES ('s', 'trade_table', '', 'f.csv', '{}', 'ann')"),
+    ("", "UPDATE import_batches SET imported_by = 'someone'"),
+    ("wa", "INSERT INTO import_mappings (kind, source_name, content, saved_by)"
+           " VALUES ('sqlite', 's', '{}', 'ann')"),
+    ("w", "INSERT INTO trade_contexts (bot, trade_id, scope, no_path_reason)"
+          " VALUES ('b', 't1', '{}', 'its market has no candles')"),
+    ("wda", "SELECT * FROM trade_contexts"),
     ("", STRAND.replace("(strand_key", "(id, strand_key").replace("VALUES (", "VALUES (1, ")),
     ("", STRAND.replace("(strand_key", "(content_hash, strand_key").replace(
         "VALUES (", "VALUES ('x', ")),
@@ -79,7 +87,7 @@ ATTEMPTS: tuple[tuple[str, str], ...] = (
     ("", "DELETE FROM override_history"),
     ("w", "DELETE FROM pattern_trade_events"),
     ("w", "DELETE FROM trade_actions"),
-    ("w", "TRUNCATE scope_stat_cells"),
+    ("w", "TRUNCATE scope_stat_packs"),
     ("w", "UPDATE pm_overrides SET revision = revision + 1"),
     ("w", "UPDATE learning_configs SET version = version"),
     ("w", "DELETE FROM pm_overrides"),
@@ -98,7 +106,7 @@ ATTEMPTS: tuple[tuple[str, str], ...] = (
     ("", "INSERT INTO people (name, role) VALUES ('me', 'admin')"),
     ("", "UPDATE kill_switch SET overrides_on = true"),
     ("", "UPDATE edgekeeper_state SET generation = 0"),
-    ("w", "UPDATE edgekeeper_state SET data_version = data_version + 1"),
+    ("wa", "UPDATE edgekeeper_state SET data_version = data_version + 1"),
     ("", "DELETE FROM edgekeeper_state"),
     ("", "UPDATE feature_flags SET enabled = true"),
     ("a", DECIDE),
@@ -174,7 +182,7 @@ def test_exactly_the_roles_it_is_meant_for_may_do_it(
 
 @pytest.mark.parametrize("role", ["dashboard", "approver"])
 def test_who_looks_may_read_every_table(connection: Connection, role: Role) -> None:
-    for table in (*metadata.tables, "pattern_scope_stats", "strand_accounts"):
+    for table in (*metadata.tables, "pattern_scope_stats", "scope_stat_cells", "strand_accounts"):
         assert outcome(connection, role, f"SELECT * FROM {table} LIMIT 1", {}) == "ok", table
 
 
