@@ -14,9 +14,18 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from dashboard import formats
+from dashboard.waiting_list import meets_active
 from learning.lessons.life_cycle import approvable, levers_of_effect
 from learning.settings import Profile
-from learning.store import database, decision_rows, job_rows, people_rows, state_rows, switch_rows
+from learning.store import (
+    database,
+    decision_rows,
+    deferral_rows,
+    job_rows,
+    people_rows,
+    state_rows,
+    switch_rows,
+)
 from learning.store.people_rows import Approvals
 from learning.store.schema import (
     LEVER_COLUMNS,
@@ -206,10 +215,7 @@ def read_lessons(source: Source) -> pd.DataFrame:
     found["half_life_days"] = found["decay_halflife_hours"].astype("float64") / 24
     # what the change is about: the cautious quartile of the edge, times the trades it was seen on
     found["value_rr"] = found["delta_q25_rr"].abs() * found["n"]
-    active = set(found.loc[found["status"] == "active", "latent_factor_id"].dropna())
-    found["has_active_sibling"] = found["latent_factor_id"].isin(active) & (
-        found["status"] != "active"
-    )
+    found["meets_active"] = meets_active(found)
     return found
 
 
@@ -498,6 +504,12 @@ def read_flags(engine: Engine) -> dict[str, bool]:
     """Return every feature flag."""
     with database.transaction(engine, read_only=True) as connection:
         return state_rows.read_flags(connection)
+
+
+def read_put_off(engine: Engine, person: str) -> dict[int, datetime]:
+    """Return by lesson id until when a person put it off; read anew each time."""
+    with database.transaction(engine, read_only=True) as connection:
+        return deferral_rows.read_deferred(connection, person=person)
 
 
 def read_snapshot(engine: Engine) -> Snapshot:
