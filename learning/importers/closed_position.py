@@ -146,11 +146,8 @@ def _measured(
     elif answers.risk_pct is not None:
         found |= _in_r(position, answers.risk_pct)
         kinds.append("r_fixed_risk")
-    elif answers.risk_amount is not None and position.pnl_amount is not None:
-        found |= {
-            "r_multiple_net": position.pnl_amount / answers.risk_amount,
-            "risk_amount": answers.risk_amount,
-        }
+    elif answers.risk_amount is not None and (by_money := _by_money(position, answers.risk_amount)):
+        found |= by_money
         kinds.append("r_fixed_risk")
     if position.rr_path is not None:
         found["rr_path"] = position.rr_path
@@ -175,6 +172,17 @@ def _in_r(position: ClosedPosition, risk_pct: float) -> dict[str, float]:
         "risk_amount": None if value is None else abs(value) * risk_pct / 100.0,
     }
     return {name: number for name, number in found.items() if number is not None}
+
+
+def _by_money(position: ClosedPosition, risk_amount: float) -> dict[str, float]:
+    """R where the user says what one trade may lose; empty where the money is not known."""
+    found = {}
+    if position.entry_value is not None:
+        gross = position.entry_value * position.gross_pct / 100.0
+        found["r_multiple"] = gross / risk_amount
+    if position.pnl_amount is not None:
+        found["r_multiple_net"] = position.pnl_amount / risk_amount
+    return found | ({"risk_amount": risk_amount} if found else {})
 
 
 def _summary(position: ClosedPosition, measured: Mapping[str, Any]) -> dict[str, Any]:

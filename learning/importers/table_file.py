@@ -131,8 +131,8 @@ def _decimal(lines: Sequence[str], delimiter: str, path: Path) -> str:
     """Return the decimal sign that most numbers have; a cell with the other costs its row only.
 
     Cells that can only be read one way decide; of ``1,234`` there are two readings, so such
-    cells count only where there are no others. On a tie the delimiter decides: where commas part
-    the cells, few would use them in numbers.
+    cells count only where there are no others and commas do not part the cells. On a tie the
+    delimiter decides too: where commas part the cells, few would use them in numbers.
     """
     clear: Counter[str] = Counter()
     either: Counter[str] = Counter()
@@ -145,7 +145,7 @@ def _decimal(lines: Sequence[str], delimiter: str, path: Path) -> str:
             sign, is_clear = _decimal_sign(cell.strip())
             (clear if is_clear else either)[sign] += 1
     commas, points = (clear[","], clear["."])
-    if commas == points == 0:
+    if commas == points == 0 and delimiter != ",":
         commas, points = (either[","], either["."])
     if commas == points > 0 and delimiter != ",":
         raise ImportRefused(

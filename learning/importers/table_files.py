@@ -9,9 +9,11 @@ from typing import Final
 from learning.errors import ImportRefused
 from learning.importers.action_table import ACTION_COLUMNS
 from learning.importers.file_name import named_file
+from learning.importers.fill_reader import FillReader
+from learning.importers.fill_table import FillTable, fill_columns, fill_options, seen_fills
 from learning.importers.import_answers import ImportAnswers
 from learning.importers.mapping import ColumnMapping
-from learning.importers.opened_file import ImportSettings, Opened, SourceFile
+from learning.importers.opened_file import RISK_QUESTION, ImportSettings, Opened, SourceFile
 from learning.importers.table_file import TableFile, open_csv, open_parquet
 from learning.importers.trade_table import TradeTable
 from learning.importers.tradingview_list import (
@@ -35,7 +37,7 @@ def open_tables(files: Sequence[SourceFile], settings: ImportSettings) -> Opened
     """
     tables = [_table(file, settings.mapping) for file in files]
     if len(tables) == 1:
-        opened = _open_list(tables[0], settings)
+        opened = _open_list(tables[0], settings) or _open_fills(tables[0], settings)
         if opened is not None:
             return opened
     return _open_closed_trades(files, tables, settings)
@@ -117,6 +119,29 @@ def _open_list(table: TableFile, settings: ImportSettings) -> Opened | None:
     if named.strategy:
         options = tuple(option for option in options if option.name != "strategy")
     return Opened(reader, options, tuple(understood), dict(_columns(reader)))
+
+
+def _open_fills(table: TableFile, settings: ImportSettings) -> Opened | None:
+    """Open a table of fills; None where it is none."""
+    if _is_actions(table, settings.mapping):
+        return None
+    columns = fill_columns(table, settings.mapping.columns)
+    if columns is None:
+        return None
+    seen = seen_fills(table, columns)
+    if not seen.sides_are_sides:
+        columns = {ours: theirs for ours, theirs in columns.items() if ours != "side"}
+    answers = settings.answers
+    file = FillTable(table, columns, answers, settings.zone, seen.fee_sign)
+    options = list(fill_options(table, columns, answers))
+    if answers.risk_pct is None and answers.risk_amount is None and "stop" not in columns:
+        options.append(RISK_QUESTION)
+    understood = [f"{ours}: {theirs}" for ours, theirs in columns.items() if ours != theirs]
+    told = ["its columns, by their names: " + ", ".join(understood)] if understood else []
+    if not seen.has_offset and not settings.zone_named:
+        told.append("its times name no zone and are read as UTC (--time-zone changes it)")
+    terms = settings.terms(origin="live", family=answers.strategy or "fills")
+    return Opened(FillReader(file, terms), tuple(options), tuple(told), columns)
 
 
 def _columns(reader: TradingViewList) -> list[tuple[str, str]]:

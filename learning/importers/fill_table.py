@@ -1,0 +1,335 @@
+"""Fills in a table: time, symbol, side or signed quantity, price, and what else there is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Any, Final
+
+from learning.importers.column_names import FILL_NAMES, TRADE_NAMES, proposed
+from learning.importers.field_values import (
+    RowRejected,
+    as_instant,
+    as_name,
+    as_report_number,
+    as_side,
+)
+from learning.importers.import_answers import ImportAnswers, ImportOption
+from learning.importers.import_report import ReportTally
+from learning.importers.round_trips import EPOCH, Fill
+from learning.importers.table_file import TableFile
+
+NEEDED: Final = ("time", "quantity", "price")
+_UNIT: Final = re.compile(r"(.*?\d)\s*([A-Za-z][A-Za-z0-9]{1,9})")
+_ORDER_PREFIX: Final = re.compile(r"([A-Za-z][A-Za-z0-9]{1,30}?)[-_].+")
+_MICROSECOND: Final = timedelta(microseconds=1)
+_LARGEST: Final = 1e15  # beyond it a price or quantity is mistyped
+_SAMPLE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class FillTable:
+    """A table of fills. ``fee_sign`` is -1 where its costs are written as negative amounts."""
+
+    table: TableFile
+    columns: Mapping[str, str]
+    answers: ImportAnswers
+    zone: tzinfo
+    fee_sign: int = 1
+    format: str = "fills_table"
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.table.path
+
+    @property
+    def description(self) -> str:
+        """Say what the file is."""
+        return f"fills in {_KINDS.get(self.table.kind, 'CSV')}: {self.path.name}"
+
+    def fills(self, tally: ReportTally) -> Iterator[Fill]:
+        """Yield the fills in the order of the file; count the rows in the tally."""
+        for chunk in self.table.chunks(list(self.columns.values())):
+            for number, why in chunk.broken:
+                tally.rows_found += 1
+                tally.reject(self.path.name, "fill", number, why)
+            names = list(self.columns)
+            columns = [chunk.columns[self.columns[name]] for name in names]
+            for number, cells in zip(chunk.row_numbers, zip(*columns, strict=True), strict=True):
+                tally.rows_found += 1
+                try:
+                    yield self._fill(number, dict(zip(names, cells, strict=True)))
+                except RowRejected as why:
+                    tally.reject(self.path.name, "fill", number, why)
+
+    def _fill(self, row: int, cells: Mapping[str, object]) -> Fill:
+        at = self._read(cells, "time", self._instant)
+        symbol = self._read(cells, "symbol", as_name) or self.answers.symbol
+        price = self._number(cells, "price")
+        quantity = self._quantity(cells)
+        if at is None or symbol is None or price is None:
+            missing = "time" if at is None else "symbol" if symbol is None else "price"
+            raise RowRejected(self._theirs(missing), "must be given", None)
+        if not 0 < price <= _LARGEST:
+            raise RowRejected(self._theirs("price"), "must be above 0 and no more than 1e15", price)
+        fee, base_fee = self._fees(cells, symbol)
+        order = self._read(cells, "order", as_name)
+        hedge = self._read(cells, "hedge_side", _hedge_side)
+        tag = self._text(cells, "tag") or order_prefix(order)
+        account = self._read(cells, "account", as_name)
+        return Fill(
+            key="/".join(part for part in (account, symbol, hedge) if part),
+            symbol=symbol,
+            at_us=(at - EPOCH) // _MICROSECOND,
+            quantity=quantity,
+            price=price,
+            row=row,
+            fee=fee,
+            base_fee=base_fee,
+            opens=None if hedge is None else (quantity > 0) == (hedge == "long"),
+            can_short=self.answers.market != "spot",
+            order=order,
+            ref=self._read(cells, "ref", as_name),
+            tag=tag,
+            strategy=self._text(cells, "strategy"),
+            stop=self._number(cells, "stop"),
+            multiplier=self._number(cells, "multiplier") or 1.0,
+            currency=quote_of(symbol),
+        )
+
+    def _quantity(self, cells: Mapping[str, object]) -> float:
+        quantity = self._number(cells, "quantity")
+        side = self._read(cells, "side", _trade_side)
+        if quantity is None or quantity == 0 or abs(quantity) > _LARGEST:
+            raise RowRejected(self._theirs("quantity"), "must be a number other than 0", quantity)
+        if side is None:
+            if "side" in self.columns:
+                raise RowRejected(self._theirs("side"), "must be given", None)
+            return quantity
+        return abs(quantity) * (1 if side == "long" else -1)
+
+    def _fees(self, cells: Mapping[str, object], symbol: str) -> tuple[float | None, float]:
+        """The costs in quote currency, and in the coin; None where they cannot be told."""
+        if "fee" not in self.columns:
+            return None, 0.0
+        value = cells["fee"]
+        try:
+            number, unit = _with_unit(value, self.table.decimal)
+        except ValueError as error:
+            raise RowRejected(self._theirs("fee"), str(error), value) from None
+        if number is None:
+            return None, 0.0
+        cost = number * self.fee_sign
+        currency = self._read(cells, "fee_currency", as_name) or unit
+        return fee_in(currency, cost, symbol)
+
+    def _number(self, cells: Mapping[str, object], name: str) -> float | None:
+        found: float | None = self._read(
+            cells, name, lambda value: _with_unit(value, self.table.decimal)[0]
+        )
+        return found
+
+    def _instant(self, value: object) -> datetime | None:
+        return as_instant(value, zone=self.zone)
+
+    def _text(self, cells: Mapping[str, object], name: str) -> str | None:
+        value = cells.get(name)
+        text = "" if value is None or value != value else str(value)
+        return "".join(c if c.isprintable() else " " for c in text)[:200].strip() or None
+
+    def _read(self, cells: Mapping[str, object], name: str, read: Any) -> Any:
+        value = cells.get(name)
+        if value is None:
+            return None
+        try:
+            return read(value)
+        except (ValueError, TypeError) as error:
+            text = str(error) if "must " in str(error) else "must be a plain value"
+            raise RowRejected(self._theirs(name), text, value) from None
+
+    def _theirs(self, name: str) -> str:
+        return self.columns.get(name, name)
+
+
+_KINDS: Final = {"parquet": "Parquet", "csv": "CSV", "xlsx": "a workbook"}
+
+
+def fill_columns(table: TableFile, said: Mapping[str, str]) -> dict[str, str] | None:
+    """Return the columns of a table of fills, our name → theirs; None where it is none.
+
+    A table with a time or a price at which trades closed holds trades, not fills.
+    """
+    trades = proposed(table.columns, TRADE_NAMES, said)
+    if "exit_time" in trades or "exit_price" in trades or "exit_time" in said:
+        return None
+    columns = proposed(table.columns, FILL_NAMES, said)
+    is_fills = all(name in columns for name in NEEDED)
+    return columns if is_fills and ("side" in columns or "symbol" in columns) else None
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFills:
+    """What the first rows of a table of fills show."""
+
+    fee_sign: int
+    has_offset: bool
+    sides_are_sides: bool
+
+
+def seen_fills(table: TableFile, columns: Mapping[str, str]) -> SeenFills:
+    """Look at the first rows: how costs are signed, and whether times carry their offset."""
+    wanted = [columns[name] for name in ("fee", "time", "side") if name in columns]
+    chunk = next(iter(table.chunks(wanted)), None)
+    cells = {} if chunk is None else chunk.columns
+    fees = list(cells.get(columns.get("fee", ""), ()))[:_SAMPLE]
+    times = list(cells.get(columns.get("time", ""), ()))[:_SAMPLE]
+    sides = list(cells.get(columns.get("side", ""), ()))[:_SAMPLE]
+    signs = [_sign(value, table.decimal) for value in fees]
+    return SeenFills(
+        fee_sign=-1 if sum(signs) < 0 else 1,
+        has_offset=all(_is_absolute(value) for value in times),
+        sides_are_sides=_mostly(sides, _trade_side),
+    )
+
+
+def fill_options(
+    table: TableFile, columns: Mapping[str, str], answers: ImportAnswers
+) -> tuple[ImportOption, ...]:
+    """Return what a table of fills lacks and nobody has said."""
+    asked = []
+    if "symbol" not in columns and answers.symbol is None:
+        sentence = f"{table.path.name} has no column that names what was traded"
+        asked.append(ImportOption("symbol", "text", sentence, required=True))
+    if answers.market is None and "hedge_side" not in columns:
+        sentence = "fills do not tell whether a sale without a position is a short or a withdrawal"
+        asked.append(ImportOption("market", "choice", sentence, choices=("spot", "derivative")))
+    return tuple(asked)
+
+
+def _mostly(values: list[object], read: Any) -> bool:
+    """Whether more than half of the values that are given can be read."""
+    given = [value for value in values if value is not None and str(value).strip()]
+    return sum(_reads(value, read) for value in given) * 2 > len(given)
+
+
+def _reads(value: object, read: Any) -> bool:
+    try:
+        return read(value) is not None
+    except (ValueError, TypeError):
+        return False
+
+
+def _sign(value: object, decimal: str) -> int:
+    try:
+        number = _with_unit(value, decimal)[0] or 0.0
+    except ValueError:
+        return 0
+    return (number > 0) - (number < 0)
+
+
+def _is_absolute(value: object) -> bool:
+    """Whether a time needs no zone: it has an offset, or is a number since 1970."""
+    if isinstance(value, datetime):
+        return value.tzinfo is not None
+    if not isinstance(value, str):
+        return True
+    text = value.strip()
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return ":" not in text
+
+
+def _with_unit(value: object, decimal: str) -> tuple[float | None, str | None]:
+    """A number, and the unit that some exports write behind it: ``0.5BTC``."""
+    unit = None
+    if isinstance(value, str):
+        found = _UNIT.fullmatch(value.strip())
+        if found is not None and not re.fullmatch(r"[eE][+-]?\d+", found[2]):
+            value, unit = found[1], found[2]
+    return as_report_number(value, decimal=decimal), unit
+
+
+def _trade_side(value: object) -> str | None:
+    """long for what was bought, short for what was sold; ``BUY LIMIT`` and ``open long`` too."""
+    text = str(value).strip().lower()
+    words = re.split(r"[^a-z0-9.+-]+", text)
+    if {"open", "close"} & set(words) and {"long", "short"} & set(words):
+        return "long" if ("open" in words) == ("long" in words) else "short"
+    for word in words:
+        if word in ("bot", "bought", "buying", "kauf"):
+            return "long"
+        if word in ("sld", "sold", "selling", "verkauf"):
+            return "short"
+    first = next((word for word in words if word in ("buy", "sell", "long", "short")), None)
+    return as_side(first or value)
+
+
+def _hedge_side(value: object) -> str | None:
+    text = str(value).strip().lower()
+    return None if text in ("both", "net", "", "none", "nan") else as_side(value)
+
+
+def quote_of(symbol: str) -> str | None:
+    """Return the quote currency of a symbol; None where it does not tell.
+
+    Examples:
+        >>> quote_of("BTC/USDT:USDT"), quote_of("ETH-EUR"), quote_of("SOLUSDT"), quote_of("AAPL")
+        ('USDT', 'EUR', 'USDT', None)
+    """
+    pair = symbol.upper().partition(":")[0]
+    for mark in ("/", "-", "_"):
+        if mark in pair:
+            return pair.split(mark)[1] or None
+    for quote in ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USD", "EUR", "BTC", "ETH"):
+        if pair.endswith(quote) and len(pair) > len(quote):
+            return quote
+    return None
+
+
+def base_of(symbol: str) -> str:
+    """Return what is traded: the symbol without its quote currency.
+
+    Examples:
+        >>> base_of("BTC/USDT:USDT"), base_of("SOLUSDT"), base_of("AAPL")
+        ('BTC', 'SOL', 'AAPL')
+    """
+    pair = symbol.upper().partition(":")[0]
+    for mark in ("/", "-", "_"):
+        if mark in pair:
+            return pair.split(mark)[0]
+    quote = quote_of(symbol)
+    return pair.removesuffix(quote) if quote else pair
+
+
+def fee_in(currency: str | None, cost: float, symbol: str) -> tuple[float | None, float]:
+    """Return a cost in quote currency, and in units of the coin; None: in neither.
+
+    Examples:
+        >>> fee_in("USDT", 0.1, "BTC/USDT"), fee_in("BTC", 0.001, "BTC/USDT")
+        ((0.1, 0.0), (0.0, 0.001))
+        >>> fee_in("BNB", 0.01, "BTC/USDT"), fee_in("BNB", 0.0, "BTC/USDT")
+        ((None, 0.0), (0.0, 0.0))
+    """
+    if currency is None or cost == 0:
+        return cost, 0.0
+    quote, named = quote_of(symbol), currency.upper()
+    settled = symbol.upper().partition(":")[2].partition("-")[0]
+    if quote is None or named in (quote, settled):
+        return cost, 0.0
+    return (0.0, cost) if named == base_of(symbol) else (None, 0.0)
+
+
+def order_prefix(order: str | None) -> str | None:
+    """Return the setup that bots write before their order ids.
+
+    Examples:
+        >>> order_prefix("breakout-000123"), order_prefix("8813471"), order_prefix(None)
+        ('breakout', None, None)
+    """
+    found = None if order is None else _ORDER_PREFIX.fullmatch(order)
+    return None if found is None else found[1]
