@@ -15,7 +15,6 @@ from dashboard.commands import Seen
 from dashboard.controls import Page
 from dashboard.figures.edge_history import draw_edge_over_time, edge_over_time
 from learning.domain.levers import LEVERS, clamp, with_thresholds
-from learning.domain.scope import canonical_scope
 from learning.lessons.life_cycle import PersonDecision, possible_decisions
 from learning.overrides.materialising import ActiveLesson, lever_targets_now
 
@@ -130,17 +129,24 @@ def _half_life(lesson: Lesson) -> str:
     return formats.NOTHING if _is_missing(days) else f"{days:.0f} d"
 
 
-def show_evidence(page: Page, lesson: Lesson) -> None:
-    """Show why to believe it: score against the search, parents, composition, windows."""
+def show_evidence(page: Page, lesson: Lesson, *, with_windows: bool = True) -> None:
+    """Show why to believe it: score against the search, parents, composition, windows.
+
+    Args:
+        with_windows: False where the page shows the edge over time elsewhere.
+    """
     controls.table(
         pd.DataFrame(_evidence(lesson), columns=["evidence", "value"]),
         column_config={"evidence": st.column_config.TextColumn("Evidence", width="small")},
         alt="Evidence of the lesson",
         key=f"evidence-{lesson['id']}-{lesson['version']}",
     )
-    windows = queries.read_history(
-        page.source, controls.group_of(lesson), canonical_scope(lesson["scope"])
-    )
+    if with_windows:
+        _show_windows(page, lesson)
+
+
+def _show_windows(page: Page, lesson: Lesson) -> None:
+    windows = queries.read_history(page.source, int(lesson["id"]))
     if windows.empty:
         st.caption("Windows over time appear when half-lives are estimated.")
         return

@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboard import controls, formats, lesson_card, queries
 from dashboard.controls import Page
+from dashboard.decay_card import JOB, show_decay
 from dashboard.figures.outcome_spread import draw_outcome_spread, outcome_spread
 from dashboard.figures.what_if import draw_what_if, sample_table, what_if
 from dashboard.replaying import read_replay
@@ -23,13 +24,7 @@ WHEN = st.column_config.DatetimeColumn(format="D MMM YYYY HH:mm")
 
 def show() -> None:
     """Draw the page."""
-    page = controls.open_page(
-        "Lesson",
-        jobs=(
-            "mine_pm_lessons",
-            "mine_dm_lessons",
-        ),
-    )
+    page = controls.open_page("Lesson", jobs=("mine_pm_lessons", "mine_dm_lessons", JOB))
     lessons = queries.read_lessons(page.source)
     asked = st.query_params.get("id", "")
     lesson_id = _number(asked)
@@ -68,11 +63,11 @@ def _show_lesson(page: Page, lesson: dict[Any, Any], version: int | None) -> Non
         st.markdown("**What it would change**")
         lesson_card.show_change(page, lesson)
         st.markdown("**Why believe it**")
-        lesson_card.show_evidence(page, lesson)
+        lesson_card.show_evidence(page, lesson, with_windows=False)
+        _show_half_life(page, lesson)
     with right:
         _show_spread(page, lesson)
         replayed = st.container()
-        _show_half_life(lesson)
     _show_trades(page, lesson)
     _show_past(page, lesson)
     with replayed:  # last: it is the slowest, and nothing else has to wait for it
@@ -170,27 +165,9 @@ def _sample_columns() -> dict[str, Any]:
     return {"n": column.NumberColumn("Trades", format="%d", width=52), **numbers}
 
 
-def _show_half_life(lesson: dict[Any, Any]) -> None:
+def _show_half_life(page: Page, lesson: dict[Any, Any]) -> None:
     controls.section("Does it fade?")
-    details = lesson["half_life"] if isinstance(lesson["half_life"], dict) else {}
-    shares = [
-        (name, details[key])
-        for name, key in (
-            ("constant", "p_constant"),
-            ("decaying", "p_decaying"),
-            ("improving", "p_improving"),
-        )
-        if isinstance(details.get(key), float)
-    ]
-    if shares:
-        with st.container(horizontal=True, gap="small"):
-            for name, value in shares:
-                st.metric(name, formats.share(value), border=True)
-    low, high = details.get("ci_low_days"), details.get("ci_high_days")
-    if low is not None:
-        upper = "no upper end" if high is None else f"{high:.0f} d"
-        st.text(f"Half-life, 95 %: {low:.0f} d to {upper}.")
-    st.text(lesson["half_life_reason"] or f"Half-life {lesson['half_life_days']:.0f} d.")
+    show_decay(page, lesson)
 
 
 # ------------------------------------------------------------------ behind it

@@ -1,0 +1,112 @@
+"""Half-lives as the screens read them: one slim row per lesson, and the whole fit of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+
+from dashboard import formats
+from dashboard.queries import Filters, Source, kept
+from learning.overrides.materialising import share_left
+from learning.store import database
+from learning.store.schema import learning_lessons
+
+MOST_LESSONS = 5_000
+STANDING = ("watch", "proposed", "active", "disabled")
+_TIMEOUT_MS = 20_000
+
+
+@kept
+def read_half_lives(source: Source, filters: Filters) -> pd.DataFrame:
+    """Return the standing lessons with what is known of their half-lives, the newest last.
+
+    At most 5 000, without the lessons' evidence: only module and setup narrow them. Lessons about
+    execution claim no edge that could fade.
+    """
+    c = learning_lessons.c
+    query = (
+        sa.select(*_columns())
+        .where(c.status.in_(STANDING), c.lesson_type != "pm_tuning")
+        .order_by(c.id)
+        .limit(MOST_LESSONS)
+    )
+    if filters.module is not None:
+        query = query.where(c.module == filters.module)
+    if filters.pattern_key is not None:
+        query = query.where(c.pattern_key == filters.pattern_key)
+    with database.transaction(source.engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as x:
+        result = x.execute(query)
+        rows = result.mappings().all()
+    return _named(pd.DataFrame(rows, columns=list(result.keys())))
+
+
+def _columns() -> list[sa.ColumnElement[Any]]:
+    c = learning_lessons.c
+    numbers = (
+        ("posterior_mean_rr", c.stats),
+        ("ci_low_rr", c.stats),
+        ("ci_high_rr", c.stats),
+        ("ci_low_days", c.half_life),
+        ("ci_high_days", c.half_life),
+        ("p_decaying", c.half_life),
+        ("windows", c.half_life),
+    )
+    return [
+        c.id, c.version, c.module, c.pattern_key, c.action_category, c.scope_dims, c.scope_values,
+        c.lesson_type, c.outcome, c.n, c.status, c.half_life_state, c.half_life_reason,
+        c.decay_halflife_hours, c.mean_closed_at, c.discovered_at, c.activated_at, c.expires_at,
+        *(sa.cast(column[name].as_string(), sa.Double).label(name) for name, column in numbers),
+    ]  # fmt: skip
+
+
+def _named(found: pd.DataFrame) -> pd.DataFrame:
+    numbers = ["posterior_mean_rr", "ci_low_rr", "ci_high_rr", "ci_low_days", "ci_high_days",
+               "p_decaying", "windows", "decay_halflife_hours"]  # fmt: skip
+    found[numbers] = found[numbers].astype("float64")
+    found["label"] = [f"L-{lesson_id:04d}" for lesson_id in found["id"]]
+    found["setup"] = [
+        formats.setup(key, category)
+        for key, category in zip(found["pattern_key"], found["action_category"], strict=True)
+    ]
+    scopes = [
+        {name: values[name] for name in dims if name in values}
+        for dims, values in zip(found["scope_dims"], found["scope_values"], strict=True)
+    ]
+    found["scope"] = pd.Series(scopes, index=found.index, dtype=object)
+    found["context"] = [formats.scope(values) for values in scopes]
+    found["half_life_days"] = found["decay_halflife_hours"] / 24
+    return found
+
+
+@kept
+def read_fit(source: Source, lesson_id: int) -> Mapping[str, Any]:
+    """Return what the job keeps of a lesson's fit: weights, interval, parts between breaks."""
+    c = learning_lessons.c
+    with database.transaction(source.engine, read_only=True) as connection:
+        found = connection.scalar(sa.select(c.half_life).where(c.id == lesson_id))
+    return found or {}
+
+
+def as_of(lessons: pd.DataFrame, now: datetime) -> pd.DataFrame:
+    """Return lessons with what a moment makes of them.
+
+    Adds ``share_left`` (of the edge, by its half-life since the mean close of its evidence),
+    ``edge_now_rr`` with its interval, and ``age_days`` since approval of what is active.
+    """
+    ages = (now - pd.to_datetime(lessons["mean_closed_at"], utc=True)).dt.total_seconds() / 3600
+    shares = [
+        share_left(age, None if pd.isna(hours) else hours)
+        for age, hours in zip(ages, lessons["decay_halflife_hours"], strict=True)
+    ]
+    since = now - pd.to_datetime(lessons["activated_at"], utc=True)
+    active = lessons["status"] == "active"
+    share = pd.Series(shares, index=lessons.index, dtype="float64")
+    return lessons.assign(
+        share_left=share,
+        edge_now_rr=lessons["posterior_mean_rr"] * share,
+        age_days=(since.dt.total_seconds() / 86400).where(active),
+    )
