@@ -301,7 +301,8 @@ def _scope_query(
     fixed = [levels.code(name, value) for name, value in within.items()]
     codes = sorted(one for one in fixed if one is not None)
     mask = sum(1 << dimension for dimension, _ in codes)
-    size = sa.func.cardinality(c.scope_codes)
+    # of the mask, not of the codes: then whole packs are passed over
+    size = sa.func.bit_count(sa.cast(sa.cast(c.scope_mask, sa.Integer), BIT(16)))
     query = (
         sa.select(
             c.scope_mask,
@@ -317,7 +318,7 @@ def _scope_query(
             g.n.label("group_n"),
             g.avg_rr.label("group_avg_rr"),
         )
-        .join_from(scope_stat_cells, scope_groups)
+        .join_from(scope_stat_cells, scope_groups, g.id == c.group_id)
         .where(
             g.module == group.module,
             g.pattern_key == group.pattern_key,

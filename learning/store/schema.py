@@ -69,6 +69,10 @@ def _json(name: str, **kw: Any) -> sa.Column[Any]:
     return sa.Column(name, JSONB(none_as_null=True), **{"nullable": False, **kw})
 
 
+def _array(name: str, kind: type[sa.types.TypeEngine[Any]], **kw: Any) -> sa.Column[Any]:
+    return sa.Column(name, ARRAY(kind), **{"nullable": False, **kw})
+
+
 def _flag(name: str, **kw: Any) -> sa.Column[bool]:
     return sa.Column(name, sa.Boolean, **{"nullable": False, **kw})
 
@@ -379,8 +383,8 @@ scope_levels = sa.Table(
     sa.UniqueConstraint("module", "dimension", "value"),
     comment="What the codes in scope_stat_cells stand for.",
 )
-scope_stat_cells = sa.Table(
-    "scope_stat_cells",
+scope_stat_packs = sa.Table(
+    "scope_stat_packs",
     metadata,
     sa.Column(
         "group_id",
@@ -391,24 +395,46 @@ scope_stat_cells = sa.Table(
     ),
     sa.Column("scope_mask", sa.SmallInteger, primary_key=True, autoincrement=False),
     sa.Column(
-        "scope_codes",
-        ARRAY(sa.SmallInteger),
+        "part",
+        sa.Integer,
         primary_key=True,
-        comment="one code per dimension of the mask, in order",
+        autoincrement=False,
+        comment="0, 1, … within group and mask",
     ),
-    _integer("n", comment="distinct trades"),
-    _number("sum_rr", comment="R"),
-    _number("sum_rr_sq", comment="R²"),
-    _number("variance", comment="R², of the clipped outcome"),
-    _number("rr_baseline", comment="R"),
-    _number("edge_raw", comment="the compatible ranking score; never evidence"),
-    sa.Column("time_efficiency", sa.REAL, nullable=True, comment="0 to 1, 0.5 is neutral"),
-    sa.Column("field_coherence", sa.REAL, nullable=False, comment="0 to 1"),
-    sa.Column("recurrence_score", sa.REAL, nullable=True, comment="0 to 1"),
-    sa.Column("segments_tested", sa.SmallInteger, nullable=False),
-    sa.Column("segments_positive", sa.SmallInteger, nullable=False),
-    sa.Index("ix_scope_stat_cells_mask", "scope_mask", "group_id"),
-    comment="One row per stored scope; read through the view pattern_scope_stats.",
+    _array(
+        "scope_codes",
+        sa.SmallInteger,
+        comment="one code per dimension of the mask, in order, cell after cell",
+    ),
+    _array("n", sa.Integer, comment="distinct trades"),
+    _array("sum_rr", sa.Double, comment="R"),
+    _array("sum_rr_sq", sa.Double, comment="R²"),
+    _array("variance", sa.Double, comment="R², of the clipped outcome"),
+    _array("rr_baseline", sa.Double, comment="R"),
+    _array("edge_raw", sa.Double, comment="the compatible ranking score; never evidence"),
+    _array("time_efficiency", sa.REAL, comment="0 to 1, 0.5 is neutral"),
+    _array("field_coherence", sa.REAL, comment="0 to 1"),
+    _array("recurrence_score", sa.REAL, comment="0 to 1"),
+    _array("segments_tested", sa.SmallInteger),
+    _array("segments_positive", sa.SmallInteger),
+    comment="Stored scopes, many to a row; read through the views scope_stat_cells and "
+    "pattern_scope_stats.",
+)
+#: The view that shows each stored scope as a row.
+scope_stat_cells = sa.table(
+    "scope_stat_cells",
+    *(sa.column(name, sa.Integer) for name in ("group_id", "scope_mask")),
+    sa.column("scope_codes", ARRAY(sa.SmallInteger)),
+    sa.column("n", sa.Integer),
+    *(
+        sa.column(name, sa.Double)
+        for name in ("sum_rr", "sum_rr_sq", "variance", "rr_baseline", "edge_raw")
+    ),
+    *(
+        sa.column(name, sa.REAL)
+        for name in ("time_efficiency", "field_coherence", "recurrence_score")
+    ),
+    *(sa.column(name, sa.SmallInteger) for name in ("segments_tested", "segments_positive")),
 )
 learning_edge_history = sa.Table(
     "learning_edge_history",

@@ -25,7 +25,7 @@ def read_cells(
     c, g = scope_stat_cells.c, scope_groups.c
     rows = connection.execute(
         sa.select(c.scope_mask, c.scope_codes, *(c[name] for name in VALUES))
-        .select_from(scope_stat_cells.join(scope_groups))
+        .select_from(scope_stat_cells.join(scope_groups, g.id == c.group_id))
         .where(g.module == module, g.pattern_key == key[0], g.action_category == key[1])
     )
     return {(row[0], tuple(row[1])): tuple(row[2:]) for row in rows}

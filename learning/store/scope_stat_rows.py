@@ -1,8 +1,15 @@
-"""The stored scope statistics: groups, levels and cells."""
+"""The stored scope statistics: groups, levels and cells.
+
+Cells lie in packs: up to 48 cells of one group and mask in a row of ``scope_stat_packs``, one
+array per statistic. The views ``scope_stat_cells`` and ``pattern_scope_stats`` show them a row a
+cell; mean, difference to the baseline, scope values, their hash and the ``stats`` object are
+made as they are read. A pack fits into a page, has one entry in the one index and is found by
+group and mask, which is how screens ask.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +25,10 @@ from learning.evidence.edge_score import ScopeStatistics
 from learning.evidence.scope_cube import ScopeCube
 from learning.evidence.trade_events import GroupKey
 from learning.store.binary_copy import copy_columns
-from learning.store.schema import scope_groups, scope_levels, scope_stat_cells
+from learning.store.schema import scope_groups, scope_levels, scope_stat_packs
+
+#: Cells of a pack: with those of the fullest scopes it stays below half a page.
+PACK_CELLS = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +123,17 @@ def replace_groups(
     Args:
         groups: Row *i* belongs to group code *i* of the cube.
     """
-    ids = [_replace_group(connection, module, group) for group in groups]
-    group_id = np.array(ids, dtype=np.int32)[cube.group]
-    parts = [_cells(group_id, cube, statistics, rows) for rows in _by_size(cube)]
-    return copy_columns(connection, scope_stat_cells.name, parts)
+    ids = [_put_group(connection, module, group) for group in groups]
+    connection.execute(sa.delete(scope_stat_packs).where(scope_stat_packs.c.group_id.in_(ids)))
+    packs = _packs(cube)
+    columns = _cell_columns(statistics)
+    group_id = np.array(ids, dtype=np.int32)
+    parts = (_pack_columns(packs, alike, cube, columns, group_id) for alike in _alike(packs))
+    copy_columns(connection, scope_stat_packs.name, parts)
+    return len(cube)
 
 
-def _replace_group(connection: Connection, module: Module, group: GroupRow) -> int:
+def _put_group(connection: Connection, module: Module, group: GroupRow) -> int:
     values = {
         "n": group.n,
         "avg_rr": group.avg_rr,
@@ -136,39 +150,91 @@ def _replace_group(connection: Connection, module: Module, group: GroupRow) -> i
         )
         .returning(scope_groups.c.id)
     ).scalar_one()
-    connection.execute(sa.delete(scope_stat_cells).where(scope_stat_cells.c.group_id == group_id))
     return group_id
 
 
-def _by_size(cube: ScopeCube) -> list[npt.NDArray[np.intp]]:
-    size = cube.size()
-    return [np.flatnonzero(size == k) for k in np.unique(size)]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Packs:
+    """Which cells lie together.
+
+    Attributes:
+        cells: Shape (m,), rows of the cube, sorted by group and mask.
+        first: Shape (p,), where in ``cells`` each pack begins.
+        length: Shape (p,), cells of each pack.
+        group: Shape (p,), code of the group of each pack.
+        mask: Shape (p,), likewise.
+        part: Shape (p,), number of each pack within its group and mask.
+    """
+
+    cells: npt.NDArray[np.intp]
+    first: npt.NDArray[np.intp]
+    length: npt.NDArray[np.intp]
+    group: npt.NDArray[np.int32]
+    mask: npt.NDArray[np.int16]
+    part: npt.NDArray[np.int32]
 
 
-def _cells(
-    group_id: npt.NDArray[np.int32],
-    cube: ScopeCube,
-    statistics: ScopeStatistics,
-    rows: npt.NDArray[np.intp],
-) -> dict[str, npt.NDArray]:
-    codes = cube.scope_codes[rows]
-    k = int(cube.size()[rows[0]])
-    fixed = codes[codes >= 0].reshape(len(rows), k)  # row by row, so in dimension order
+def _packs(cube: ScopeCube) -> _Packs:
+    """Cut the cells of each group and mask into packs, in the order in which the cube has them."""
+    cells = _by_mask(cube)
+    group, mask = cube.group[cells], cube.mask[cells]
+    begins = np.ones(len(cells), dtype=np.bool_)
+    begins[1:] = (group[1:] != group[:-1]) | (mask[1:] != mask[:-1])
+    run_first = np.flatnonzero(begins)
+    run_length = np.diff(np.append(run_first, len(cells)))
+    n_parts = -(-run_length // PACK_CELLS)
+    run = np.repeat(np.arange(len(run_first)), n_parts)
+    part = np.arange(len(run)) - np.repeat(np.cumsum(n_parts) - n_parts, n_parts)
+    first = run_first[run] + part * PACK_CELLS
+    length = np.minimum(PACK_CELLS, run_length[run] - part * PACK_CELLS)
+    return _Packs(cells, first, length, group[first], mask[first], part.astype(np.int32))
+
+
+def _by_mask(cube: ScopeCube) -> npt.NDArray[np.intp]:
+    """Rows of the cube by group, then by mask; sorting 16 bits takes no comparisons."""
+    cells = np.empty(len(cube), dtype=np.intp)
+    for low, high in zip(cube.group_start[:-1], cube.group_start[1:], strict=True):
+        cells[low:high] = low + np.argsort(cube.mask[low:high], kind="stable")
+    return cells
+
+
+def _alike(packs: _Packs) -> Iterator[npt.NDArray[np.intp]]:
+    """Packs of as many cells with as many dimensions: their rows are laid out alike."""
+    shape = np.bitwise_count(packs.mask) * np.int64(PACK_CELLS + 1) + packs.length
+    order = np.argsort(shape, kind="stable")
+    yield from np.split(order, np.flatnonzero(np.diff(shape[order])) + 1)
+
+
+def _cell_columns(statistics: ScopeStatistics) -> dict[str, npt.NDArray]:
+    """The columns of the cells as they are stored."""
+    real = ("time_efficiency", "field_coherence", "recurrence_score")
+    small = ("segments_tested", "segments_positive")
+    double = ("sum_rr", "sum_rr_sq", "variance", "rr_baseline", "edge_raw")
     return {
-        "group_id": group_id[rows],
-        "scope_mask": cube.mask[rows],
-        "scope_codes": fixed.astype(np.int16),
-        "n": statistics.n[rows],
-        "sum_rr": statistics.sum_rr[rows],
-        "sum_rr_sq": statistics.sum_rr_sq[rows],
-        "variance": statistics.variance[rows],
-        "rr_baseline": statistics.rr_baseline[rows],
-        "edge_raw": statistics.edge_raw[rows],
-        "time_efficiency": statistics.time_efficiency[rows].astype(np.float32),
-        "field_coherence": statistics.field_coherence[rows].astype(np.float32),
-        "recurrence_score": statistics.recurrence_score[rows].astype(np.float32),
-        "segments_tested": statistics.segments_tested[rows].astype(np.int16),
-        "segments_positive": statistics.segments_positive[rows].astype(np.int16),
+        "n": statistics.n,
+        **{name: getattr(statistics, name) for name in double},
+        **{name: getattr(statistics, name).astype(np.float32) for name in real},
+        **{name: getattr(statistics, name).astype(np.int16) for name in small},
+    }
+
+
+def _pack_columns(
+    packs: _Packs,
+    alike: npt.NDArray[np.intp],
+    cube: ScopeCube,
+    columns: Mapping[str, npt.NDArray],
+    group_id: npt.NDArray[np.int32],
+) -> dict[str, npt.NDArray]:
+    """Rows of packs that are laid out alike."""
+    place = packs.first[alike][:, None] + np.arange(packs.length[alike[0]])
+    cells = packs.cells[place]
+    codes = cube.layout.unpack(cube.key[cells.ravel()])
+    return {
+        "group_id": group_id[packs.group[alike]],
+        "scope_mask": packs.mask[alike],
+        "part": packs.part[alike],
+        "scope_codes": codes[codes >= 0].reshape(len(alike), -1),  # in dimension order
+        **{name: column[cells] for name, column in columns.items()},
     }
 
 
@@ -188,8 +254,8 @@ def remove_groups(connection: Connection, module: Module, keys: Sequence[GroupKe
 def count_cells(connection: Connection, module: Module) -> int:
     """Return how many scopes of a module are stored."""
     counted = (
-        sa.select(sa.func.count())
-        .select_from(scope_stat_cells.join(scope_groups))
+        sa.select(sa.func.coalesce(sa.func.sum(sa.func.cardinality(scope_stat_packs.c.n)), 0))
+        .select_from(scope_stat_packs.join(scope_groups))
         .where(scope_groups.c.module == module)
     )
     return int(connection.execute(counted).scalar_one())

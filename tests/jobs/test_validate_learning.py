@@ -40,9 +40,9 @@ def test_after_learning_no_promise_is_broken_and_every_cell_is_what_the_events_g
 
 
 BREAKS = {
-    "UPDATE scope_stat_cells SET edge_raw = edge_raw * (1 + 1e-12) WHERE edge_raw <> 0 AND "
-    "scope_mask = 64": "pm statistics are what the events give",
-    "DELETE FROM scope_stat_cells WHERE scope_mask = 64": "pm statistics are what the events give",
+    "UPDATE scope_stat_packs SET edge_raw[1] = edge_raw[1] * (1 + 1e-12) WHERE edge_raw[1] <> 0 "
+    "AND scope_mask = 64": "pm statistics are what the events give",
+    "DELETE FROM scope_stat_packs WHERE scope_mask = 64": "pm statistics are what the events give",
     "DELETE FROM pattern_trade_events WHERE strand_id = (SELECT max(strand_id) FROM "
     "pattern_trade_events)": "ingested closes have events",
     "DELETE FROM strand_ledger WHERE strand_id = (SELECT max(strand_id) FROM "

@@ -45,8 +45,22 @@ def test_every_value_arrives_as_it_was(connection: Connection, table: str) -> No
     assert [row.b for row in rows] == [one[5] for one in sent]
 
 
+def test_arrays_of_every_kind_arrive_as_they_were(connection: Connection) -> None:
+    connection.execute(
+        sa.text(
+            "CREATE TEMP TABLE arrays (i integer[], b bigint[], x double precision[], y real[])"
+        )
+    )
+    i = np.array([[1, -2], [3, 2**31 - 1]], np.int32)
+    part = {"i": i, "b": i.astype(np.int64) * 10**9, "x": i / 3, "y": (i / 4).astype(np.float32)}
+    copy_columns(connection, "arrays", [part])
+    rows = [tuple(row) for row in connection.execute(sa.text("SELECT i, b, x, y FROM arrays"))]
+    assert rows[0] == ([1, -2], [10**9, -2 * 10**9], [1 / 3, -2 / 3], [0.25, -0.5])
+    assert rows[1][:3] == tuple(part[name][1].tolist() for name in ("i", "b", "x"))
+
+
 def test_more_rows_than_a_chunk_arrive_once(connection: Connection, table: str) -> None:
-    n = 65_536 * 2 + 3
+    n = 900_001  # of 10 bytes each
     part = {"a": np.arange(n, dtype=np.int32)}
     assert copy_columns(connection, table, [part]) == n
     counted = connection.execute(sa.text("SELECT count(*), count(DISTINCT a) FROM copied")).one()

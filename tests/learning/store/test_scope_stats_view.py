@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -10,8 +9,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine
 
 from learning.domain.scope import Scope, canonical_scope, scope_hash
-from learning.store.binary_copy import copy_columns
-from learning.store.schema import scope_groups, scope_levels, scope_stat_cells
+from learning.store.database import create_engine, migrate, transaction, undo_migrations
+from learning.store.schema import scope_groups, scope_levels, scope_stat_packs
 
 ODD_SCOPES: tuple[Scope, ...] = (
     {},
@@ -78,23 +77,25 @@ def store_levels(connection: Connection) -> None:
     )
 
 
-def cell(group_id: int, mask: int, codes: list[int], **changes: object) -> dict[str, object]:
-    return {
-        "group_id": group_id, "scope_mask": mask, "scope_codes": codes, "n": 8, "sum_rr": 6.0,
-        "sum_rr_sq": 9.0, "variance": 0.25, "rr_baseline": 0.5, "edge_raw": 0.125,
-        "time_efficiency": None, "field_coherence": 0.75, "recurrence_score": 0.5,
-        "segments_tested": 4, "segments_positive": 3, **changes,
+def pack(group_id: int, mask: int, codes: list[int], **changes: object) -> dict[str, object]:
+    """A pack of one cell."""
+    cell = {
+        "n": 8, "sum_rr": 6.0, "sum_rr_sq": 9.0, "variance": 0.25, "rr_baseline": 0.5,
+        "edge_raw": 0.125, "time_efficiency": None, "field_coherence": 0.75,
+        "recurrence_score": 0.5, "segments_tested": 4, "segments_positive": 3, **changes,
     }  # fmt: skip
+    arrays = {name: [value] for name, value in cell.items()}
+    return {"group_id": group_id, "scope_mask": mask, "part": 0, "scope_codes": codes, **arrays}
 
 
 def test_the_view_spells_out_what_the_cells_say(connection: Connection) -> None:
     store_levels(connection)
     group_id = store_group(connection)
-    cells = [
-        cell(group_id, 1, [1], time_efficiency=0.5),
-        cell(group_id, (1 << 0) | (1 << 4) | (1 << 14), [0, 7, 2]),
+    packs = [
+        pack(group_id, 1, [1], time_efficiency=0.5),
+        pack(group_id, (1 << 0) | (1 << 4) | (1 << 14), [0, 7, 2]),
     ]
-    connection.execute(sa.insert(scope_stat_cells), cells)
+    connection.execute(sa.insert(scope_stat_packs), packs)
     rows = connection.execute(
         sa.text("SELECT * FROM pattern_scope_stats ORDER BY scope_mask")
     ).all()
@@ -116,32 +117,22 @@ def test_the_view_spells_out_what_the_cells_say(connection: Connection) -> None:
     assert three.stats == shared
 
 
+def test_each_cell_of_a_pack_has_its_own_codes_and_values(connection: Connection) -> None:
+    group_id = store_group(connection)
+    both = {"group_id": group_id, "scope_mask": 0b1000001, "part": 0, "scope_codes": [3, 5, 4, 6]}
+    values = {name: [1, 2] for name in pack(1, 1, []) if name not in both}
+    connection.execute(sa.insert(scope_stat_packs), [{**both, **values, "n": [8, 9]}])
+    cells = connection.execute(sa.text("SELECT scope_codes, n, sum_rr FROM scope_stat_cells")).all()
+    assert [tuple(cell) for cell in cells] == [([3, 5], 8, 1.0), ([4, 6], 9, 2.0)]
+
+
 def test_a_look_at_one_mask_of_one_pattern_uses_the_indexes(connection: Connection) -> None:
     store_levels(connection)
     for i in range(50):
         group_id = store_group(connection, f"pm.a.b.p{i}")
-        n = 400
-        copy_columns(
-            connection,
-            "scope_stat_cells",
-            [
-                {
-                    "group_id": np.full(n, group_id, np.int32),
-                    "scope_mask": np.repeat(np.arange(1, 201, dtype=np.int16), 2),
-                    "scope_codes": np.tile(np.array([[0], [1]], np.int16), (200, 1)),
-                    "n": np.full(n, 10, np.int32),
-                    **{
-                        name: np.ones(n)
-                        for name in ("sum_rr", "sum_rr_sq", "variance", "rr_baseline", "edge_raw")
-                    },
-                    "field_coherence": np.ones(n, np.float32),
-                    "recurrence_score": np.ones(n, np.float32),
-                    "segments_tested": np.ones(n, np.int16),
-                    "segments_positive": np.ones(n, np.int16),
-                }
-            ],
-        )
-    connection.execute(sa.text("ANALYZE scope_groups, scope_stat_cells, scope_levels"))
+        packs = [pack(group_id, mask, [0], time_efficiency=0.5) for mask in range(1, 201)]
+        connection.execute(sa.insert(scope_stat_packs), packs)
+    connection.execute(sa.text("ANALYZE scope_groups, scope_stat_packs, scope_levels"))
     plan = "\n".join(
         connection.scalars(
             sa.text(
@@ -150,7 +141,28 @@ def test_a_look_at_one_mask_of_one_pattern_uses_the_indexes(connection: Connecti
             )
         )
     )
-    assert "Seq Scan on scope_stat_cells" not in plan
-    assert "Index Cond: ((group_id = g.id) AND (scope_mask = 1))" in plan or (
-        "Index Cond: ((scope_mask = 1) AND (group_id = g.id))" in plan
-    )
+    assert "Seq Scan on scope_stat_packs" not in plan
+    assert "Index Cond: ((group_id = g.id) AND (scope_mask = 1))" in plan
+
+
+def test_cells_survive_the_way_to_rows_and_back_to_packs(fresh_database: str) -> None:
+    engine = create_engine(fresh_database)
+    every = sa.text("SELECT * FROM scope_stat_cells ORDER BY group_id, scope_mask, scope_codes")
+    with transaction(engine) as connection:
+        group_id = store_group(connection)
+        many = {name: [value] * 100 for name, value in pack(0, 1, []).items()}
+        values = {"group_id": group_id, "scope_mask": 1, "part": 0, "scope_codes": range(100)}
+        packs = [{**many, **values, "n": range(10, 110)}, pack(group_id, 17, [0, 7])]
+        for row in packs:
+            plain = {k: list(v) if isinstance(v, range) else v for k, v in row.items()}
+            connection.execute(sa.insert(scope_stat_packs).values(**plain))
+        before = connection.execute(every).all()
+    undo_migrations(engine, revision="0007")
+    with transaction(engine) as connection:
+        assert connection.execute(every).all() == before
+    migrate(engine)
+    with transaction(engine) as connection:
+        assert connection.execute(every).all() == before
+        lengths = connection.scalars(sa.text("SELECT cardinality(n) FROM scope_stat_packs"))
+        assert sorted(lengths) == [1, 4, 48, 48]
+    engine.dispose()
