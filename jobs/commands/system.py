@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
     app.command("kill")(kill)
     app.command("flag")(flag)
     app.command("settings")(settings_list)
-    app.command("bench")(bench)
+    app.command("bench", context_settings={"ignore_unknown_options": True})(bench)
 
 
 def settings_list() -> None:

@@ -1,0 +1,353 @@
+"""The budgets of the pages, each beside a bare Streamlit page: ``./run bench dashboard``.
+
+In one run and one Chromium: the server of the pages on a database of a busy year (100 k trades,
+about 1 M scopes, 2 k lessons), and plain ``streamlit run`` on a page of the same content without
+anything of ours. Printed are target and limit of each budget, what was measured, and the ratio to
+the bare page where it has the same thing. Medians of five; times in seconds.
+
+    python -m tests.benchmarks.bench_dashboard --trades 100000 --sessions 20
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from learning.store.database import create_engine, migrate
+from learning.store.embedded import start_server, stop_server
+from tests.benchmarks import busy_database
+from tests.benchmarks.browser_clock import Visible, chromium, new_context, new_tab, visit
+from tests.benchmarks.open_sessions import first_pages
+
+ROOT = Path(__file__).parents[2]
+BARE = ROOT / "tests" / "benchmarks" / "bare_page.py"
+OURS = ROOT / "dashboard" / "asgi.py"
+REPEATS = 5
+PAGES = {
+    "Overview": "",
+    "Decisions": "decisions",
+    "Lesson": "lesson?id=L-0001",
+    "Edge map": "edge",
+    "Half-lives": "decay",
+    "Factors": "factors",
+    "Regimes": "regimes",
+    "Overrides": "overrides",
+    "Effects": "effects",
+    "Jobs": "jobs",
+    "Data": "data",
+    "Audit": "audit",
+    "Settings": "settings",
+}
+_SLOW_STATEMENTS = "ALTER DATABASE {name} SET {setting} = {value}"
+
+
+@contextmanager
+def served(script: Path, **environment: str) -> Iterator[tuple[str, float]]:
+    """Run a page's server; yield its address and the seconds until it answered."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port),
+               "--server.headless", "true", "--browser.gatherUsageStats", "false",
+               "--server.address", "127.0.0.1"]  # fmt: skip
+    began = time.monotonic()
+    server = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        address = f"http://127.0.0.1:{port}/"
+        wait_until_healthy(address)
+        yield address, time.monotonic() - began
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(30)
+
+
+def wait_until_healthy(address: str) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with suppress(OSError), urllib.request.urlopen(address + "_stcore/health", timeout=5):
+            return
+        time.sleep(0.02)
+    raise TimeoutError(f"the server at {address} did not answer within 60 s")
+
+
+# ------------------------------------------------------------------ opening a page
+def opened(browser: Any, script: Path, **environment: str) -> tuple[Visible, list[Visible], float]:
+    """Open the first page cold (fresh server, empty cache) and then warm, five times."""
+    with served(script, **environment) as (address, start_s):
+        context = new_context(browser)
+        cold = visit(new_tab(context), address)
+        warm = [visit_once(context, address) for _ in range(REPEATS)]
+        context.close()
+    return cold, warm, start_s
+
+
+def visit_once(context: Any, url: str) -> Visible:
+    tab = new_tab(context)
+    try:
+        return visit(tab, url)
+    finally:
+        tab.close()
+
+
+def median(values: list[Visible], name: str) -> float | None:
+    known = [getattr(one, name) for one in values if getattr(one, name) is not None]
+    return statistics.median(known) if known else None
+
+
+# ------------------------------------------------------------------ doing something on a page
+def median_of(action: Callable[[], float]) -> float:
+    return statistics.median(action() for _ in range(REPEATS))
+
+
+def filter_change(tab: Any, label: str, first: str, second: str, shows: str) -> float:
+    """Seconds from choosing another period until ``shows`` has other words."""
+    choose(tab, label, first)
+    tab.wait_for_timeout(1_500)
+    before = tab.locator(shows).all_inner_texts()
+    box = tab.get_by_test_id("stSidebar").get_by_label(label)
+    box.click()
+    option = tab.get_by_role("option", name=second, exact=True)
+    option.wait_for()
+    began = time.perf_counter()
+    option.click()
+    while tab.locator(shows).all_inner_texts() == before:
+        if time.perf_counter() - began > 20:
+            raise TimeoutError(f"choosing {second} changed nothing")
+        tab.wait_for_timeout(5)
+    return time.perf_counter() - began
+
+
+def choose(tab: Any, label: str, value: str) -> None:
+    tab.get_by_test_id("stSidebar").get_by_label(label).click()
+    tab.get_by_role("option", name=value, exact=True).click()
+
+
+def dialog(tab: Any, button: Any) -> float:
+    """Seconds from the click until the dialog is there; it is closed again."""
+    began = time.perf_counter()
+    button.click()
+    tab.get_by_role("dialog").wait_for()
+    took = time.perf_counter() - began
+    tab.wait_for_timeout(300)
+    tab.keyboard.press("Escape")
+    tab.get_by_role("dialog").wait_for(state="hidden")
+    tab.wait_for_timeout(500)
+    return took
+
+
+def approval(tab: Any) -> float:
+    """Seconds from the last click of an approval until the toast that says it is committed."""
+    tab.get_by_role("button", name="Approve L-").first.click()
+    window = tab.get_by_role("dialog")
+    window.get_by_role("textbox").first.fill("looked at it for the benchmark")
+    window.get_by_role("textbox").first.press("Tab")
+    tab.wait_for_timeout(800)
+    began = time.perf_counter()
+    window.get_by_role("button", name="Approve x").click()
+    tab.get_by_test_id("stToast").first.wait_for()
+    took = time.perf_counter() - began
+    tab.get_by_test_id("stToast").first.wait_for(state="hidden")
+    tab.wait_for_timeout(500)
+    return took
+
+
+def confirmation(tab: Any) -> float:
+    """The same on the bare page."""
+    tab.get_by_role("button", name="Ask").click()
+    window = tab.get_by_role("dialog")
+    window.get_by_role("textbox").fill("looked at it for the benchmark")
+    window.get_by_role("textbox").press("Tab")
+    tab.wait_for_timeout(800)
+    began = time.perf_counter()
+    window.get_by_role("button", name="Confirm now").click()
+    tab.get_by_test_id("stToast").first.wait_for()
+    took = time.perf_counter() - began
+    tab.get_by_test_id("stToast").first.wait_for(state="hidden")
+    return took
+
+
+# ------------------------------------------------------------------ time within the database
+class StatementLog:
+    """Seconds that statements of the pages took, from the log of the database's server."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        with engine.connect() as connection:
+            folder = connection.scalar(sa.text("SHOW data_directory"))
+            self._name = connection.scalar(sa.text("SELECT quote_ident(current_database())"))
+        self._path = Path(str(folder)) / "server.log"
+        self._at = 0
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        self._set("log_min_duration_statement", "0")
+        try:
+            yield
+        finally:
+            self._set("log_min_duration_statement", "-1")
+
+    def _set(self, setting: str, value: str) -> None:
+        statement = _SLOW_STATEMENTS.format(name=self._name, setting=setting, value=value)
+        with self._engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+
+    def mark(self) -> None:
+        self._at = self._path.stat().st_size
+
+    def seconds(self) -> tuple[float, int]:
+        """Seconds and number of statements since the mark."""
+        with self._path.open(errors="replace") as log:
+            log.seek(self._at)
+            found = [line.split("duration: ")[1] for line in log if "duration: " in line]
+        return sum(float(one.split(" ms")[0]) for one in found) / 1e3, sum(
+            "parse " not in one and "bind " not in one for one in found
+        )
+
+
+def bump(engine: Engine) -> None:
+    """Let every kept answer be out of date, as a run of a job does."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE edgekeeper_state SET data_version = data_version + 1")
+
+
+# ------------------------------------------------------------------ the report
+def tell(name: str, found: float | None, target: float, limit: float, bare: float | None) -> None:
+    if found is None:
+        print(f"{name:<38} | absent", flush=True)
+        return
+    verdict = "ok" if found <= target else "within limit" if found <= limit else "OVER"
+    ratio = "" if not bare else f"{bare:8.2f} | {found / bare:5.2f}x"
+    print(
+        f"{name:<38} | {target:6.2f} | {limit:6.2f} | {found:8.2f} | {verdict:<12} | {ratio}",
+        flush=True,
+    )
+
+
+def report_opening(browser: Any, url: str) -> None:
+    cold, warm, _ = opened(browser, OURS, DATABASE_URL=url)
+    bare_cold, bare_warm, _ = opened(browser, BARE)
+    tell("Overview cold: title", cold.title, 1.5, 2.5, bare_cold.title)
+    tell("Overview cold: table", cold.table, 3, 5, bare_cold.table)
+    tell("Overview cold: charts", cold.charts, 5, 7, bare_cold.charts)
+    tell("Overview cold: MB over the wire", cold.wire_mb, 3, 4, bare_cold.wire_mb)
+    tell("Overview warm: text", median(warm, "text"), 0.8, 1.2, median(bare_warm, "text"))
+    tell("Overview warm: charts", median(warm, "charts"), 1.8, 2.5, median(bare_warm, "charts"))
+
+
+def report_pages(browser: Any, url: str, engine: Engine) -> None:
+    log = StatementLog(engine)
+    with log.listening(), served(OURS, DATABASE_URL=url) as (address, _):
+        context = new_context(browser)
+        visit_once(context, address)
+        for name, path in PAGES.items():
+            bump(engine)
+            time.sleep(0.5)
+            log.mark()
+            first = visit_once(context, address + path)
+            database_s, n = log.seconds()
+            warm = [visit_once(context, address + path) for _ in range(3)]
+            tell(f"{name}: all visible, warm", median(warm, "all"), 2, 3, None)
+            tell(f"{name}: all visible, answers out of date", first.all, 2, 3, None)
+            tell(f"{name}: in the database ({n} statements)", database_s, 0.08, 0.2, None)
+            tell(f"{name}: charts", first.n_charts, 4, 6, None)
+            tell(f"{name}: WebGL charts", first.n_webgl, 1, 2, None)
+        context.close()
+
+
+def report_actions(browser: Any, url: str) -> None:
+    metrics = "[data-testid=stMetricValue], [data-testid=stMetricLabel], [data-testid=stCaption]"
+    metrics += ", [data-testid=stCaptionContainer]"
+    with served(BARE) as (address, _):
+        tab = new_tab(new_context(browser))
+        visit(tab, address)
+        bare_filter = median_of(lambda: filter_change(tab, "Period", "all", "30 d", metrics))
+        bare_dialog = median_of(lambda: dialog(tab, tab.get_by_role("button", name="Ask")))
+        bare_toast = median_of(lambda: confirmation(tab))
+    with served(OURS, DATABASE_URL=url) as (address, _):
+        tab = new_tab(new_context(browser))
+        visit(tab, address + "edge")
+        found = median_of(lambda: filter_change(tab, "Period", "all", "30 d", metrics))
+        tell("filter change until numbers change", found, 0.25, 0.6, bare_filter)
+        visit(tab, address + "decisions")
+        approve = tab.get_by_role("button", name="Approve L-").first
+        tell("dialog opens", median_of(lambda: dialog(tab, approve)), 0.3, 0.5, bare_dialog)
+        tell("approve click until toast", median_of(lambda: approval(tab)), 0.4, 0.8, bare_toast)
+
+
+def report_sessions(url: str, n: int) -> None:
+    """Print how long the first full page takes where ``n`` visitors come at once."""
+    with served(BARE) as (address, _):
+        first_pages(address, 1)
+        bare = first_pages(address, n)
+    with served(OURS, DATABASE_URL=url) as (address, _):
+        first_pages(address, 1)
+        found = first_pages(address, n)
+    tell(f"{n} sessions at once: first page, p95", quantile(found), 3, 3, quantile(bare))
+
+
+def quantile(found: list[float], share: float = 0.95) -> float:
+    return sorted(found)[min(len(found) - 1, int(share * len(found)))]
+
+
+@contextmanager
+def busy_server(n_trades: int, n_lessons: int) -> Iterator[tuple[str, Engine]]:
+    home = Path(tempfile.mkdtemp(prefix="edgekeeper-bench-"))
+    home.chmod(0o711)
+    try:
+        url = start_server(home)
+        migrate(url)
+        engine = create_engine(url, application_name="benchmark")
+        began = time.monotonic()
+        n_scopes = busy_database.fill(engine, n_trades=n_trades, n_lessons=n_lessons)
+        print(
+            f"{n_trades:,} trades, {n_scopes:,} scopes, {n_lessons:,} lessons; "
+            f"filled in {time.monotonic() - began:.0f} s",
+            flush=True,
+        )
+        yield url, engine
+        engine.dispose()
+    finally:
+        stop_server(home)
+        shutil.rmtree(home)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Budgets of the pages against a bare page.")
+    parser.add_argument("--trades", type=int, default=100_000)
+    parser.add_argument("--lessons", type=int, default=busy_database.N_LESSONS)
+    parser.add_argument("--sessions", type=int, default=20)
+    parser.add_argument("--parts", nargs="+", default=["opening", "pages", "actions", "sessions"])
+    given = parser.parse_args()
+    with busy_server(given.trades, given.lessons) as (url, engine), chromium() as browser:
+        print(f"{'':<38} | target |  limit | measured | {'':<12} | bare page, ratio")
+        if "opening" in given.parts:
+            report_opening(browser, url)
+        if "pages" in given.parts:
+            report_pages(browser, url, engine)
+        if "actions" in given.parts:
+            report_actions(browser, url)
+        if "sessions" in given.parts:
+            report_sessions(url, given.sessions)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""What a visitor sees when: times taken inside a real Chromium, from the first request on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+WAIT_MS = 60_000
+_SETTLED_MS = 2_500  # without a new element a page is done
+# Counts what is visible at every frame and keeps the time at which each count last grew.
+_CLOCK = """
+(() => {
+  const seen = {title: 0, text: 0, table: 0, chart: 0};
+  const at = {};
+  const size = e => { const b = e.getBoundingClientRect(); return b.width > 20 && b.height > 20; };
+  const counts = () => ({
+    title: [...document.querySelectorAll('h1')].filter(e => e.innerText.trim()).length ? 1 : 0,
+    text: document.querySelectorAll(
+      '[data-testid=stMetric], [data-testid=stMarkdown], [data-testid=stHeading], ' +
+      '[data-testid=stCaptionContainer]').length,
+    table: [...document.querySelectorAll('[data-testid=stDataFrame] canvas')].filter(size).length,
+    chart: [...document.querySelectorAll('.js-plotly-plot .main-svg')].filter(size)
+      .map(e => e.closest('.js-plotly-plot'))
+      .filter((e, i, all) => all.indexOf(e) === i && e.querySelector(
+        '.scatterlayer .trace, .heatmaplayer image, .barlayer .trace, .plot path, .plot image'
+      )).length,
+  });
+  const look = () => {
+    const now = counts();
+    for (const name of Object.keys(now))
+      if (now[name] > seen[name]) { seen[name] = now[name]; at[name] = performance.now(); }
+    requestAnimationFrame(look);
+  };
+  window.__clock = {seen, at};
+  requestAnimationFrame(look);
+})();
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """Seconds until the last of each was there; None where a page has none."""
+
+    title: float | None
+    text: float | None
+    table: float | None
+    charts: float | None
+    n_charts: int
+    n_webgl: int
+    wire_mb: float
+
+    @property
+    def all(self) -> float:
+        """Seconds until everything was there."""
+        return max(one or 0.0 for one in (self.title, self.text, self.table, self.charts))
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def new_tab(context: Any) -> Any:
+    """A tab whose clock runs from the first request on."""
+    tab = context.new_page()
+    tab.set_default_timeout(WAIT_MS)
+    tab.add_init_script(_CLOCK)
+    return tab
+
+
+def new_context(browser: Any) -> Any:
+    """A visitor with an empty cache."""
+    return browser.new_context(viewport={"width": 1440, "height": 900})
+
+
+def visit(tab: Any, url: str) -> Visible:
+    """Open a page and wait until nothing new appears."""
+    wire = WireBytes(tab)
+    tab.goto(url)
+    tab.wait_for_function(
+        "settled => window.__clock.at.title && !document.querySelector("
+        "'[data-test-script-state=running], [data-testid=stSkeleton], [data-testid=stStatusWidget]"
+        "') && performance.now() - Math.max(...Object.values(window.__clock.at)) > settled",
+        arg=_SETTLED_MS,
+    )
+    clock = tab.evaluate("window.__clock")
+    at = {name: value / 1e3 for name, value in clock["at"].items()}
+    n_webgl = tab.evaluate("document.querySelectorAll('.gl-canvas-focus').length")
+    return Visible(
+        at.get("title"), at.get("text"), at.get("table"), at.get("chart"),
+        clock["seen"]["chart"], n_webgl, wire.mb(),
+    )  # fmt: skip
+
+
+class WireBytes:
+    """What comes over the wire into a tab, compressed as it comes."""
+
+    def __init__(self, tab: Any) -> None:
+        self._n = 0.0
+        session = tab.context.new_cdp_session(tab)
+        session.send("Network.enable")
+        session.on("Network.loadingFinished", self._loaded)
+        session.on("Network.webSocketFrameReceived", self._received)
+
+    def _loaded(self, event: dict[str, Any]) -> None:
+        self._n += event["encodedDataLength"]
+
+    def _received(self, event: dict[str, Any]) -> None:
+        self._n += len(event["response"]["payloadData"])
+
+    def mb(self) -> float:
+        """Megabytes so far."""
+        return self._n / 1e6
