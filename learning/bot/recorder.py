@@ -8,46 +8,25 @@ second, a crash of the bot's process loses it; ``stop`` loses nothing.
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 from uuid import UUID
 
-import psycopg
-from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-
 from learning.bot.bot_settings import bot_settings, existing_database
-from learning.bot.own_actions import OwnActions, completed, missing_fields_filled
+from learning.bot.delivering import Deliverer, Note
+from learning.bot.own_actions import OwnActions, completed
+from learning.bot.price_path import OhlcvBar, with_path
 from learning.bot.spool import Spool
-from learning.bot.strand_text import delivery, header, instant, json_text, signals
+from learning.bot.strand_text import delivery, header, instant, signals
 from learning.domain.pattern_key import Module
-from learning.errors import LearningError
-from learning.store.copying import REFUSED
-from learning.store.database import create_engine, transaction
-from learning.store.delivery_rows import Delivery, actions_of_trade, deliver
+from learning.domain.regime import RegimeContext, build_scope, cap_bucket
+from learning.store.delivery_rows import Delivery
 
 Origin = Literal["live", "dry_run", "backtest", "simulated"]
-_CAPACITY: Final = 100_000
-_BATCH: Final = 500
-_RETRY_S: Final = (0.5, 1.0, 2.0, 5.0)
-_STATEMENT_TIMEOUT_MS: Final = 10_000
-_AWAY: Final = (SQLAlchemyError, psycopg.Error, LearningError)
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Note:
-    """A strand to deliver; a close may wait for the actions of an earlier run of the bot."""
-
-    delivery: Delivery
-    content: Mapping[str, Any] | None = None  # of a close whose actions are not known here
+Horizon = Literal["macro", "meso", "micro"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +81,10 @@ class Recorder:
     """Takes notes from any thread of the bot; made by ``start_recorder``."""
 
     def __init__(self, url: str, *, bot: str, origin: Origin, spool: Spool) -> None:
-        self._url = url
         self._bot = str(header(bot))
         self._origin = origin
-        self._spool = spool
-        self._notes: deque[_Note] = deque()
         self._own_actions = OwnActions()
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="edgekeeper recorder", daemon=True)
-        self._engine: Engine | None = None
-        self._n_delivered = self._n_spooled = self._n_dropped = 0
-        self._problem: str | None = None
+        self._deliverer = Deliverer(url, bot=self._bot, spool=spool)
 
     # --- what the bot calls ---
 
@@ -133,7 +104,8 @@ class Recorder:
         ts: datetime | str | None = None,
         position_id: str | None = None,
         module: Module = "pm",
-        regime_context: object = None,
+        regime_context: RegimeContext | Mapping[str, Any] | None = None,
+        bucket: str | None = None,
     ) -> UUID | None:
         """Note an action of the bot.
 
@@ -143,7 +115,8 @@ class Recorder:
                 ``state`` and ``motif``: ``uptrend``, ``S1``, ``buy_flag``.
             action_category: entry, add, trim or exit; or instead a ``decision_type``, the bot's
                 own word such as ``emergency_exit``.
-            scope: As from ``build_scope``; what is unknown is left out.
+            scope: As from ``build_scope``; what is unknown is left out. Without one it is built
+                from ``regime_context`` and ``bucket``, the cap bucket of the token.
             signals_seen: Signal values; one that is not finite is left out as absent.
             applied_knobs: The knobs as applied, after overrides.
             ts: When it was decided, by default now. A time without a zone is UTC.
@@ -157,14 +130,14 @@ class Recorder:
             content = {
                 "pattern_key": _pattern_key(pattern_key, module, family, state, motif),
                 **_decision(action_category, decision_type),
-                "scope": dict(scope or {}),
+                "scope": _scope(scope, regime_context, bucket),
                 "controls": _controls(signals_seen, applied_knobs),
                 "ts": instant(ts),
             }
             ids = (trade_id, position_id)
             made = self._written(f"{module}_action", module, content, ids, regime_context)
             self._own_actions.add(made)
-            return self._take(_Note(made))
+            return self._take(Note(made))
         except Exception as error:  # the bot must not fall over its diary; the status tells
             return self._lost(error)
 
@@ -177,7 +150,8 @@ class Recorder:
         entry_context: Mapping[str, Any] | None = None,
         position_id: str | None = None,
         module: Module = "pm",
-        regime_context: object = None,
+        regime_context: RegimeContext | Mapping[str, Any] | None = None,
+        path: Sequence[OhlcvBar] | None = None,
     ) -> UUID | None:
         """Note that a position closed, with its outcome.
 
@@ -194,6 +168,11 @@ class Recorder:
             entry_context: Scope, controls and pattern of the entry, where no action was recorded.
             position_id: As given with its actions; so is ``module``.
             regime_context: The regime at the close, where known.
+            path: The candles while it was open, oldest first, as exchanges give them: open time
+                (milliseconds since 1970 or a datetime), open, high, low, close, volume. From them
+                come what the summary does not say: the return, the worst adverse excursion (and
+                with both rr_path), and where ``initial_stop`` is known payback, mfe_r, mae_r,
+                could_enter_better and could_exit_better.
 
         Returns:
             The key of the strand; None where not even a note could be taken.
@@ -203,35 +182,98 @@ class Recorder:
             content = {
                 "trade_id": header(trade_id),
                 "entry_context": dict(entry_context or {}),
-                "trade_summary": _times_as_text(trade_summary),
+                "trade_summary": _times_as_text(with_path(trade_summary, path)),
                 "completed_trades": completed(completed_trades, own),
             }
             ids = (trade_id, position_id)
             made = self._written("position_closed", module, content, ids, regime_context)
-            return self._take(_Note(made, None if own or made.content is None else content))
+            return self._take(Note(made, None if own or made.content is None else content))
         except Exception as error:  # as above
             return self._lost(error)
 
+    def record_phase(
+        self,
+        *,
+        phase: str,
+        horizon: Horizon,
+        bucket: str = "market",
+        score: float | None = None,
+        observed_at: datetime | None = None,
+    ) -> UUID | None:
+        """Note the phase of a cap bucket, or of the whole market, as the bot's tracker sees it.
+
+        Args:
+            phase: Good, Recover, Dip, Double-Dip, Oh-Shit, Euphoria, Chop, or another.
+            horizon: macro, meso or micro.
+            bucket: A cap bucket; by default the whole market.
+            score: Ranks the buckets against each other at the meso horizon, the highest leads.
+            observed_at: By default now. Of the same bucket, horizon and moment the first stays.
+
+        Returns:
+            A key of the note, None where none could be taken.
+        """
+        columns = {"bucket": bucket, "horizon": horizon, "phase": phase, "score": score}
+        return self._observed("phase_observed", columns, observed_at)
+
+    def record_token_bucket(
+        self,
+        *,
+        symbol: str,
+        bucket: str | None = None,
+        market_cap_usd: float | None = None,
+        observed_at: datetime | None = None,
+    ) -> UUID | None:
+        """Note the cap bucket of a token, as the bot's tracker sees it.
+
+        Args:
+            symbol: As the bot names the token.
+            bucket: Its cap bucket; by default that of its market cap.
+            market_cap_usd: Dollars.
+            observed_at: By default now. Of the same token and moment the first stays.
+
+        Returns:
+            A key of the note, None where none could be taken.
+        """
+        try:
+            if bucket is None and market_cap_usd is not None:
+                bucket = cap_bucket(market_cap_usd)
+        except Exception as error:
+            return self._lost(error)
+        columns = {"symbol": symbol, "bucket": bucket, "market_cap_usd": market_cap_usd}
+        return self._observed("token_bucket_observed", columns, observed_at)
+
     def status(self) -> RecorderStatus:
         """Say how delivery is doing."""
+        made = self._deliverer
         return RecorderStatus(
-            is_running=self._thread.is_alive(),
-            n_waiting=len(self._notes),
-            n_delivered=self._n_delivered,
-            n_spooled=self._n_spooled,
-            n_dropped=self._n_dropped,
-            problem=self._problem,
+            is_running=made.is_running,
+            n_waiting=made.n_waiting,
+            n_delivered=made.n_delivered,
+            n_spooled=made.n_spooled,
+            n_dropped=made.n_dropped,
+            problem=made.problem,
         )
 
     def start(self) -> None:
-        """Start the thread; what ``start_recorder`` does last."""
-        self._thread.start()
+        """Start delivering; what ``start_recorder`` does last."""
+        self._deliverer.start()
 
     def stop(self, *, timeout_s: float = 10.0) -> None:
-        """Deliver or spool what was noted, and end the thread."""
-        self._stopping.set()
-        self._wake.set()
-        self._thread.join(timeout_s)
+        """Deliver what was noted, and end; after ``timeout_s`` the spool keeps what is left."""
+        self._deliverer.stop(timeout_s=timeout_s)
+
+    def _observed(
+        self, kind: str, columns: Mapping[str, Any], observed_at: datetime | None
+    ) -> UUID | None:
+        try:
+            at = datetime.fromisoformat(instant(observed_at))  # PostgreSQL takes "yesterday" too
+            content = {**columns, "observed_at": instant(at)}
+            made = self._written(kind, "pm", content, (None, None), None)
+            if made.content is None:
+                raise ValueError(f"{kind} must be plain text and numbers, got {dict(columns)!r}")
+            return self._take(Note(made))
+        except Exception as error:  # as above
+            return self._lost(error)
 
     def _written(
         self,
@@ -254,124 +296,27 @@ class Recorder:
             regime_context=regime_context,
         )
 
-    def _take(self, note: _Note) -> UUID | None:
-        if len(self._notes) >= _CAPACITY:
-            return self._lost(MemoryError(f"{_CAPACITY} strands wait to be delivered"))
-        self._notes.append(note)
-        self._wake.set()
-        return note.delivery.strand_key
+    def _take(self, note: Note) -> UUID | None:
+        return note.delivery.strand_key if self._deliverer.take(note) else None
 
     def _lost(self, error: Exception) -> UUID | None:
-        self._n_dropped += 1
-        self._note_problem(error)
+        self._deliverer.lose(error)
         return None
 
-    # --- the thread ---
 
-    def _run(self) -> None:
-        n_failures = 0
-        while True:
-            self._wake.clear()  # before looking: what comes from here on wakes it again
-            is_last = self._stopping.is_set()
-            try:
-                self._deliver_all()
-                n_failures = 0
-            except Exception as error:  # the thread must outlive whatever happens to it
-                self._note_problem(error)
-                self._forget_engine()
-                self._save_all()
-                n_failures += 1
-            if is_last:
-                self._forget_engine()
-                return
-            if n_failures:
-                self._stopping.wait(_RETRY_S[min(n_failures, len(_RETRY_S)) - 1])
-            else:
-                self._wake.wait()
-
-    def _deliver_all(self) -> None:
-        """Deliver the spool, then the notes; on a failure every one of them is still there."""
-        self._n_delivered += self._spool.drain(self._deliver)
-        while self._notes:
-            n = min(len(self._notes), _BATCH)
-            for i in range(n):
-                self._notes[i] = self._with_actions(self._notes[i])
-            self._deliver([self._notes[i].delivery for i in range(n)])
-            for _ in range(n):
-                self._notes.popleft()
-            self._n_delivered += n
-        self._problem = None
-
-    def _deliver(self, deliveries: Sequence[Delivery]) -> None:
-        try:
-            self._insert(deliveries)
-        except REFUSED:
-            for one in deliveries:
-                self._insert_or_refuse(one)
-
-    def _insert(self, deliveries: Sequence[Delivery]) -> None:
-        with transaction(
-            self._connected(), statement_timeout_ms=_STATEMENT_TIMEOUT_MS
-        ) as connection:
-            deliver(connection, deliveries)
-
-    def _insert_or_refuse(self, one: Delivery) -> None:
-        """Insert one strand; where its content is refused, as the bytes it was."""
-        try:
-            self._insert([one])
-        except REFUSED as error:
-            self._note_problem(error)
-            raw = one.raw if one.raw is not None else (one.content or "").encode()
-            try:
-                self._insert([replace(one, content=None, regime_context=None, raw=raw)])
-            except REFUSED as again:
-                self._lost(again)
-                self._n_delivered -= 1  # the caller counts it as delivered
-
-    def _with_actions(self, note: _Note) -> _Note:
-        """Complete a close by the actions that an earlier run of this bot delivered."""
-        if note.content is None:
-            return note
-        with transaction(
-            self._connected(), statement_timeout_ms=_STATEMENT_TIMEOUT_MS
-        ) as connection:
-            known = actions_of_trade(connection, self._bot, str(note.delivery.trade_id))
-        listed = missing_fields_filled(note.content["completed_trades"], known)
-        text = json_text({**note.content, "completed_trades": listed})
-        return _Note(note.delivery if text is None else replace(note.delivery, content=text))
-
-    def _save_all(self) -> None:
-        """Move the notes to the spool: a file outlives this process."""
-        n = len(self._notes)
-        try:
-            self._spool.append([self._notes[i].delivery for i in range(n)])
-        except OSError as error:
-            self._note_problem(error)  # they stay in memory
-            return
-        for _ in range(n):
-            self._notes.popleft()
-        self._n_spooled += n
-
-    def _connected(self) -> Engine:
-        if self._engine is None:
-            self._engine = create_engine(
-                self._url, application_name="edgekeeper recorder", pool_size=1
-            )
-        return self._engine
-
-    def _forget_engine(self) -> None:
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            with suppress(*_AWAY):
-                engine.dispose()
-
-    def _note_problem(self, error: Exception) -> None:
-        origin = error.orig if isinstance(error, DBAPIError) else error
-        with suppress(Exception):
-            said = f"{type(origin).__name__}: {origin}".splitlines()[0][:300]
-            if said != self._problem:
-                _log.warning("recorder: %s", said)
-            self._problem = said
+def _scope(
+    given: Mapping[str, Any] | None,
+    context: RegimeContext | Mapping[str, Any] | None,
+    bucket: str | None,
+) -> dict[str, Any]:
+    """The scope of an action: the given one, else what the regime and the bucket say."""
+    if given is not None or (context is None and bucket is None):
+        return dict(given or {})
+    if not isinstance(context, RegimeContext):
+        known = {each.name for each in fields(RegimeContext)}
+        said = dict(context or {})
+        context = RegimeContext(**{name: said[name] for name in known & said.keys()})
+    return dict(build_scope(context, bucket=bucket))
 
 
 def _pattern_key(

@@ -45,29 +45,53 @@ class Spool:
                 raise
 
     def drain(self, deliver: Callable[[Sequence[Delivery]], None], *, batch: int = 500) -> int:
-        """Hand all strands to ``deliver``, then empty the file; return how many there were.
+        """Hand all strands to ``deliver``, then take them out; return how many there were.
 
         If ``deliver`` raises, the file stays whole: what was delivered already is recognised by
-        its strand_key when it comes again. A line that cannot be read is set aside in a file of
-        its own.
+        its strand_key when it comes again. What is added meanwhile stays, and nobody who adds
+        waits for ``deliver``. A line that cannot be read is set aside in a file of its own.
         """
         if not self.path.exists() or self.path.stat().st_size == 0:
             return 0
+        with self._locked("rb") as file:
+            lines = file.read()
+        found, unreadable = _read(lines)
+        for start in range(0, len(found), batch):
+            deliver(found[start : start + batch])
+        self._take_out(lines, unreadable)
+        return len(found)
+
+    def _take_out(self, lines: bytes, unreadable: Sequence[bytes]) -> None:
         with self._locked("r+b") as file:
-            found, unreadable = _read(file)
-            for start in range(0, len(found), batch):
-                deliver(found[start : start + batch])
+            now = file.read()
+            if not now.startswith(lines):  # another process of the bot was quicker
+                return
             if unreadable:
                 with self._unreadable.open("ab") as aside:
                     aside.writelines(unreadable)
-            file.truncate(0)
-        return len(found)
+            rest = now[len(lines) :]
+            if rest:  # whole or not at all: a crash between must not lose it
+                beside = self.path.with_suffix(".rest")
+                beside.write_bytes(rest)
+                beside.replace(self.path)
+            else:
+                file.truncate(0)
 
     @contextmanager
     def _locked(self, mode: str) -> Iterator[IO[bytes]]:
-        with self.path.open(mode) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield file
+        while True:
+            with self.path.open(mode) as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if not self._is_replaced(file):
+                    yield file
+                    return
+
+    def _is_replaced(self, file: IO[bytes]) -> bool:
+        """Whether the file was replaced by another while this waited for its lock."""
+        try:
+            return self.path.stat().st_ino != os.fstat(file.fileno()).st_ino
+        except FileNotFoundError:
+            return True
 
     def _is_cut_off(self, end: int) -> bool:
         if end == 0:
@@ -77,10 +101,10 @@ class Spool:
             return file.read(1) != b"\n"
 
 
-def _read(file: IO[bytes]) -> tuple[list[Delivery], list[bytes]]:
+def _read(lines: bytes) -> tuple[list[Delivery], list[bytes]]:
     found: list[Delivery] = []
     unreadable: list[bytes] = []
-    for line in file:
+    for line in lines.splitlines(keepends=True):
         try:
             found.append(_delivery(line))
         except (ValueError, TypeError, KeyError, RecursionError):

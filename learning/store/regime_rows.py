@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from learning.domain.regime import RegimeContext
 from learning.store.schema import phase_state_bucket, token_cap_bucket
 
 MARKET = "market"
+OBSERVATIONS: Final = {
+    "phase_observed": phase_state_bucket,
+    "token_bucket_observed": token_cap_bucket,
+}
+"""What a tracker observes, by the kind under which it is delivered, with its table."""
 _RANKING_HORIZON = "meso"
 
 
@@ -48,6 +56,18 @@ def regime_context(connection: Connection, at: datetime) -> RegimeContext:
         bucket_rank=tuple(sorted(scores, key=lambda bucket: (-scores[bucket], bucket))),
         bucket_population=_population(connection, at),
     )
+
+
+def insert_observations(connection: Connection, observed: Sequence[tuple[str, str]]) -> None:
+    """Insert what a tracker observed; what was observed of the same at the same moment stays.
+
+    Args:
+        observed: Kind and content, JSON text of the columns; other kinds are passed over.
+    """
+    for kind, table in OBSERVATIONS.items():
+        rows = [json.loads(content) for found, content in observed if found == kind]
+        if rows:
+            connection.execute(insert(table).on_conflict_do_nothing(), rows)
 
 
 def bucket_of_token(connection: Connection, symbol: str, at: datetime) -> str | None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,14 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from learning.bot import delivering
 from learning.bot.recorder import Recorder, start_recorder
+from learning.domain.regime import RegimeContext
 from learning.domain.scope import DEFAULT_DIMENSIONS
+from learning.events.outcomes import outcome_of
 from learning.events.strands import ActionStrand, ClosedTrade, StoredStrand, parse_strand
+from learning.store.database import create_engine, transaction
+from learning.store.regime_rows import bucket_of_token, regime_context
 
 KEY = "pm.uptrend.S1.buy_flag"
 OPENED = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -246,3 +251,138 @@ def test_a_note_is_what_was_true_when_it_was_taken(fresh_database, database, tmp
     (action,) = strands(database)
     assert isinstance(action, ActionStrand)
     assert action.scope == {"bucket": "micro"}
+
+
+def test_what_waits_behind_a_delivery_that_hangs_is_spooled_and_arrives_once(
+    fresh_database, database, tmp_path, monkeypatch
+):
+    """A lock that another session holds: to the recorder a server that answers nothing."""
+    monkeypatch.setattr(delivering, "_HANGS_S", 0.3)
+    bot = recorder(fresh_database, tmp_path)
+    assert eventually(lambda: bot.status().is_running)
+    with database.transaction():
+        database.execute("LOCK TABLE ad_strands IN ACCESS EXCLUSIVE MODE")
+        keys = {record_entry(bot, trade_id=f"T-{i}") for i in range(5)}
+        assert eventually(lambda: bot.status().n_spooled == 5)
+        assert bot.status().n_waiting == 0
+        assert "does not answer" in str(bot.status().problem)
+    assert eventually(lambda: bot.status().n_delivered == 5)
+    bot.stop()
+    assert (tmp_path / "bot-a.jsonl").read_bytes() == b""
+    assert {found.strand_key for found in strands(database)} == keys
+    assert n_strands(database) == 5
+
+
+def test_a_stop_while_the_server_hangs_leaves_everything_in_the_spool(
+    fresh_database, database, tmp_path
+):
+    bot = recorder(fresh_database, tmp_path)
+    with database.transaction():
+        database.execute("LOCK TABLE ad_strands IN ACCESS EXCLUSIVE MODE")
+        record_entry(bot)
+        record_entry(bot, trade_id="T-2")
+        bot.stop(timeout_s=0.1)
+        assert (tmp_path / "bot-a.jsonl").read_bytes().count(b"\n") == 2
+
+
+def test_a_scope_is_built_from_the_regime_and_the_tokens_bucket(fresh_database, database, tmp_path):
+    bot = recorder(fresh_database, tmp_path)
+    regime = RegimeContext(macro_phase="Dip", bucket_rank=("mid", "micro"))
+    record_entry(bot, scope=None, regime_context=regime, bucket="micro")
+    record_entry(bot, scope=None, regime_context={"macro_phase": "Good", "later": 1})
+    record_entry(bot, scope={"bucket": "xl"}, regime_context=regime, bucket="micro")
+    bot.stop()
+    told = [found.scope for found in strands(database) if isinstance(found, ActionStrand)]
+    assert told == [
+        {
+            "macro_phase": "Dip", "bucket_leader": "mid", "bucket_rank_position": 2,
+            "bucket": "micro",
+        },
+        {"macro_phase": "Good"},
+        {"bucket": "xl"},
+    ]  # fmt: skip
+
+
+def test_what_the_tracker_sees_makes_the_regime_of_that_moment_also_after_an_outage(
+    fresh_database, tmp_path
+):
+    away = recorder(AWAY, tmp_path)
+    hour = timedelta(hours=1)
+    away.record_phase(phase="Dip", horizon="macro", observed_at=OPENED)
+    away.record_phase(phase="Good", horizon="macro", observed_at=OPENED + hour)
+    away.record_phase(
+        phase="Recover", horizon="meso", bucket="micro", score=0.5, observed_at=OPENED
+    )
+    away.record_token_bucket(symbol="ABC", market_cap_usd=3e6, observed_at=OPENED)
+    assert eventually(lambda: away.status().n_spooled == 4)
+    away.stop()
+    for _ in range(2):  # a second delivery changes nothing
+        kept = (tmp_path / "bot-a.jsonl").read_bytes()
+        back = recorder(fresh_database, tmp_path)
+        back.record_phase(phase="Chop", horizon="macro", observed_at=OPENED)  # told before
+        assert eventually(lambda back=back: back.status().n_delivered == 5)
+        back.stop()
+        (tmp_path / "bot-a.jsonl").write_bytes(kept)
+    engine = create_engine(fresh_database)
+    with transaction(engine) as connection:
+        then = regime_context(connection, OPENED)
+        bucket = bucket_of_token(connection, "ABC", OPENED)
+        assert regime_context(connection, OPENED + hour).macro_phase == "Good"
+    engine.dispose()
+    assert (then.macro_phase, then.bucket_rank, then.bucket_phases) == (
+        "Dip", ("micro",), {"micro": "Recover"},
+    )  # fmt: skip
+    assert bucket == "micro"
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"horizon": "yearly"},
+        {"phase": None},
+        {"phase": "a\x00b"},
+        {"score": math.nan},
+        {"observed_at": "yesterday"},
+    ],
+)
+def test_an_observation_that_breaks_a_rule_is_counted_and_holds_nothing_up(
+    fresh_database, database, tmp_path, columns
+):
+    bot = recorder(fresh_database, tmp_path)
+    bot.record_phase(**{"phase": "Dip", "horizon": "macro", **columns})
+    bot.record_token_bucket(symbol="ABC", market_cap_usd=-1.0)
+    record_entry(bot)
+    assert eventually(lambda: bot.status().n_dropped == 2)
+    bot.stop()
+    assert n_strands(database) == 1
+
+
+def test_a_close_with_candles_says_what_its_path_offered(fresh_database, database, tmp_path):
+    """Stopped at 95 for 100: it had fallen to 96, and touched 106 in its third hour."""
+    bot = recorder(fresh_database, tmp_path)
+    record_entry(bot)
+    hours = [OPENED + timedelta(hours=i) for i in range(5)]
+    highs, lows = (101, 103, 106, 102, 101), (98, 96, 100, 97, 94)
+    bars = [
+        (at, 100, high, low, 100, 1.0) for at, high, low in zip(hours, highs, lows, strict=True)
+    ]
+    summary = {
+        "opened_at": OPENED, "closed_at": OPENED + timedelta(hours=5), "side": "long",
+        "entry_price": 100.0, "exit_price": 95.0, "initial_stop": 95.0, "exit_reason": "stop_loss",
+    }  # fmt: skip
+    bot.record_position_closed(trade_id="T-1", trade_summary=summary, path=bars)
+    bot.record_position_closed(
+        trade_id="T-2", trade_summary={**summary, "return_pct": -5.0}, path=bars[:2],
+        entry_context={"pattern_key": KEY},
+    )  # fmt: skip
+    bot.stop()
+    close, cut_off = strands(database)[1:]
+    assert isinstance(close, ClosedTrade)
+    found = close.summary
+    assert (found.return_pct, found.max_drawdown_pct, found.rr_path) == (-5.0, 5.0, -1.0)
+    assert (found.mfe_r, found.mae_r, found.payback_hours) == (pytest.approx(1.2), -1.0, 2.0)
+    assert found.missed_entry_rr == 1.0  # the lowest price: the stop itself, one R below
+    assert found.missed_exit_rr == pytest.approx(2.2)  # 106 against 95
+    assert outcome_of(found, max_stop_distance=0.12).r_multiple == -1.0
+    assert isinstance(cut_off, ClosedTrade)
+    assert cut_off.summary.max_drawdown_pct is None  # two bars are not its path

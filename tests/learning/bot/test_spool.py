@@ -63,3 +63,24 @@ def test_an_empty_spool_makes_no_file(tmp_path: Path):
     spool.append([])
     assert drained(spool) == []
     assert not spool.path.exists()
+
+
+def test_what_is_added_while_another_is_delivered_waits_for_nothing_and_stays(tmp_path: Path):
+    """Adding within the delivery would wait for ever if a delivery held the lock."""
+    spool = Spool(tmp_path / "bot.jsonl")
+    spool.append([strand(1)])
+    assert spool.drain(lambda batch: spool.append([strand(2)])) == 1
+    assert drained(spool) == [strand(2)]
+    assert drained(spool) == []
+
+
+def test_of_two_that_deliver_at_once_neither_takes_out_what_the_other_did_not_see(tmp_path: Path):
+    spool, other = Spool(tmp_path / "bot.jsonl"), Spool(tmp_path / "bot.jsonl")
+    spool.append([strand(1)])
+
+    def meanwhile(batch: object) -> None:
+        assert drained(other) == [strand(1)]
+        other.append([strand(3)])
+
+    spool.drain(meanwhile)
+    assert drained(spool) == [strand(3)]
