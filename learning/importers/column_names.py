@@ -55,7 +55,7 @@ FILL_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 TRADE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "trade_id": (
-        "tradeid", "id", "tradeno", "tradenumber", "ticket", "positionid", "position", "dealid", "no",
+        "tradeid", "id", "tradeno", "tradenumber", "ticket", "positionid", "dealid", "no",
     ),
     "symbol": FILL_NAMES["symbol"],
     "side": (
@@ -90,9 +90,13 @@ TRADE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "pnlamount", "netpnl", "netprofit", "realizedpnl", "realisedpnl", "pnl", "profit",
         "profitloss", "pl", "netpl", "pandl",
     ),
+    "pattern_key": ("patternkey",),
+    "return_pct": ("returnpct",),
     "return_net_pct": ("returnnetpct", "netreturnpct"),
+    "r_multiple_net": ("rmultiplenet", "netr"),
+    "rr_path": ("rrpath",),
+    "max_drawdown_pct": ("maxdrawdownpct", "maepct", "maepercent"),
     "r_multiple": ("rmultiple", "rmult", "rmultiples", "r", "rvalue", "resultr", "profitr"),
-    "mae_pct": ("maepct", "maepercent"),
     "exit_reason": ("exitreason", "closereason", "exitsignal", "reason"),
     "timeframe": ("timeframe", "tf", "interval", "barsize"),
     "strategy": ("strategy", "strategyname", "system", "bot", "algo", "botname"),

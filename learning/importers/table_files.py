@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from learning.errors import ImportRefused
 from learning.importers.action_table import ACTION_COLUMNS
+from learning.importers.column_names import TRADE_NAMES, proposed
 from learning.importers.file_name import named_file
 from learning.importers.fill_reader import FillReader
 from learning.importers.fill_table import FillTable, fill_columns, fill_options, seen_fills
-from learning.importers.import_answers import ImportAnswers
+from learning.importers.import_answers import ImportAnswers, ImportOption
 from learning.importers.mapping import ColumnMapping
 from learning.importers.opened_file import RISK_QUESTION, ImportSettings, Opened, SourceFile
 from learning.importers.table_file import TableFile, open_csv, open_parquet
@@ -56,18 +57,37 @@ def _open_closed_trades(
             f"(columns {', '.join(ACTION_COLUMNS)}); of {names}, {len(trades)} are tables of "
             f"trades and {len(actions)} of actions"
         )
+    columns = proposed(trades[0].columns, TRADE_NAMES, mapping.columns)
     found = TradeTable(
         table=trades[0],
         actions=actions[0] if actions else None,
-        mapping=mapping,
+        mapping=replace(mapping, columns={**columns, **mapping.columns}),
         dimensions=settings.dimensions,
         max_stop_distance=settings.max_stop_distance,
         origin=settings.origin,
         closed_by=settings.closed_by,
+        answers=settings.answers,
     )
     _refuse_foreign(trades[0])
     found.require_columns()
-    return Opened(found)
+    guessed = {ours: name for ours, name in columns.items() if mapping.column(ours) != name}
+    told = ", ".join(f"{ours}: {theirs}" for ours, theirs in guessed.items())
+    understood = (f"its columns, by their names: {told}",) if told else ()
+    return Opened(found, _trade_options(columns, settings.answers), understood, columns)
+
+
+def _trade_options(columns: Mapping[str, str], answers: ImportAnswers) -> tuple[ImportOption, ...]:
+    """Return what a table of closed trades lacks; it can be imported without."""
+    asked = []
+    if "symbol" not in columns and answers.symbol is None:
+        asked.append(ImportOption("symbol", "text", "the table does not name what was traded"))
+    has_r = {"initial_stop", "r_multiple", "r_multiple_net", "rr_path"} & set(columns)
+    if not has_r and answers.risk_pct is None and answers.risk_amount is None:
+        asked.append(RISK_QUESTION)
+    named = {"pattern_key", "strategy"} & set(columns)
+    if not named and answers.strategy is None:
+        asked.append(ImportOption("strategy", "text", "the table does not name the strategy"))
+    return tuple(asked)
 
 
 def _table(file: SourceFile, mapping: ColumnMapping) -> TableFile:

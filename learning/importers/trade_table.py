@@ -1,24 +1,33 @@
 """Closed trades in a table, one row a trade, with their actions in a second table where given.
 
-At least these columns, under these names or mapped to them: ``trade_id``, ``pattern_key`` (or a
-pattern template), ``entry_time``, ``exit_time``, and an outcome: ``r_multiple``,
-``r_multiple_net`` or ``rr_path``, or the prices from which one follows.
+At least these columns, under these names, mapped to them or called what others call them:
+``entry_time``, ``exit_time``, and an outcome: ``r_multiple``, ``r_multiple_net`` or ``rr_path``,
+or the side and prices from which a return follows. Where a table has no ``trade_id``, a trade is
+what it says; of rows that say the same, each is a trade. Where it has no ``pattern_key``, its
+strategy and its setup make one.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any, Final
 
-from learning.domain.pattern_key import Module, action_category, normalise_pattern_key
+from learning.domain.pattern_key import (
+    Module,
+    action_category,
+    key_part,
+    normalise_pattern_key,
+)
 from learning.domain.scope import ScopeValue, scope_value
 from learning.errors import ImportRefused
 from learning.events.outcomes import path_rr
 from learning.importers.action_table import ActionIndex, read_actions
 from learning.importers.field_values import RowRejected, as_instant, as_name, as_number, as_side
+from learning.importers.import_answers import ImportAnswers
 from learning.importers.import_report import ReportTally
 from learning.importers.imported_trade import ImportedTrade, TradeAction, check_closed
 from learning.importers.mapping import ColumnMapping
@@ -39,17 +48,21 @@ _NUMBERS: Final = (
     "entry_price", "exit_price", "initial_stop", "return_pct", "return_net_pct",
     "max_drawdown_pct", "r_multiple", "r_multiple_net", "rr_path", "mfe_r", "mae_r",
     "hours_to_1r", "best_entry_price", "best_exit_price", "bars_to_mfe", "bars_to_mae",
-    "risk_amount", "pnl_amount",
+    "risk_amount", "pnl_amount", "quantity", "fees",
 )  # fmt: skip
 _NAMES: Final = (
     "trade_id", "pattern_key", "symbol", "exit_reason", "currency", "timeframe", "action_category",
-    "origin",
+    "origin", "strategy", "tag",
 )  # fmt: skip
 _OUTCOMES: Final = ("r_multiple_net", "r_multiple", "rr_path")
 _COPIED: Final = (
     "entry_price", "exit_price", "initial_stop", "return_pct", "return_net_pct",
     "max_drawdown_pct", "r_multiple", "r_multiple_net", "rr_path", "mfe_r", "mae_r",
     "risk_amount", "pnl_amount", "symbol", "side", "exit_reason", "currency",
+)  # fmt: skip
+_CONTENT: Final = (
+    "symbol", "side", "entry_time", "exit_time", "entry_price", "exit_price", "quantity",
+    "r_multiple", "r_multiple_net", "rr_path", "strategy", "tag",
 )  # fmt: skip
 _SIMULATION: Final = frozenset({"era", "signal_time", "bars_to_mfe", "bars_to_mae", "final_stop"})
 _ORIGINS: Final = ("live", "dry_run", "backtest", "simulated")
@@ -72,6 +85,7 @@ class TradeTable:
     max_stop_distance: float
     origin: str | None = None
     closed_by: datetime | None = None
+    answers: ImportAnswers = field(default_factory=ImportAnswers)
     format: str = "trade_table"
 
     @property
@@ -87,9 +101,8 @@ class TradeTable:
         Raises:
             ImportRefused: Naming the missing column.
         """
-        needed = ["trade_id", "entry_time", "exit_time"]
-        needed += [] if self.mapping.pattern else ["pattern_key"]
-        for ours in needed:
+        named = [ours for ours in ("trade_id", "pattern_key") if ours in self.mapping.columns]
+        for ours in ("entry_time", "exit_time", *named):
             if not self._has(ours):
                 raise ImportRefused(self._lacks(ours, self.mapping.column(ours)))
         for theirs in _mapped_columns(self.mapping):
@@ -104,18 +117,18 @@ class TradeTable:
         if not any(self._has(name) for name in _OUTCOMES) and not self._has_prices():
             raise ImportRefused(
                 f"{self.table.path.name} has no outcome: it needs r_multiple, r_multiple_net or "
-                "rr_path, or side, entry_price, exit_price and one of initial_stop and "
-                "max_drawdown_pct"
+                "rr_path, or side, entry_price and exit_price, with initial_stop or "
+                "max_drawdown_pct where they are known"
             )
 
     def _has(self, ours: str) -> bool:
         return self.mapping.column(ours) in self.table.columns
 
     def _has_prices(self) -> bool:
-        if self._has("return_pct") and self._has("max_drawdown_pct"):
+        if self._has("return_pct") or self._has("return_net_pct"):
             return True
-        priced = all(self._has(name) for name in ("side", "entry_price", "exit_price"))
-        return priced and (self._has("initial_stop") or self._has("max_drawdown_pct"))
+        sided = self._has("side") or self._has("quantity")
+        return sided and self._has("entry_price") and self._has("exit_price")
 
     def _lacks(self, ours: str, theirs: str) -> str:
         known = ", ".join(self.table.columns[:40])
@@ -123,6 +136,11 @@ class TradeTable:
             f"{self.table.path.name} lacks the column {theirs!r} ({ours}); it has: {known}. "
             f"Another name goes into a mapping file, as columns: {{{ours}: <your column>}}"
         )
+
+    @property
+    def zone(self) -> tzinfo:
+        """Return the zone of times without an offset."""
+        return self.answers.zone or self.mapping.zone
 
     def default_origin(self) -> str:
         """Return the origin of trades that do not name their own.
@@ -142,9 +160,11 @@ class TradeTable:
         """
         tally = ReportTally()
         best: tuple[datetime, str, str] | None = None
-        for row in self._rows(tally, only=("trade_id", "entry_time", "symbol")):
-            if row["trade_id"] is not None and row["entry_time"] is not None:
-                found = (row["entry_time"], row["trade_id"], row.get("symbol") or "")
+        identity = ("trade_id",) if self._has("trade_id") else _CONTENT
+        for row in self._rows(tally, only=("entry_time", "symbol", *identity)):
+            trade_id = row["trade_id"] if self._has("trade_id") else _content_id(row)
+            if trade_id is not None and row["entry_time"] is not None:
+                found = (row["entry_time"], trade_id, row.get("symbol") or "")
                 best = found if best is None else min(best, found)
         if best is None:
             raise ImportRefused(f"{self.table.path.name} has no trade with an id and a time")
@@ -184,7 +204,7 @@ class TradeTable:
             return as_number(value, decimal=self.table.decimal)
 
         def instant(value: object) -> datetime | None:
-            return as_instant(value, zone=self.mapping.zone)
+            return as_instant(value, zone=self.zone)
 
         column = self.mapping.column
         read: dict[Role, Parser] = {("", name): (column(name), number) for name in _NUMBERS}
@@ -195,7 +215,7 @@ class TradeTable:
         read |= {("pattern", name): (name, as_name) for name in self.mapping.pattern_columns()}
         read |= self._context_parsers(number)
         if only is not None:
-            read = {("", name): read["", name] for name in only}
+            read = {("", name): read["", name] for name in dict.fromkeys(only)}
         return {role: spec for role, spec in read.items() if spec[0] in self.table.columns}
 
     def _context_parsers(self, number: Callable[[object], float | None]) -> dict[Role, Parser]:
@@ -217,14 +237,15 @@ class TradeTable:
         )
 
     def _trade(self, row: Row, index: ActionIndex, seen: dict[str, int]) -> ImportedTrade:
-        trade_id = _given(row, "trade_id")
-        if trade_id in seen:
-            raise RowRejected("trade_id", f"was given before, in row {seen[trade_id]}", trade_id)
+        trade_id = self._trade_id(row, seen)
         opened_at, closed_at = _given(row, "entry_time"), _given(row, "exit_time")
         if closed_at < opened_at:
             raise RowRejected("exit_time", "must not be before entry_time", str(closed_at))
         check_closed("exit_time", closed_at, self.closed_by)
-        summary, no_risk = _summary(row, self.max_stop_distance)
+        row.setdefault("symbol", None)
+        row["symbol"] = row["symbol"] or self.answers.symbol
+        _side_of_quantity(row)
+        summary, no_risk = _summary(row, self.max_stop_distance, self.answers)
         pattern_key, origin = self._pattern_key(row), self._origin(row)
         trade = ImportedTrade(
             trade_id=trade_id,
@@ -232,17 +253,33 @@ class TradeTable:
             origin=origin or self.default_origin(),
             opened_at=opened_at,
             closed_at=closed_at,
-            scope={**self.mapping.constants, **row["scope"]},
+            scope={**self._said_scope(), **self.mapping.constants, **row["scope"]},
             signals=row["signal"],
             applied_knobs=row["knob"],
             summary=summary,
             actions=index.take(trade_id) or (_only_action(row, opened_at),),
             no_risk=no_risk,
-            is_untagged=self.mapping.pattern is not None and "untagged" in pattern_key.split("."),
+            is_untagged="untagged" in pattern_key.split("."),
             origin_is_assumed=origin is None,
         )
-        seen[trade_id] = row["row"]
+        if self._has("trade_id"):
+            seen[trade_id] = row["row"]
         return trade
+
+    def _trade_id(self, row: Row, seen: dict[str, int]) -> str:
+        """The id of a row, else what it says, counted where that repeats."""
+        if self._has("trade_id"):
+            given: str = _given(row, "trade_id")
+            if given in seen:
+                rule = f"was given before, in row {seen[given]}"
+                raise RowRejected("trade_id", rule, given)
+            return given
+        content = _content_id(row)
+        count = seen[content] = seen.get(content, -1) + 1
+        return f"{content}/{count}" if count else content
+
+    def _said_scope(self) -> dict[str, ScopeValue]:
+        return {} if self.answers.timeframe is None else {"timeframe": self.answers.timeframe}
 
     def _origin(self, row: Row) -> str | None:
         """The origin that a person or the row names; None where neither does."""
@@ -257,12 +294,28 @@ class TradeTable:
         if self.mapping.pattern is not None:
             side = {"side": row["side"]} if row.get("side") else {}
             return self.mapping.pattern_key({**row["pattern"], **side})
+        if not self._has("pattern_key"):
+            return self._pattern_of_names(row)
         given = _given(row, "pattern_key")
         try:
             return _one_spelling(given)
         except ValueError as error:
             rule = str(error).partition(", got ")[0].removeprefix("pattern_key ")
             raise RowRejected("pattern_key", rule, given) from None
+
+    def _pattern_of_names(self, row: Row) -> str:
+        """The pattern key of a table without one: its strategy, side and setup."""
+        tag = row.get("tag") or ""
+        if tag.count(".") == 3:
+            try:
+                return _one_spelling(tag)
+            except ValueError:
+                pass  # a setup with dots in its name
+        family = row.get("strategy") or self.answers.strategy or self.table.path.stem
+        side = row.get("side") or "any"
+        return (
+            f"pm.{key_part(family, fallback='unnamed')}.{side}.{key_part(tag, fallback='untagged')}"
+        )
 
 
 _one_spelling = lru_cache(maxsize=4096)(normalise_pattern_key)
@@ -353,6 +406,18 @@ def _parsed_cell(
         return None
 
 
+def _content_id(row: Row) -> str:
+    """What a trade without an id is: a digest of all that it says of itself."""
+    said = "\n".join(f"{name}={row[name]}" for name in _CONTENT if row.get(name) is not None)
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
+def _side_of_quantity(row: Row) -> None:
+    quantity = row.get("quantity")
+    if row.get("side") is None and quantity:
+        row["side"] = "long" if quantity > 0 else "short"
+
+
 def _given(row: Row, name: str) -> Any:
     value = row.get(name)
     if value is None:
@@ -370,17 +435,21 @@ def _only_action(row: Row, opened_at: datetime) -> TradeAction:
     return TradeAction(category, opened_at, said if said != category else None)
 
 
-def _summary(row: Row, max_stop_distance: float) -> tuple[dict[str, Any], str | None]:
+def _summary(
+    row: Row, max_stop_distance: float, answers: ImportAnswers
+) -> tuple[dict[str, Any], str | None]:
     """The trade_summary of a row and, where it has no R multiple, the reason."""
     _fill_returns(row)
     no_risk = _fill_r_multiples(row, max_stop_distance)
+    by_user = no_risk is not None and _fill_fixed_risk(row, answers)
     _fill_path_rr(row)
+    by_risk = "r_fixed_risk" if by_user else "r_initial_stop"
     kinds = [
         kind
-        for kind, names in (("r_initial_stop", _OUTCOMES[:2]), ("rr_path", _OUTCOMES[2:]))
+        for kind, names in ((by_risk, _OUTCOMES[:2]), ("rr_path", _OUTCOMES[2:]))
         if any(row.get(name) is not None for name in names)
     ]
-    if not kinds:
+    if not kinds and row.get("return_pct") is None and row.get("return_net_pct") is None:
         rule = f"needs r_multiple, r_multiple_net, rr_path or the prices for it ({no_risk})"
         raise RowRejected("outcome", rule, None)
     summary = {name: row[name] for name in _COPIED if row.get(name) is not None}
@@ -389,9 +458,8 @@ def _summary(row: Row, max_stop_distance: float) -> tuple[dict[str, Any], str | 
     summary |= {
         "opened_at": row["entry_time"].isoformat(),
         "closed_at": row["exit_time"].isoformat(),
-        "rr_kind": "+".join(kinds),
-    }
-    return summary | _payback(row) | _counterfactuals(row), no_risk
+    } | ({"rr_kind": "+".join(kinds)} if kinds else {})
+    return summary | _payback(row) | _counterfactuals(row), None if by_user else no_risk
 
 
 def _fill_returns(row: Row) -> None:
@@ -409,6 +477,21 @@ def _fill_returns(row: Row) -> None:
     entry, exit_price, side = row.get("entry_price"), row.get("exit_price"), row.get("side")
     if row.get("return_pct") is None and side and entry and exit_price:
         row["return_pct"] = price_return_pct(side, entry, exit_price)
+    _fill_net_return(row)
+
+
+def _fill_net_return(row: Row) -> None:
+    """The return after costs, where a table has its fees and its quantity; costs are no gain."""
+    gross, entry = row.get("return_pct"), row.get("entry_price")
+    quantity, fees = row.get("quantity"), row.get("fees")
+    if (
+        row.get("return_net_pct") is None
+        and gross is not None
+        and entry
+        and quantity
+        and fees is not None
+    ):
+        row["return_net_pct"] = gross - abs(fees) / abs(quantity * entry) * 100.0
 
 
 def _fill_r_multiples(row: Row, max_stop_distance: float) -> str | None:
@@ -426,6 +509,18 @@ def _fill_r_multiples(row: Row, max_stop_distance: float) -> str | None:
     if row.get("r_multiple") is not None or row.get("r_multiple_net") is not None:
         return None
     return risk.reason if isinstance(risk, NoRisk) else "no return"
+
+
+def _fill_fixed_risk(row: Row, answers: ImportAnswers) -> bool:
+    """R by the risk that the user says every trade has; say whether there is any."""
+    if answers.risk_pct is not None:
+        for name, of in (("r_multiple", "return_pct"), ("r_multiple_net", "return_net_pct")):
+            if row.get(of) is not None:
+                row[name] = row[of] / answers.risk_pct
+    elif answers.risk_amount is not None and row.get("pnl_amount") is not None:
+        row["r_multiple_net"] = row["pnl_amount"] / answers.risk_amount
+        row["risk_amount"] = answers.risk_amount
+    return row.get("r_multiple") is not None or row.get("r_multiple_net") is not None
 
 
 def _fill_path_rr(row: Row) -> None:
