@@ -13,7 +13,7 @@ from jobs.dimension_list import check_dimensions
 from jobs.job import JobContext, JobReport
 from jobs.standing_trades import STANDING, LessonTrades, lesson_trades
 from learning.domain.pattern_key import MODULES, Module
-from learning.meta.latent_factors import GroupLessons, LatentFactor, latent_factors
+from learning.meta.latent_factors import GroupLessons, LatentFactor, latent_factors, lesson_map
 from learning.settings import Settings
 from learning.store import factor_rows, lesson_rows, state_rows
 
@@ -31,12 +31,16 @@ def cluster_factors(context: JobContext) -> JobReport:
             previous |= factor_rows.read_members(connection, module)
             with failures.kept(module), connection.begin_nested():
                 lessons[module] = _standing_trades(connection, module, context.settings)
-        groups = [group for one in lessons.values() for group in _groups(one)]
-        factors = latent_factors(groups, previous=previous)
+        groups = {module: _groups(one) for module, one in lessons.items()}
+        factors = latent_factors(
+            [group for own in groups.values() for _, group in own], previous=previous
+        )
         for module, found in lessons.items():
             own = _of_module(factors, found)
             patterns = {one.lesson.lesson_id: one.lesson.key[0] for one in found}
             factor_rows.replace_all(connection, module, own, patterns)
+            maps = [(outcome, lesson_map(group)) for outcome, group in groups[module]]
+            factor_rows.replace_maps(connection, module, maps)
             for factor in own:
                 lesson_rows.set_factor(connection, factor.lesson_ids, factor.factor_id)
         state_rows.touch(connection)
@@ -53,23 +57,25 @@ def _standing_trades(
     return list(lesson_trades(connection, module, standing, settings))
 
 
-def _groups(lessons: Sequence[LessonTrades]) -> list[GroupLessons]:
+def _groups(lessons: Sequence[LessonTrades]) -> list[tuple[str, GroupLessons]]:
+    """Return the scope lessons of each setup with the outcome that they rest on."""
     # a level lesson applies together with a scope lesson, so it is no member of its factor
     by_group: dict[tuple[str, ...], list[LessonTrades]] = defaultdict(list)
     for one in lessons:
         if one.lesson.lesson_type != "level":
             by_group[(*one.lesson.key, one.lesson.outcome)].append(one)
-    return [
-        GroupLessons(
-            group=members[0].lesson.key,
-            lesson_ids=tuple(one.lesson.lesson_id for one in members),
-            matched=np.array([one.in_scope for one in members]),
-            strengths=np.array([one.lesson.strength for one in members]),
-            # a winner and a loser on the same trades are two lessons: merged, they would cancel
-            directions=np.sign([one.lesson.stats["posterior_mean_rr"] for one in members]),
-        )
-        for members in by_group.values()
-    ]
+    return [(members[0].lesson.outcome, _group(members)) for members in by_group.values()]
+
+
+def _group(members: Sequence[LessonTrades]) -> GroupLessons:
+    return GroupLessons(
+        group=members[0].lesson.key,
+        lesson_ids=tuple(one.lesson.lesson_id for one in members),
+        matched=np.array([one.in_scope for one in members]),
+        strengths=np.array([one.lesson.strength for one in members]),
+        # a winner and a loser on the same trades are two lessons: merged, they would cancel
+        directions=np.sign([one.lesson.stats["posterior_mean_rr"] for one in members]),
+    )
 
 
 def _of_module(

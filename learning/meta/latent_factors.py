@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,8 @@ BitArray = npt.NDArray[np.uint64]
 
 MIN_SIMILARITY = 0.3
 """Average linkage stops merging below this similarity."""
+MOST_MAPPED = 150
+_NO_SPREAD = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,18 +101,26 @@ class LatentFactor:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GroupSimilarity:
-    """What the screen shows of one group.
+class LessonMap:
+    """How alike the lessons of one group are, for the eye.
 
     Attributes:
         group: Pattern key and action category.
-        lesson_ids: In dendrogram order.
+        n_lessons: Lessons of the group; the map holds the strongest of them.
+        lesson_ids: The L lessons shown, in dendrogram order.
         similarity: Shape (L, L), in that order.
+        shared_trades: Shape (L, L), trades in common; the diagonal is each lesson's own.
+        places: Shape (L, 2), where each stands on the map.
+        kept_share: Share of all spread that two axes keep; absent where there is no spread.
     """
 
     group: GroupKey
+    n_lessons: int
     lesson_ids: tuple[int, ...]
-    similarity: FloatArray
+    similarity: FloatArray = field(repr=False)
+    shared_trades: IntArray = field(repr=False)
+    places: FloatArray = field(repr=False)
+    kept_share: float | None
 
 
 def similarity_matrix(matched: BoolArray) -> FloatArray:
@@ -215,22 +225,71 @@ def latent_factors(
     return sorted(factors, key=lambda factor: factor.factor_id)
 
 
-def group_similarity(group: GroupLessons) -> GroupSimilarity:
-    """Order the lessons of a group so that alike stands beside alike.
+def lesson_map(group: GroupLessons, *, most: int = MOST_MAPPED) -> LessonMap:
+    """Order the lessons of a group so that alike stands beside alike, and place them on a map.
 
     Args:
         group: Lessons of one (pattern_key, action_category).
+        most: With more lessons than that, the strongest are shown: nobody reads more.
 
     Returns:
-        Similarities in dendrogram order.
+        Similarities in dendrogram order and coordinates by classical scaling.
     """
-    similarity = group.similarity()
-    order = _dendrogram_order(similarity)
-    return GroupSimilarity(
-        group=group.group,
-        lesson_ids=tuple(group.lesson_ids[i] for i in order),
-        similarity=similarity[np.ix_(order, order)],
+    chosen = np.sort(np.argsort(-group.strengths, kind="stable")[:most])
+    shown = replace(
+        group,
+        lesson_ids=tuple(group.lesson_ids[i] for i in chosen),
+        matched=group.matched[chosen],
+        strengths=group.strengths[chosen],
+        leads=None,
+        directions=None if group.directions is None else group.directions[chosen],
     )
+    similarity = shown.similarity()
+    order = _dendrogram_order(similarity)
+    similarity = similarity[np.ix_(order, order)]
+    places, kept_share = classical_places(similarity)
+    return LessonMap(
+        group=group.group,
+        n_lessons=len(group.lesson_ids),
+        lesson_ids=tuple(shown.lesson_ids[i] for i in order),
+        similarity=similarity,
+        shared_trades=_shared_trades(shown.matched[order]).astype(np.int64),
+        places=places,
+        kept_share=kept_share,
+    )
+
+
+def classical_places(similarity: FloatArray) -> tuple[FloatArray, float | None]:
+    """Place lessons in a plane so that distances stand for ``sqrt(1 - similarity)``.
+
+    Classical scaling (Torgerson 1952; Gower 1966): the two leading axes of the doubly centred
+    squared distances. Axes are turned so that the outermost lesson of each has a positive sign.
+
+    Args:
+        similarity: Shape (L, L), symmetric, diagonal 1.
+
+    Returns:
+        Shape (L, 2), and the share of the positive spread that the two axes keep; absent where
+        all lessons are alike.
+
+    Examples:
+        Two strangers stand 1 apart, and one axis says it all.
+
+        >>> places, kept = classical_places(np.eye(2))
+        >>> np.abs(places).round(3).tolist(), kept
+        ([[0.5, 0.0], [0.5, 0.0]], 1.0)
+    """
+    count = len(similarity)
+    centre = np.eye(count) - 1 / max(count, 1)
+    spread, axes = np.linalg.eigh(centre @ similarity @ centre / 2)
+    spread, axes = spread[::-1], axes[:, ::-1]
+    positive = np.where(spread > _NO_SPREAD, spread, 0.0)
+    places = np.zeros((count, 2))
+    places[:, : min(count, 2)] = (axes * np.sqrt(positive))[:, :2]
+    outermost = places[np.argmax(np.abs(places).round(9), axis=0), [0, 1]] if count else np.ones(2)
+    places *= np.where(outermost < 0, -1.0, 1.0)
+    total = float(positive.sum())
+    return places, float(positive[:2].sum()) / total if total > 0 else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

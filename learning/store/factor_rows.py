@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from learning.domain.pattern_key import Module
-from learning.meta.latent_factors import LatentFactor
-from learning.store.schema import learning_latent_factors
+from learning.meta.latent_factors import LatentFactor, LessonMap
+from learning.store.schema import learning_latent_factors, learning_lesson_maps
 
 
 def read_members(connection: Connection, module: Module) -> dict[str, frozenset[int]]:
@@ -60,4 +60,33 @@ def _row(
             "shared_trade_share": factor.shared_trade_share,
             "effective_lessons": factor.effective_lessons,
         },
+    }
+
+
+def replace_maps(
+    connection: Connection, module: Module, maps: Sequence[tuple[str, LessonMap]]
+) -> None:
+    """Replace the maps of a module, each given with the outcome that its lessons rest on."""
+    c = learning_lesson_maps.c
+    connection.execute(sa.delete(learning_lesson_maps).where(c.module == module))
+    if maps:
+        connection.execute(
+            sa.insert(learning_lesson_maps),
+            [_map_row(module, outcome, one) for outcome, one in maps],
+        )
+
+
+def _map_row(module: Module, outcome: str, shown: LessonMap) -> dict[str, object]:
+    return {
+        "module": module,
+        "pattern_key": shown.group[0],
+        "action_category": shown.group[1],
+        "outcome": outcome,
+        "n_lessons": shown.n_lessons,
+        "lesson_ids": list(shown.lesson_ids),
+        "similarity": shown.similarity.ravel().round(4).tolist(),
+        "shared_trades": shown.shared_trades.ravel().tolist(),
+        "x": shown.places[:, 0].round(4).tolist(),
+        "y": shown.places[:, 1].round(4).tolist(),
+        "kept_share": shown.kept_share,
     }

@@ -525,6 +525,44 @@ learning_latent_factors = sa.Table(
     _now("updated_at"),
     comment="Lessons that match the same trades.",
 )
+learning_lesson_maps = sa.Table(
+    "learning_lesson_maps",
+    metadata,
+    sa.Column("module", sa.Text, primary_key=True),
+    sa.Column("pattern_key", sa.Text, primary_key=True),
+    sa.Column("action_category", sa.Text, primary_key=True),
+    sa.Column("outcome", sa.Text, primary_key=True),
+    _integer("n_lessons", comment="standing; the map has the strongest"),
+    sa.Column(
+        "lesson_ids",
+        ARRAY(sa.BigInteger),
+        nullable=False,
+        comment="in dendrogram order: alike stands beside alike",
+    ),
+    sa.Column("similarity", ARRAY(sa.REAL), nullable=False, comment="row by row, 0 to 1"),
+    sa.Column(
+        "shared_trades",
+        ARRAY(sa.Integer),
+        nullable=False,
+        comment="row by row; the diagonal is each one's trades",
+    ),
+    sa.Column("x", ARRAY(sa.REAL), nullable=False, comment="first axis of classical scaling"),
+    sa.Column("y", ARRAY(sa.REAL), nullable=False, comment="second axis"),
+    _number(
+        "kept_share",
+        nullable=True,
+        comment="share of all spread that two axes keep; absent where there is none",
+    ),
+    _now("updated_at"),
+    sa.CheckConstraint(
+        "cardinality(similarity) = cardinality(lesson_ids) * cardinality(lesson_ids)"
+        " AND cardinality(shared_trades) = cardinality(similarity)"
+        " AND cardinality(x) = cardinality(lesson_ids)"
+        " AND cardinality(y) = cardinality(lesson_ids)",
+        name="one_place_a_lesson",
+    ),
+    comment="Similarity of the lessons of a setup on matched trades; rebuilt with the factors.",
+)
 learning_lessons = sa.Table(
     "learning_lessons",
     metadata,

@@ -8,9 +8,10 @@ from sklearn.metrics import adjusted_rand_score
 
 from learning.meta.latent_factors import (
     GroupLessons,
-    group_similarity,
+    classical_places,
     latent_factors,
     lead_labels,
+    lesson_map,
     linkage_labels,
     similarity_matrix,
 )
@@ -146,13 +147,39 @@ def test_copies_amount_to_one_lesson_and_shared_trades_are_counted():
 
 
 def test_the_screen_gets_like_beside_like():
-    shown = group_similarity(lessons(matches((0, 20), (50, 70), (1, 21), (51, 71))))
+    shown = lesson_map(lessons(matches((0, 20), (50, 70), (1, 21), (51, 71))))
     assert {frozenset(shown.lesson_ids[:2]), frozenset(shown.lesson_ids[2:])} == {
         frozenset({1, 3}),
         frozenset({2, 4}),
     }
     assert shown.similarity[0, 1] > 0.9
     assert shown.similarity[1, 2] == 0.0
+    assert np.diag(shown.shared_trades).tolist() == [20] * 4
+    assert shown.shared_trades[0, 1] == 19
+
+
+def test_the_map_keeps_the_distances_of_three_lessons_exactly():
+    """Three points always fit a plane: distances are the roots of one minus similarity."""
+    similarity = np.array([[1.0, 0.75, 0.0], [0.75, 1.0, 0.19], [0.0, 0.19, 1.0]])
+    places, kept = classical_places(similarity)
+    assert kept == pytest.approx(1.0)
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        apart = np.linalg.norm(places[a] - places[b])
+        assert apart == pytest.approx(np.sqrt(1 - similarity[a, b]))
+
+
+def test_copies_stand_in_one_place_and_a_single_lesson_in_the_middle():
+    places, kept = classical_places(np.ones((3, 3)))
+    assert places.tolist() == [[0.0, 0.0]] * 3
+    assert kept is None
+    assert classical_places(np.ones((1, 1)))[0].tolist() == [[0.0, 0.0]]
+
+
+def test_a_crowd_is_shown_by_its_strongest():
+    group = lessons(matches((0, 20), (50, 70), (1, 21)), strengths=np.array([0.1, 0.9, 0.5]))
+    shown = lesson_map(group, most=2)
+    assert shown.n_lessons == 3
+    assert set(shown.lesson_ids) == {2, 3}
 
 
 @pytest.mark.parametrize(("hard", "least"), [(False, 0.99), (True, 0.9)])
