@@ -9,16 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
-import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
 from learning.errors import LearningError
 from learning.settings import Settings
 from learning.store import database, job_rows
-
-# a server that is busy with a statement looks that often whether its client still lives, so that
-# the locks of a killed worker are free at once and not when the statement ends
-_CLIENT_CHECK = "500ms"
 
 
 class RunLost(LearningError):
@@ -76,8 +71,6 @@ class JobContext:
         """
         self.check()
         with database.transaction(self.engine) as connection:
-            setting = sa.func.set_config("client_connection_check_interval", _CLIENT_CHECK, True)
-            connection.execute(sa.select(setting))
             yield connection
             self.check()
             if not job_rows.is_still_mine(connection, run_id=self.run_id, worker=self.worker):
@@ -92,7 +85,8 @@ class Job:
     UTC; ``max_age`` the age of the last good run from which the screens call it stale. A run that
     takes longer than ``timeout`` is ended. ``catch_up`` says what becomes of slots that were
     missed: one run makes up for all of them (once), or each has its own, in order (every).
-    ``then`` names the job that is queued after a run for arrivals that wrote something.
+    ``then`` names the job that is queued after a run that wrote something, unless a person
+    asked for just that one.
     """
 
     name: str

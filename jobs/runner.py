@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from jobs.job import Job, JobContext, JobReport, Progress, RunLost, silent
@@ -23,7 +23,8 @@ from jobs.notices import Notices, messenger
 from jobs.peak_memory import PeakMemory
 from jobs.run_guard import Interrupted, RunGuard
 from jobs.run_log import RunLog, without_passwords
-from jobs.worker_name import is_dead, worker_name
+from jobs.run_sessions import RunSessions
+from jobs.worker_name import is_dead, is_stopped, worker_name
 from learning.errors import DatabaseUnavailable, LearningError
 from learning.settings import Settings
 from learning.store import database, job_rows
@@ -69,7 +70,7 @@ class Runner:
         self.worker = worker_name()
         self.version = code_version()
         self.stop = threading.Event()
-        self._in_use = _ConnectionsInUse(engine)
+        self._sessions = RunSessions(engine)
         self._under_way: dict[int, ClaimedRun] = {}
         self.notices = Notices(messenger(settings.notice_urls))
 
@@ -78,7 +79,7 @@ class Runner:
     ) -> RunOutcome | None:
         """Queue a job and run it here; None where another worker is running it."""
         with self._bookkeeping() as connection:
-            job_rows.mark_lost(connection, is_dead=is_dead)
+            job_rows.mark_lost(connection, is_dead=is_dead, is_stopped=is_stopped)
             run_id = job_rows.enqueue(
                 connection, name, slot=None, trigger=trigger, requested_by=requested_by
             )
@@ -87,7 +88,7 @@ class Runner:
     def run_next(self) -> RunOutcome | None:
         """Run the oldest queued run, if there is one."""
         with self._bookkeeping() as connection:
-            job_rows.mark_lost(connection, is_dead=is_dead)
+            job_rows.mark_lost(connection, is_dead=is_dead, is_stopped=is_stopped)
         return self._claim_and_run(None, silent)
 
     def run_queued(self, name: str) -> RunOutcome | None:
@@ -108,7 +109,7 @@ class Runner:
         """Run what was claimed and close its row, however it ends."""
         guard = RunGuard(
             beat=functools.partial(self._beat, claimed.run_id),
-            cancel=self._in_use.cancel,
+            cancel=self._sessions.cancel,
             timeout_s=self._timeout_s(claimed.job),
             wish=self.stop,
         )
@@ -203,7 +204,8 @@ class Runner:
             trigger=claimed.run_trigger,
             stopping=guard.stopping,
         )
-        return self.jobs[claimed.job].run(context)
+        with self._sessions.of_run(claimed.run_id):
+            return self.jobs[claimed.job].run(context)
 
     def _close(self, claimed: ClaimedRun, outcome: RunOutcome, retry: bool) -> None:
         """Close the row; while the database is away, try as long as the row may stay open."""
@@ -230,7 +232,7 @@ class Runner:
                 self._queue_again(connection, claimed, RETRY_AFTER[claimed.attempt])
             elif outcome.status == "skipped":
                 self._queue_again(connection, claimed, timedelta(0))
-            elif outcome.rows_out and claimed.run_trigger in ("notify", "catch_up"):
+            elif _may_have_written(claimed, outcome):
                 self._queue_next(connection, claimed)
 
         if kept and claimed.run_trigger not in _ASKED_FOR:
@@ -257,6 +259,18 @@ class Runner:
         )
 
 
+def _may_have_written(claimed: ClaimedRun, outcome: RunOutcome) -> bool:
+    """Whether what follows has something to do: at once, and not at its own next slot.
+
+    Its run of this slot may be under way already, and have begun before this one wrote. What a
+    run that is made up for had written before it was lost, nobody has counted.
+    """
+    is_counted = claimed.run_trigger != "catch_up" and not claimed.attempt
+    if outcome.status != "ok" or claimed.run_trigger in _ASKED_FOR:
+        return False
+    return bool(outcome.rows_out) or not is_counted
+
+
 def is_of_database(error: BaseException) -> bool:
     """Say whether an error is the database's state, not the job's: trying again may help.
 
@@ -278,24 +292,3 @@ def _ended(guard: RunGuard, timeout_s: float) -> RunOutcome | None:
     if guard.ending == "lost":
         return RunOutcome("lost", error="the run was taken over by another worker")
     return None
-
-
-class _ConnectionsInUse:
-    """Which connection each thread is using, so that its statement can be cancelled."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._threads: dict[int, tuple[Any, int]] = {}
-        event.listen(engine, "checkout", self._taken)
-        event.listen(engine, "checkin", self._given_back)
-
-    def _taken(self, connection: Any, _record: Any, _proxy: Any) -> None:
-        self._threads[id(connection)] = (connection, threading.get_ident())
-
-    def _given_back(self, connection: Any, _record: Any) -> None:
-        self._threads.pop(id(connection), None)
-
-    def cancel(self, thread_id: int) -> None:
-        """Cancel what a thread is waiting for; harmless where it waits for nothing."""
-        for connection, owner in list(self._threads.values()):
-            if owner == thread_id:
-                connection.cancel_safe(timeout=2)

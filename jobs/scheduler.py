@@ -241,6 +241,7 @@ class RunningScheduler:
         self._thread.join(_ABANDON_S)
         if self._thread.is_alive():
             self._runner.abandon()
+        self._runner.engine.dispose()
 
     def _run(self) -> None:
         try:

@@ -24,13 +24,28 @@ def is_dead(name: str) -> bool:
     Known only of workers of this machine, boot and process namespace: two containers may share
     a host name and still not see each other's processes. Of others only silence tells.
     """
+    known = _process(name)
+    return known is not None and _start(known[0]) != known[1]
+
+
+def is_stopped(name: str) -> bool:
+    """Say whether the process of a worker is known to be frozen, by SIGSTOP or a debugger."""
+    known = _process(name)
+    if known is None or _start(known[0]) != known[1]:
+        return False
+    fields = _fields(known[0])
+    return fields is not None and fields[0] in ("T", "t")
+
+
+def _process(name: str) -> tuple[int, int] | None:
+    """Process and start of a worker whose processes can be seen from here."""
     found = re.fullmatch(r"(.*)/(\d+)/(\d+)-(\w+)-\w+", name)
     if found is None:
-        return False
+        return None
     host, process, start, machine = found.groups()
     if not machine or host != socket.gethostname() or machine != _machine() or start == "0":
-        return False
-    return _start(int(process)) != int(start)
+        return None
+    return int(process), int(start)
 
 
 def _machine() -> str:
@@ -44,11 +59,14 @@ def _machine() -> str:
 
 def _start(process: int) -> int | None:
     """When a living process started, in ticks since boot; None where it lives no more."""
+    fields = _fields(process)
+    return None if fields is None or fields[0] in ("Z", "X") else int(fields[19])
+
+
+def _fields(process: int) -> list[str] | None:
     try:
         stat = (_PROC / str(process) / "stat").read_text()
     except OSError:
         return None
     # the name in parentheses may hold anything; what follows it is plain
-    fields = stat.rpartition(")")[2].split()
-    is_zombie = fields[0] in ("Z", "X")
-    return None if is_zombie else int(fields[19])
+    return stat.rpartition(")")[2].split()

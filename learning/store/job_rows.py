@@ -18,8 +18,13 @@ from learning.store.decision_rows import refusals_told
 from learning.store.schema import job_runs, job_settings
 
 LOST_AFTER_S = 60  # a running row without a heartbeat for that long belongs to a dead worker
+STOPPED_AFTER_S = 15  # the same where the process is known to be frozen
 LOST_IN_A_ROW = 3  # a job that takes its worker down so often waits for its next slot
 _CLAIM = sa.text("SELECT pg_advisory_xact_lock(hashtext('edgekeeper_claim'))")
+_END_SESSIONS = sa.text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+    "AND usename = current_user AND application_name = ANY(:names)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,43 +208,81 @@ def close(connection: Connection, *, run_id: int, worker: str, outcome: RunOutco
     return result.rowcount == 1
 
 
+def session_name(run_id: int) -> str:
+    """Return what the sessions of a run are called while it is in a transaction."""
+    return f"edgekeeper run {run_id}"
+
+
+def _never(_worker: str) -> bool:
+    return False
+
+
 def mark_lost(
     connection: Connection,
     *,
     after_s: float = LOST_AFTER_S,
-    is_dead: Callable[[str], bool] = lambda _worker: False,
+    stopped_after_s: float = STOPPED_AFTER_S,
+    is_dead: Callable[[str], bool] = _never,
+    is_stopped: Callable[[str], bool] = _never,
 ) -> list[int]:
     """Mark running rows of dead workers as lost, and queue each of their jobs again.
 
+    What a lost run still holds, in a transaction that will never end by itself, is freed: its
+    sessions are ended.
+
     Args:
         after_s: Seconds without a heartbeat after which a worker is taken for dead.
+        stopped_after_s: The same for one that is known to be frozen.
         is_dead: Whether a worker is known to be gone, by its name: asked before that.
+        is_stopped: Whether a worker is known to be frozen.
 
     Returns:
-        The ids of the lost runs. One whose worker is frozen within a statement on it is passed
-        by, so that nobody waits for that.
+        The ids of the lost runs. One whose row is locked, by its own worker for one, is passed by
+        until the session that locks it has ended, so that nobody waits for that.
     """
-    silent = sa.func.clock_timestamp() - sa.func.make_interval(0, 0, 0, 0, 0, 0, after_s)
+
+    def why(worker: str, silent_s: float) -> str | None:
+        limit_s = stopped_after_s if is_stopped(worker) else after_s
+        if is_dead(worker):
+            return "its process has ended"
+        return f"no heartbeat for {limit_s:g} s" if silent_s > limit_s else None
+
+    suspects = [run_id for run_id, worker, silent_s in connection.execute(_running()).all()
+                if why(worker, silent_s) is not None]  # fmt: skip
+    if not suspects:
+        return []
+    end_sessions(connection, suspects)
+    lost = []
+    rows = _running().where(job_runs.c.id.in_(suspects)).with_for_update(skip_locked=True)
+    for run_id, worker, silent_s in connection.execute(rows).all():
+        told = why(worker, silent_s)  # it may have come back meanwhile
+        if told is not None:
+            _mark_lost(connection, run_id, f"{told}: worker {worker} is gone")
+            lost.append(run_id)
+    return lost
+
+
+def _mark_lost(connection: Connection, run_id: int, error: str) -> None:
+    job: str = connection.execute(
+        sa.update(job_runs)
+        .where(job_runs.c.id == run_id)
+        .values(status="lost", finished_at=sa.func.clock_timestamp(), error=error)
+        .returning(job_runs.c.job)
+    ).scalar_one()
+    _queue_again(connection, job, run_id)
+
+
+def _running() -> sa.Select[int, str, float]:
+    """Running rows with the seconds since their heartbeat."""
     c = job_runs.c
-    running = connection.execute(
-        sa.select(c.id, c.job, c.worker, (c.heartbeat_at < silent).label("is_silent"))
-        .where(c.status == "running")
-        .with_for_update(skip_locked=True)
-    ).all()
-    lost = [row for row in running if row.is_silent or is_dead(row.worker)]
-    for row in lost:
-        said = f"no heartbeat for {after_s:g} s" if row.is_silent else "its process has ended"
-        connection.execute(
-            sa.update(job_runs)
-            .where(c.id == row.id)
-            .values(
-                status="lost",
-                finished_at=sa.func.clock_timestamp(),
-                error=f"{said}: worker {row.worker} is gone",
-            )
-        )
-        _queue_again(connection, row.job, row.id)
-    return [row.id for row in lost]
+    silent = sa.extract("epoch", sa.func.clock_timestamp() - c.heartbeat_at)
+    return sa.select(c.id, c.worker, silent.cast(sa.Double)).where(c.status == "running")
+
+
+def end_sessions(connection: Connection, run_ids: Sequence[int]) -> int:
+    """End the sessions of runs that are lost, as far as they are this user's; return how many."""
+    ended = connection.execute(_END_SESSIONS, {"names": [session_name(one) for one in run_ids]})
+    return len(ended.all())
 
 
 def _queue_again(connection: Connection, job: str, run_id: int) -> None:

@@ -252,6 +252,37 @@ def test_progress_is_in_the_row_while_the_run_goes_on(runner: Runner) -> None:
     assert rows(runner)[0]["changed"] == {"new": 1}
 
 
+@pytest.mark.parametrize(
+    ("trigger", "attempt", "rows_out", "follows"),
+    [
+        ("schedule", 0, 3, True),
+        ("notify", 0, 3, True),
+        ("schedule", 0, 0, False),
+        ("notify", 0, 0, False),
+        ("catch_up", 0, 0, True),  # the run it makes up for may have written before it was lost
+        ("notify", 1, 0, True),
+        ("manual", 0, 3, False),
+    ],
+)
+def test_what_follows_is_queued_even_while_its_run_of_the_same_slot_goes_on(
+    runner: Runner, trigger: str, attempt: int, rows_out: int, follows: bool
+) -> None:
+    first = job("first", lambda _context: JobReport(rows_out=rows_out), then="second")
+    runner.jobs = {"first": first, "second": job("second", fine)}
+    with database.transaction(runner.engine) as connection:
+        other = job_rows.enqueue(
+            connection, "second", slot=MONDAY, trigger="schedule", requested_by="t"
+        )
+        assert job_rows.claim(connection, worker="another", code_version="1", run_id=other)
+        job_rows.enqueue(
+            connection, "first", slot=MONDAY, trigger=trigger, requested_by="t", attempt=attempt
+        )
+    assert runner.run_next() is not None
+    with database.transaction(runner.engine, read_only=True) as connection:
+        waiting = [run.job for run in job_rows.read_queue(connection)]
+    assert waiting == (["second"] if follows else [])
+
+
 # --- arrivals ---------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ from jobs.runner import Runner
 from jobs.worker_name import is_dead, worker_name
 from learning.store import database, job_rows
 from learning.store.schema import job_runs
-from tests.jobs.worker_process import SLOW
+from tests.jobs.worker_process import SLOW, runner_of
 
 ROOT = Path(__file__).parents[2]
 MONDAY = datetime(2024, 3, 4, tzinfo=UTC)
@@ -56,9 +56,9 @@ def ready(*processes: subprocess.Popen[str]) -> None:
         assert process.stdout.readline() == "ready\n"
 
 
-def queue(runner: Runner, n: int) -> None:
+def queue(runner: Runner, n: int, *, first: int = 0) -> None:
     with database.transaction(runner.engine) as connection:
-        for i in range(n):
+        for i in range(first, first + n):
             slot = MONDAY + timedelta(hours=i)
             job_rows.enqueue(connection, SLOW, slot=slot, trigger="schedule", requested_by="t")
 
@@ -128,19 +128,30 @@ def test_a_killed_workers_run_is_taken_over_at_once_and_its_job_runs_again(
 
 
 def test_a_frozen_worker_that_wakes_up_writes_nothing(runner: Runner, start: Start) -> None:
-    queue(runner, 1)
-    zombie = start("drain", 1.0)
-    until(lambda: rows(runner)[0]["status"] == "running")
-    zombie.send_signal(signal.SIGSTOP)
-    with database.transaction(runner.engine) as connection:
-        connection.execute(sa.text("SELECT pg_sleep(0.05)"))
-        assert job_rows.mark_lost(connection, after_s=0.01, is_dead=is_dead) == [1]
-        connection.execute(sa.text("DELETE FROM job_runs WHERE status = 'queued'"))
-    before = version(runner)
-    zombie.send_signal(signal.SIGCONT)
-    zombie.wait(60)
-    assert version(runner) == before
-    assert [row["status"] for row in rows(runner)] == ["lost"]
+    n_rounds = 20
+    runner.jobs = runner_of(str(runner.settings.database_url), 0.0).jobs  # quick for who takes over
+    zombie = start("patient", 0.1)
+    ready(zombie)
+    written = version(runner)
+    for k in range(n_rounds):
+        queue(runner, 1, first=k)
+        until(lambda: rows(runner)[-1]["status"] == "running")
+        zombie.send_signal(signal.SIGSTOP)
+        assert version(runner) == written  # nor did it write what it was frozen in before
+        lost = rows(runner)[-1]["id"]
+        with database.transaction(runner.engine) as connection:
+            connection.execute(sa.text("SELECT pg_sleep(0.02)"))
+            assert job_rows.mark_lost(connection, after_s=0.01, is_dead=is_dead) == [lost]
+        taken_over = runner.run_next()
+        assert taken_over is not None
+        assert taken_over.status == "ok"
+        written += 1
+        assert version(runner) == written
+        zombie.send_signal(signal.SIGCONT)
+    queue(runner, 1, first=n_rounds)
+    until(lambda: rows(runner)[-1]["status"] == "ok")  # by now it has tried to end all others
+    assert version(runner) == written + 1
+    assert [row["status"] for row in rows(runner)] == ["lost", "ok"] * n_rounds + ["ok"]
 
 
 def version(runner: Runner) -> int:

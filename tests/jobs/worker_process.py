@@ -1,7 +1,7 @@
 """A worker in a process of its own, with jobs that take a while: ``python -m … URL JOB_S MODE``.
 
-Modes: drain (run what is queued, then end), worker (as ``./run worker``), unlocked (drain without
-any lock: the control that must be caught).
+Modes: drain (run what is queued, then end), patient (the same, but wait for more), worker (as
+``./run worker``), unlocked (drain without any lock: the control that must be caught).
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def main() -> None:
         return
     if mode == "unlocked":
         job_rows.claim = claim_any
-    idle = 0
-    while idle < 20:
+    idle, patience = 0, 2000 if mode == "patient" else 20
+    while idle < patience:
         idle = idle + 1 if runner.run_next() is None else 0
         time.sleep(0.01)
 

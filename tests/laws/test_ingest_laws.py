@@ -26,6 +26,7 @@ from learning.settings import Settings
 from learning.store import strand_rows
 from learning.store.database import create_engine, transaction
 from learning.store.strand_rows import Accounts
+from tests.forked_process import in_a_process
 from tests.strand_builders import action, close, digest, history, spoiled
 
 Work = Callable[[str], None]
@@ -81,19 +82,6 @@ LOCKS = (
 
 
 # --- Killed workers --------------------------------------------------------------------------
-
-
-def in_a_process(work: Work, url: str) -> int:
-    """Fork a worker; its database connection is its own."""
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(120)  # whatever goes wrong, it does not stay
-        try:
-            work(url)
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    return pid
 
 
 def careful(url: str) -> None:
