@@ -6,6 +6,7 @@ Start: ``python -m streamlit run dashboard/asgi.py``.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,16 @@ async def _imports_first(_app: st.App) -> AsyncIterator[dict[str, Any] | None]:
 
     for module in (pandas, plotly.graph_objects, edge_queries, lesson_card):
         assert module is not None
+    threading.Thread(target=_load_statistics, name="load statistics", daemon=True).start()
     yield None
+
+
+def _load_statistics() -> None:
+    """Load what some panels need: scipy takes seconds, and no page is held up for it."""
+    from learning.overrides import effect_path, replay
+
+    assert effect_path is not None
+    assert replay is not None
 
 
 def _show_failure(error: Exception) -> bool:

@@ -11,8 +11,9 @@ from dashboard import controls, formats, health, queries
 from dashboard.alert_list import open_alerts, show_alerts
 from dashboard.controls import Page
 from dashboard.edge_queries import EdgeTable, read_dimensions, read_edge_table
+from dashboard.effect_queries import MONEY_DAYS, Uplift, read_turns, read_uplift
 from dashboard.figures.edge_map import draw_edge_map, edge_map
-from dashboard.figures.effect_forest import draw_effect_forest, effect_forest
+from dashboard.figures.effect_over_time import draw_effect_over_time, effect_over_time
 from dashboard.figures.search_funnel import draw_search_funnel, search_funnel
 from dashboard.lesson_table import lesson_columns, lesson_table
 
@@ -33,40 +34,64 @@ def show() -> None:
     """Draw the page."""
     page = controls.open_page("Overview", jobs=_JOBS)
     lessons = queries.of_filters(queries.read_lessons(page.source), page.filters)
+    steps = _steps(page, lessons)
     if page.health.last_trade_at is None and lessons.empty:
-        _first_steps()
+        _show_steps(steps)
         return
     alerts = open_alerts(page)
-    _show_indicators(page, lessons, n_alerts=len(alerts))
+    uplift = _uplift(page)
+    _show_indicators(page, lessons, uplift, n_alerts=len(alerts))
     show_alerts(page, alerts, most=_MOST_ALERTS)
-    left, right = st.columns([1, 1.25], gap="medium")
-    effects = _measured(queries.read_effects(page.source))
+    if not all(done for done, _ in steps):
+        _show_steps(steps)
+    left, right = st.columns([1.25, 1], gap="medium")
     with left:
-        if effects.empty:
+        if uplift is None:
             _show_search(page, lessons)
         else:
-            _show_effects(page, effects)
+            _show_effect(page, uplift)
     with right:
         _show_map(page, lessons)
-    if not effects.empty:
+    if uplift is not None:
         _tell_search(page, lessons)
     _show_waiting(lessons)
 
 
-def _first_steps() -> None:
-    with controls.nothing("Nothing learned yet. Three steps lead here:"):
-        st.checkbox("Import closed trades: ./run import path/to/trades", disabled=True)
-        st.checkbox("Let the jobs run once: ./run up", disabled=True)
-        st.checkbox("Approve a first lesson on the page Decisions", disabled=True)
-        st.caption("Only looking? ./run demo fills a database of its own with invented trades.")
+def _uplift(page: Page) -> Uplift | None:
+    outcome = page.health.state.outcome
+    return None if outcome is None else read_uplift(page.source, outcome, page.filters)
+
+
+# ------------------------------------------------------------------ the way in
+def _steps(page: Page, lessons: pd.DataFrame) -> list[tuple[bool, str]]:
+    """Return the three steps to a first override, and which of them are done."""
+    return [
+        (page.health.last_trade_at is not None,
+         "Import closed trades: ./run import path/to/trades, or the page Data"),
+        (not queries.read_looks(page.source).empty, "Let the jobs run once: ./run up"),
+        (bool(lessons["activated_at"].notna().any()),
+         "Approve a first lesson on the page Decisions"),
+    ]  # fmt: skip
+
+
+def _show_steps(steps: list[tuple[bool, str]]) -> None:
+    done = sum(one for one, _ in steps)
+    told = "Nothing learned yet. Three steps lead here:"
+    with controls.nothing(told if not done else f"{done} of {len(steps)} steps done:"):
+        for is_done, label in steps:
+            st.checkbox(label, value=is_done, disabled=True)
+        if not done:
+            st.caption("Only looking? ./run demo fills a database of its own, invented trades.")
 
 
 # ------------------------------------------------------------------ indicators
-def _show_indicators(page: Page, lessons: pd.DataFrame, *, n_alerts: int) -> None:
+def _show_indicators(
+    page: Page, lessons: pd.DataFrame, uplift: Uplift | None, *, n_alerts: int
+) -> None:
     with st.container(horizontal=True, gap="small"):
         _waiting(page, lessons)
-        _effect(page)
-        _active(page)
+        _effect(uplift)
+        _money(uplift)
         _fading(lessons, n_alerts=n_alerts)
         _jobs(page)
 
@@ -86,47 +111,55 @@ def _metric(label: str, value: str, told: str, *, help: str | None = None) -> No
 
 def _waiting(page: Page, lessons: pd.DataFrame) -> None:
     waiting = lessons[lessons["status"] == "proposed"]
+    overrides = queries.read_overrides(page.source)
+    ending = int((overrides["expires_at"] < page.health.now + timedelta(days=1)).sum())
     told = "nothing to decide"
     if not waiting.empty:
         told = f"oldest {formats.ago(waiting['discovered_at'].min(), page.health.now)}"
+    if ending:
+        told = f"{formats.plural(ending, 'override')} {'ends' if ending == 1 else 'end'} in 24 h"
     _metric("Waiting for you", formats.plural(len(waiting), "lesson"), told)
 
 
-def _effect(page: Page) -> None:
-    effects = queries.read_effects(page.source)
-    known = _measured(effects)
-    if known.empty:
-        watched = effects["lesson_id"].nunique()
-        _metric(
-            "Effect of overrides",
-            "not clear yet" if watched else formats.NOTHING,
-            f"{watched} watched" if watched else "not measured yet",
-            help="Measured daily from what bots report: uplift of size levers, treated against "
-            "held-out trades for the rest. A number appears with its interval.",
-        )
-        return
-    helps = int((known["ci_low_rr"] > 0).sum())
-    hurts = int((known["ci_high_rr"] < 0).sum())
-    _metric(
-        "Effect of overrides",
-        f"{helps} help, {hurts} hurt",
-        f"{len(known) - helps - hurts} not clear yet",
-        help="Uplift of size and treated against held-out trades, by intervals that hold however "
-        "often one looks.",
+def _effect(uplift: Uplift | None) -> None:
+    label, told = "Effect of size", "no sized trade has closed"
+    means = (
+        "Mean of (applied multiplier - 1) times the outcome, over all trades that overrides "
+        "sized; 95 % however often one looks."
     )
+    if uplift is None:
+        _metric(label, formats.NOTHING, told, help=means)
+        return
+    path = uplift.path
+    last = path.points[-1]
+    if last.low_rr is None:
+        told = f"{path.n_units} of {path.starts_at} {path.unit}"
+        _metric(label, "not clear yet", told, help=f"{means} An interval begins with that.")
+        return
+    told = f"95 % {formats.interval(last.low_rr, last.high_rr, digits=3, unit='')}, n {last.n}"
+    _metric(label, formats.signed(last.estimate_rr, digits=3, unit="R per trade"), told, help=means)
 
 
-def _measured(effects: pd.DataFrame) -> pd.DataFrame:
-    """Return the effects that have an interval; the edge since approval is none of them."""
-    is_effect = effects["measure"].isin(["uplift", "delta_rr"])
-    return effects[is_effect].dropna(subset=["effect_rr", "ci_low_rr", "ci_high_rr"])
-
-
-def _active(page: Page) -> None:
-    overrides = queries.read_overrides(page.source)
-    soon = overrides["expires_at"] < page.health.now + timedelta(days=1)
-    told = f"{int(soon.sum())} end in 24 h" if len(overrides) else "bots trade as without us"
-    _metric("Active overrides", formats.count(len(overrides)), told)
+def _money(uplift: Uplift | None) -> None:
+    label = f"Effect in money, {MONEY_DAYS} d"
+    if uplift is None:
+        _metric(label, formats.NOTHING, "no sized trade has closed")
+        return
+    money = uplift.money
+    told = f"{money.n_measurable} of {formats.plural(money.n, 'trade')} measurable"
+    if money.amount is None:
+        _metric(label, "not offered", told, help="No trade names profit and currency.")
+        return
+    unit = str(formats.plain(money.currency or "", longest=8))
+    spread = "too few weeks for an interval"
+    if money.low is not None:
+        spread = f"95 % {formats.interval(money.low, money.high, unit=unit)}, by weeks"
+    _metric(
+        label,
+        formats.signed(money.amount, digits=0 if abs(money.amount) >= 100 else 2, unit=unit),
+        told,
+        help=f"What they earned at the multiplied size, less what base size had earned. {spread}.",
+    )
 
 
 def _fading(lessons: pd.DataFrame, *, n_alerts: int) -> None:
@@ -134,14 +167,14 @@ def _fading(lessons: pd.DataFrame, *, n_alerts: int) -> None:
     fading = active["half_life_state"].isin(["decaying", "sign_flip"])
     failed = active["confirmation"] == "failed"
     shortest = active.loc[fading, "half_life_days"].min()
-    told = f"shortest half-life {shortest:.0f} d" if pd.notna(shortest) else "no half-life found"
+    told = f"shortest half-life {shortest:.0f} d" if pd.notna(shortest) else "none seen to decay"
     if failed.any():
         told = f"{int(failed.sum())} failed on later trades"
     if n_alerts:
         told = formats.plural(n_alerts, "open alert")
     _metric(
         "Going bad",
-        f"{int((fading | failed).sum())} of {len(active)}",
+        f"{int((fading | failed).sum())} of {formats.plural(len(active), 'override')}",
         told,
         help="Active lessons that decay, changed sign, or failed on trades since.",
     )
@@ -155,20 +188,27 @@ def _jobs(page: Page) -> None:
     _metric("Jobs, 24 h", f"{ok} ok / {failed} failed", told)
 
 
+# ------------------------------------------------------------------ the effect
+def _show_effect(page: Page, uplift: Uplift) -> None:
+    controls.section("Effect of size, cumulative (R), 95 %")
+    marks = read_turns(page.source)
+    shown = effect_over_time(uplift.path, cumulative=True, marks=marks)
+    controls.chart(
+        draw_effect_over_time(shown, page.palette, height=300), key="effect", alt=shown.alt
+    )
+    path = uplift.path
+    begins = "" if shown.low else f" The band begins with {path.starts_at} {path.unit}."
+    st.caption(
+        f"Sum of (multiplier - 1) times {formats.plain(page.outcome)} over "
+        f"{formats.plural(path.points[-1].n, 'trade')}; it holds however often one looks.{begins}"
+    )
+    st.page_link("screens/judge_effects.py", label="Each override", icon=":material/balance:")
+
+
 # ------------------------------------------------------------------ the search, the map
 def _looked_at(page: Page) -> pd.DataFrame:
     looks = queries.read_looks(page.source)
     return looks if page.filters.module is None else looks[looks["module"] == page.filters.module]
-
-
-def _show_effects(page: Page, effects: pd.DataFrame) -> None:
-    controls.section("Did overrides help? (R per trade)")
-    size = effects[effects["measure"] == "uplift"]
-    shown = effect_forest((effects if size.empty else size).head(_LISTED))
-    controls.chart(draw_effect_forest(shown, page.palette), key="effects", alt=shown.alt)
-    name = "Treated against held-out trades" if size.empty else "Uplift of size"
-    st.caption(f"{name}, {formats.plain(page.outcome)}, 95 % however often one looks.")
-    st.page_link("screens/judge_effects.py", label="All effects", icon=":material/balance:")
 
 
 def _tell_search(page: Page, lessons: pd.DataFrame) -> None:
@@ -218,7 +258,7 @@ def _show_map(page: Page, lessons: pd.DataFrame) -> None:
     if not dims or page.health.state.outcome is None:
         controls.nothing("No scope is stored yet: scopes need trades with context.", height=240)
         return
-    dim = _first_told(dims)
+    dim = _most_named(dims, lessons)
     table = read_edge_table(
         page.source, module, (dim,), page.filters, page.unit, page.outcome, None
     )
@@ -230,6 +270,12 @@ def _show_map(page: Page, lessons: pd.DataFrame) -> None:
         alt=shown.alt,
     )
     st.caption(formats.plain(_map_told(table, dim), longest=300))
+    st.page_link(
+        "screens/explore_scopes.py",
+        label="Any two conditions",
+        icon=":material/grid_on:",
+        query_params={"x": dim},
+    )
 
 
 def _largest(table: EdgeTable) -> pd.DataFrame:
@@ -247,9 +293,17 @@ def _main_module(lessons: pd.DataFrame) -> str:
     return "pm" if lessons.empty else str(lessons["module"].mode().iloc[0])
 
 
-def _first_told(dims: dict[str, list[object]]) -> str:
-    """Return the first condition with a handful of values: chosen by order, never by its edge."""
+def _most_named(dims: dict[str, list[object]], lessons: pd.DataFrame) -> str:
+    """Return the condition that most standing lessons name: they have paid for the search.
+
+    Where none stands, the first with a handful of values: by order, never by what it shows.
+    """
     handy = [name for name, values in dims.items() if 2 <= len(values) <= _MOST_COLUMNS]
+    standing = lessons[lessons["status"].isin(["proposed", "active"])]
+    named = pd.Series([name for scope in standing["scope"] for name in scope], dtype=object)
+    counted = named[named.isin(handy)].value_counts()
+    if len(counted):
+        return str(min(counted.index[counted == counted.max()], key=handy.index))
     return handy[0] if handy else next(iter(dims))
 
 

@@ -1,0 +1,120 @@
+"""What size did to whole trades, all overrides on a trade taken together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import distinct_on
+
+from learning.domain.levers import LEVERS, clamp
+from learning.store.schema import OUTCOMES, override_applications, pattern_trade_events
+
+_SIZES = ("size_mult", "alloc_mult")
+
+
+@dataclass(frozen=True, slots=True)
+class SizedTrade:
+    """A closed trade whose size overrides changed.
+
+    Attributes:
+        module: The module that decided.
+        multiplier: Product over the overrides that applied, within the lever's bounds.
+        rr: Outcome at base risk, R.
+        pnl_amount: What it really earned, money; None where not told.
+        currency: Of that money.
+    """
+
+    module: str
+    bot: str
+    trade_id: str
+    closed_at: datetime
+    multiplier: float
+    rr: float
+    pnl_amount: float | None
+    currency: str | None
+
+    @property
+    def effect_amount(self) -> float | None:
+        """Money that size added: earned at the multiplied size, less what base size had earned."""
+        if self.pnl_amount is None or self.currency is None:
+            return None
+        return self.pnl_amount * (1 - 1 / self.multiplier)
+
+
+def read_sized_trades(
+    connection: Connection,
+    *,
+    outcome: str,
+    origins: Sequence[str],
+    module: str | None = None,
+    pattern_key: str | None = None,
+) -> list[SizedTrade]:
+    """Return the closed trades that overrides sized, in the order they closed in.
+
+    A trade counts once: of each lesson its first application, then the product over lessons.
+
+    Raises:
+        ValueError: If the outcome is not one.
+    """
+    if outcome not in OUTCOMES:
+        raise ValueError(f"outcome must be one of {', '.join(OUTCOMES)}, got {outcome!r}")
+    first, closed = _first(module, pattern_key), _closed(outcome, origins)
+    query = (
+        sa.select(first, closed.c.closed_at, closed.c.rr, closed.c.pnl_amount, closed.c.currency)
+        .join_from(
+            first,
+            closed,
+            sa.and_(first.c.bot == closed.c.bot, first.c.trade_id == closed.c.trade_id),
+        )
+        .order_by(closed.c.closed_at, first.c.bot, first.c.trade_id)
+    )
+    rows: dict[tuple[str, str, str], list[sa.Row[Any]]] = {}
+    for row in connection.execute(query):
+        rows.setdefault((row.module, row.bot, row.trade_id), []).append(row)
+    return [_sized(*key, of_trade) for key, of_trade in rows.items()]
+
+
+def _first(module: str | None, pattern_key: str | None) -> sa.Subquery:
+    c = override_applications.c
+    query = (
+        sa.select(c.module, c.bot, c.trade_id, c.levers_after)
+        .ext(distinct_on(c.lesson_id, c.bot, c.trade_id))
+        .where(
+            c.trade_id.is_not(None),
+            c.arm != "unassigned",
+            sa.or_(*(c.levers_would_be.has_key(name) for name in _SIZES)),
+        )
+        .order_by(c.lesson_id, c.bot, c.trade_id, c.decided_at, c.id)
+    )
+    if module is not None:
+        query = query.where(c.module == module)
+    if pattern_key is not None:
+        query = query.where(c.pattern_key == pattern_key)
+    return query.subquery("first")
+
+
+def _closed(outcome: str, origins: Sequence[str]) -> sa.Subquery:
+    c = pattern_trade_events.c
+    return (
+        sa.select(c.bot, c.trade_id, c[outcome].label("rr"), c.closed_at, c.pnl_amount, c.currency)
+        .ext(distinct_on(c.bot, c.trade_id))
+        .where(c.origin.in_(list(origins)), c[outcome].is_not(None))
+        .order_by(c.bot, c.trade_id)
+        .subquery("closed")
+    )
+
+
+def _sized(module: str, bot: str, trade_id: str, rows: Sequence[sa.Row[Any]]) -> SizedTrade:
+    lever = _SIZES[module == "dm"]
+    product = math.prod(float(row.levers_after.get(lever, 1.0)) for row in rows)
+    one = rows[0]
+    return SizedTrade(
+        module, bot, trade_id, one.closed_at, clamp(LEVERS[lever], product), float(one.rr),
+        one.pnl_amount, one.currency,
+    )  # fmt: skip

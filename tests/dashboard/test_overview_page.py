@@ -1,0 +1,90 @@
+"""Overview says what size earned, in R and in money, and which steps are left at the start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine
+from streamlit.testing.v1 import AppTest
+
+from jobs.ingest_strands import ingest_batch
+from learning.settings import Settings
+from learning.store import application_rows, strand_rows
+from tests.jobs.test_measure_effects import LESSON, application
+from tests.learning.store.stored_lessons import store_lesson
+from tests.strand_builders import START, action, close
+
+Open = Callable[..., AppTest]
+PAGE = "see_overview.py"
+
+
+def sized_trades(connection: Connection, weeks: int, *, money: bool = True) -> None:
+    """One trade a week at 1.1 times its size: +2 R and -1 R in turn, +22 and -11 in money."""
+    lesson_id = store_lesson(connection, "active", **LESSON)
+    for i in range(weeks):
+        opened, rr = START + timedelta(weeks=i), (2.0, -1.0)[i % 2]
+        told = {"pnl_amount": 11 * rr, "currency": "USDT"} if money else {}
+        times = {"opened_at": opened.isoformat(),
+                 "closed_at": (opened + timedelta(hours=6)).isoformat()}  # fmt: skip
+        strand_rows.append(
+            connection,
+            [action(f"t{i}", hours=i * 168), close(f"t{i}", r_multiple=rr, **times, **told)],
+        )
+    ingest_batch(connection, strand_rows.read_pending(connection, 1000), Settings())
+    application_rows.append(
+        connection,
+        [
+            application(lesson_id, f"t{i}", hours=i * 168, levers={"size_mult": 1.1})
+            for i in range(weeks)
+        ],
+    )
+    connection.execute(sa.text("UPDATE edgekeeper_state SET outcome = 'r_multiple'"))
+
+
+def metrics(page: AppTest) -> dict[str, tuple[str, str]]:
+    return {one.label: (one.value, one.delta) for one in page.metric}
+
+
+def test_five_indicators_tell_effect_interval_and_money(
+    open_page: Open, engine_of_page: Engine
+) -> None:
+    """By hand: the mean of 0.2 and -0.1 is 0.05 R; the last five earned 11 at 1.1 times: 1 more."""
+    with engine_of_page.begin() as connection:
+        sized_trades(connection, 20)
+    page = open_page(PAGE)
+    assert not page.exception
+    shown = metrics(page)
+    assert len(shown) == 5
+    assert shown["Effect of size"][0] == "+0.050 R per trade"
+    assert shown["Effect of size"][1].startswith("95 % -0.")
+    assert shown["Effect of size"][1].endswith(", n 20")
+    amount, told = shown["Effect in money, 30 d"]
+    assert (amount, told) == ("+1.00 USDT", "5 of 5 trades measurable")
+
+
+def test_before_twenty_weeks_no_number_is_told(open_page: Open, engine_of_page: Engine) -> None:
+    with engine_of_page.begin() as connection:
+        sized_trades(connection, 3)
+    shown = metrics(open_page(PAGE))
+    assert shown["Effect of size"] == ("not clear yet", "3 of 20 weeks with trades")
+
+
+def test_money_is_not_offered_where_no_trade_names_its_currency(
+    open_page: Open, engine_of_page: Engine
+) -> None:
+    with engine_of_page.begin() as connection:
+        sized_trades(connection, 3, money=False)
+    shown = metrics(open_page(PAGE))
+    assert shown["Effect in money, 30 d"] == ("not offered", "0 of 3 trades measurable")
+
+
+def test_the_steps_to_a_first_override_are_ticked_as_they_are_done(
+    open_page: Open, engine_of_page: Engine
+) -> None:
+    assert [box.value for box in open_page(PAGE).checkbox] == [False] * 3
+    with engine_of_page.begin() as connection:
+        sized_trades(connection, 2)
+        connection.execute(sa.text("UPDATE edgekeeper_state SET data_version = 9"))
+    assert [box.value for box in open_page(PAGE).checkbox] == [True, False, True]
