@@ -27,7 +27,7 @@ LEVEL_PSEUDO_TRADES: Final = 50.0
 MASK_PSEUDO_DOF: Final = 20.0
 VARIANCE_FLOOR: Final = 0.1
 CLUSTERING_SCALE: Final = 0.05
-MAX_PRIOR_DOF: Final = 30.0
+MAX_PRIOR_DOF: Final = 60.0  # what the variance of a level's few hundred skewed trades is worth
 MIN_SPREAD_DOF: Final = 4.0  # below, the log of a variance is too wild to measure spread
 SQUARED_MEDIAN_DEVIATION_TO_VARIANCE: Final = 2.198  # 1 / 0.6745^2: median to variance, normal
 
@@ -80,6 +80,48 @@ def iid_variance(sets: ScopeSets, ratios: Sequence[Floats], variance: float) -> 
     n, share = sets.n, sets.n / sets.n_rows
     unequal = own * (1 - 2 * share) / n + variance / sets.n_rows
     return np.maximum(unequal, VARIANCE_FLOOR * variance * (1 - share) / n)
+
+
+def level_trades(scope_codes: npt.NDArray[np.int16], n_levels: Sequence[int]) -> tuple[Floats, ...]:
+    """Return, per dimension and level, the group's trades of that level."""
+    return tuple(
+        np.bincount(code[code >= 0], minlength=levels).astype(np.float64)
+        for code, levels in zip(scope_codes.T, n_levels, strict=True)
+    )
+
+
+def prior_tie(sets: ScopeSets, trades_of_level: Sequence[Floats]) -> Floats:
+    """Return how far the prior variance of each scope moves with its mean, shape (s,).
+
+    Of skewed outcomes, mean and variance go together: without a big win both are small. The
+    mean of n trades has, with the sample variance of a level that holds them, n / n_level of
+    the covariance that it has with the variance of its own trades; the fifty trades that the
+    level is shrunk by leave n / (n_level + 50) of it. What scope and level share with the group
+    cancels, and as the ratios of the levels multiply, their logs add up. 0 is a variance that
+    is known, 1 one that the scope's own trades gave.
+
+    Args:
+        sets: The scopes.
+        trades_of_level: Per dimension and level, from :func:`level_trades`.
+
+    Examples:
+        25 trades in two levels of 50, of a group of 100: twice 25 / 100 * (50 / 75).
+
+        >>> import numpy as np
+        >>> from learning.evidence.block_statistics import scope_sets
+        >>> codes = np.array([[i % 2, i % 4 // 2] for i in range(100)], dtype=np.int16)
+        >>> sets = scope_sets(codes, (2, 2)).take(np.array([4]))
+        >>> prior_tie(sets, level_trades(codes, (2, 2))).round(4).tolist()
+        [0.3333]
+    """
+    tie = np.zeros(len(sets.n))
+    for i, held in enumerate(trades_of_level):
+        code = sets.codes[:, i]
+        used = code >= 0
+        n, n_level = sets.n[used], held[code[used]]
+        beyond_group = (1 - n_level / sets.n_rows) / (1 - n / sets.n_rows)
+        tie[used] += n / (n_level + LEVEL_PSEUDO_TRADES) * beyond_group
+    return np.minimum(tie, 1.0)
 
 
 @dataclass(frozen=True)
@@ -177,7 +219,7 @@ def prior_dof(scopes: PooledScopes, clustering: Clustering) -> float | None:
 
     The more the log variance ratios spread beyond what their own degrees of freedom explain,
     the less the prior is worth. The median of squared deviations keeps single scopes from
-    deciding; the value is capped at 30.
+    deciding; the value is capped at 60.
 
     References:
         Smyth (2004), Stat. Appl. Genet. Mol. Biol. 3(1), article 3, section 6.2.
@@ -195,11 +237,11 @@ def prior_dof(scopes: PooledScopes, clustering: Clustering) -> float | None:
 
 
 def dof_of_excess(excess: float) -> float:
-    """Invert trigamma(d0 / 2) = excess for d0, capped at 30.
+    """Invert trigamma(d0 / 2) = excess for d0, capped at 60.
 
     Examples:
         >>> round(dof_of_excess(0.2), 3), dof_of_excess(-1.0)
-        (10.967, 30.0)
+        (10.967, 60.0)
     """
     if excess <= special.polygamma(1, MAX_PRIOR_DOF / 2):
         return MAX_PRIOR_DOF
@@ -219,11 +261,13 @@ class ModeratedVariance:
         v_prior: Shape (s,), what levels and mask let expect.
         prior_dof: Degrees of freedom that the prior is worth.
         dof: Shape (s,), degrees of freedom of the jackknife.
+        prior_tie: Shape (s,), how far ``v_prior`` moves with delta: 0 known, 1 studentised.
     """
 
     v_prior: Floats
     prior_dof: float
     dof: Floats
+    prior_tie: Floats
 
     @property
     def total_dof(self) -> Floats:
@@ -234,6 +278,11 @@ class ModeratedVariance:
     def jackknife_share(self) -> Floats:
         """Shape (s,), weight of the jackknife variance."""
         return self.dof / self.total_dof
+
+    @property
+    def studentised_share(self) -> Floats:
+        """Shape (s,), how far the moderated variance moves with delta, 1 for the jackknife's."""
+        return self.jackknife_share + (1 - self.jackknife_share) * self.prior_tie
 
     def moderate(self, v_jack: Floats) -> Floats:
         """Return the weighted mean of prior and jackknife variance, shape (s,)."""
@@ -289,16 +338,16 @@ def z_scores(
 
     References:
         Hall (1992), J. R. Stat. Soc. B 54(1), 221-228: the monotone cubic; its studentised
-        term is weighted by the share of the variance that is estimated from the data.
+        term is weighted by how far the variance moves with delta.
     """
     variance = moderation.moderate(v_jack)
-    t = hall_transform(delta / np.sqrt(variance), skewness, moderation.jackknife_share)
+    t = hall_transform(delta / np.sqrt(variance), skewness, moderation.studentised_share)
     p_one_tail = stats.t.sf(np.abs(t), moderation.total_dof)
     z = np.sign(t) * stats.norm.isf(np.maximum(p_one_tail, np.finfo(np.float64).tiny))
     return ZScores(z=z, variance=variance, delta=delta)
 
 
-def hall_transform(t: Floats, skewness: Floats, jackknife_share: Floats) -> Floats:
+def hall_transform(t: Floats, skewness: Floats, studentised_share: Floats) -> Floats:
     """Remove the skewness of t by a monotone cubic.
 
     With a known variance (share 0) the skewness enters as it is, fully studentised (share 1)
@@ -311,5 +360,5 @@ def hall_transform(t: Floats, skewness: Floats, jackknife_share: Floats) -> Floa
         >>> hall_transform(np.array([2.0]), np.array([0.3]), np.array([0.0])).round(6).tolist()
         [1.856667]
     """
-    h = (1 - 3 * jackknife_share) * skewness
+    h = (1 - 3 * studentised_share) * skewness
     return t - h * t**2 / 6 + h**2 * t**3 / 108 + skewness / 6

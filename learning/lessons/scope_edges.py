@@ -29,7 +29,9 @@ from learning.evidence.significance import (
     ZScores,
     delta_skewness,
     iid_variance,
+    level_trades,
     level_variance_ratios,
+    prior_tie,
     prior_variance,
     z_scores,
 )
@@ -175,6 +177,7 @@ class MeasuredScopes:
     sets: ScopeSets
     evidence: BlockEvidence
     v_iid: Floats
+    prior_tie: Floats
 
     def take(self, chosen: npt.NDArray[np.intp]) -> MeasuredScopes:
         """Return the chosen scopes."""
@@ -191,6 +194,7 @@ class MeasuredScopes:
                 trades_per_block=evidence.trades_per_block[chosen],
             ),
             v_iid=self.v_iid[chosen],
+            prior_tie=self.prior_tie[chosen],
         )
 
 
@@ -202,6 +206,7 @@ def measured_scopes(trades: GroupTrades, sets: ScopeSets) -> MeasuredScopes:
         sets=sets,
         evidence=block_evidence(sets, trades.outcome, trades.weeks),
         v_iid=iid_variance(sets, ratios, float(trades.outcome.var())),
+        prior_tie=prior_tie(sets, level_trades(trades.scope_codes, trades.n_levels)),
     )
 
 
@@ -232,6 +237,7 @@ def scored_scopes(
         v_prior=prior_variance(sets, evidence, measured.v_iid, clustering),
         prior_dof=prior_dof,
         dof=evidence.dof,
+        prior_tie=measured.prior_tie,
     )
     skewness = delta_skewness(sets, evidence, outcome_skewness)
     scores = z_scores(evidence.delta, evidence.v_jack, moderation, skewness)

@@ -15,8 +15,10 @@ from learning.evidence.significance import (
     fit_clustering,
     hall_transform,
     iid_variance,
+    level_trades,
     level_variance_ratios,
     prior_dof,
+    prior_tie,
     z_scores,
 )
 
@@ -35,13 +37,13 @@ def pooled(**columns: np.ndarray) -> PooledScopes:
 
 def test_inverting_trigamma_returns_the_degrees_of_freedom():
     assert dof_of_excess(0.2) == pytest.approx(10.967, abs=5e-4)
-    for dof in (1.0, 5.0, 29.0):
+    for dof in (1.0, 5.0, 29.0, 59.0):
         assert dof_of_excess(float(special.polygamma(1, dof / 2))) == pytest.approx(dof)
 
 
-@pytest.mark.parametrize("excess", [0.0, -3.0, float(special.polygamma(1, 15))])
+@pytest.mark.parametrize("excess", [0.0, -3.0, float(special.polygamma(1, 30))])
 def test_no_excess_spread_means_the_prior_is_worth_the_cap(excess: float):
-    assert dof_of_excess(excess) == 30.0
+    assert dof_of_excess(excess) == 60.0
 
 
 def test_the_worth_of_the_prior_is_recovered_from_its_own_model():
@@ -128,8 +130,52 @@ def test_means_of_skewed_outcomes_get_balanced_tails():
         assert side.mean() == pytest.approx(0.025, abs=three_errors + second_order)
 
 
+def test_the_prior_variance_is_tied_to_the_mean_as_simulated_skewed_outcomes_are():
+    """Covariance of delta and log prior variance over the one with a scope's own variance."""
+    rng = np.random.default_rng(4)
+    n, draws = 400, 2000
+    codes = np.column_stack([np.arange(n) % 4, np.arange(n) // 4 % 3]).astype(np.int16)
+    sets = scope_sets(codes, (4, 3))
+    j = int(np.flatnonzero((sets.codes == [1, 2]).all(axis=1))[0])
+    inside = sets.indicator(j) > 0
+    deltas, logs, own = np.empty(draws), np.empty(draws), np.empty(draws)
+    for i in range(draws):
+        y = rng.gamma(2.0, size=n)
+        ratios = level_variance_ratios(codes, (4, 3), y)
+        deltas[i] = y[inside].mean() - y.mean()
+        logs[i] = np.log(y.var() * ratios[0][1] * ratios[1][2])
+        own[i] = y[inside].var() / 2 - y.var() / 2
+    tie = prior_tie(sets, level_trades(codes, (4, 3)))[j]
+    simulated = np.cov(deltas, logs)[0, 1] / np.cov(deltas, own)[0, 1]
+    assert simulated == pytest.approx(tie, rel=0.1)
+
+
+def test_scores_of_skewed_outcomes_are_balanced_though_their_level_gave_the_variance():
+    """Nominal 2.5 % on each side; means of 30 of 60 trades, variance from those 60."""
+    rng = np.random.default_rng(5)
+    n, draws = 600, 2500
+    codes = np.column_stack([np.arange(n) % 10, np.arange(n) // 10 % 2]).astype(np.int16)
+    sets = scope_sets(codes, (10, 2))
+    one = sets.take(np.flatnonzero((sets.codes == [3, 1]).all(axis=1)))
+    tie = prior_tie(one, level_trades(codes, (10, 2)))
+    skewness = np.sqrt(2.0) / np.sqrt(one.n) * (1 - one.n / n)
+    z = {share: np.empty(draws) for share in ("tied", "known")}
+    for i in range(draws):
+        y = rng.gamma(2.0, size=n)
+        v_iid = iid_variance(one, level_variance_ratios(codes, (10, 2), y), float(y.var()))
+        t = (y[one.rows].mean() - y.mean()) / np.sqrt(v_iid)
+        z["tied"][i] = hall_transform(t, skewness, tie)[0]
+        z["known"][i] = hall_transform(t, skewness, np.zeros(1))[0]
+    three_errors = 3 * np.sqrt(2 * 0.025 * 0.975 / draws)
+    lean = {name: (one > 1.96).mean() - (one < -1.96).mean() for name, one in z.items()}
+    assert abs(lean["tied"]) <= three_errors
+    assert lean["known"] < -three_errors
+
+
 def test_z_without_skewness_is_the_normal_score_of_student_t():
-    moderation = ModeratedVariance(v_prior=np.array([0.04]), prior_dof=10.0, dof=np.array([5.0]))
+    moderation = ModeratedVariance(
+        v_prior=np.array([0.04]), prior_dof=10.0, dof=np.array([5.0]), prior_tie=np.zeros(1)
+    )
     scores = z_scores(np.array([-0.9]), np.array([0.1]), moderation, np.zeros(1))
     variance = (10 * 0.04 + 5 * 0.1) / 15
     assert scores.variance == pytest.approx([variance])
@@ -139,7 +185,9 @@ def test_z_without_skewness_is_the_normal_score_of_student_t():
 
 
 def test_an_enormous_difference_has_a_finite_score():
-    moderation = ModeratedVariance(v_prior=np.array([1e-12]), prior_dof=30.0, dof=np.array([1e6]))
+    moderation = ModeratedVariance(
+        v_prior=np.array([1e-12]), prior_dof=30.0, dof=np.array([1e6]), prior_tie=np.zeros(1)
+    )
     scores = z_scores(np.array([1e9]), np.array([1e-12]), moderation, np.zeros(1))
     assert np.isfinite(scores.z).all()
     assert scores.z[0] > 30

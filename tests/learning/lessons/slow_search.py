@@ -67,9 +67,10 @@ def _measured(
         rest = week != b
         jack.append(delta - (y[member & rest].mean() - y[rest].mean()))
     held = (counts > 0).sum()
-    own = variance
+    own, tie = variance, 0.0
     for dim, value in scope:
         same = levels[:, dim] == value
+        tie += n / (same.sum() + 50) * (big_n - same.sum()) / (big_n - n)
         own *= (same.sum() * y[same].var() + 50 * variance) / ((same.sum() + 50) * variance)
     return {
         "n": n,
@@ -81,6 +82,7 @@ def _measured(
         "deff": u.sum() / n,
         "extra": (counts**2).sum() / n - 1,
         "delta": delta,
+        "tie": min(tie, 1.0),
         "v_jack": (held - 1) / held * sum(j**2 for j in jack),
         "v_iid": max(
             own * (1 - 2 * n / big_n) / n + variance / big_n,
@@ -113,7 +115,7 @@ def _score(found: dict[Any, dict[str, Any]], skewness: float) -> None:
         variance = (d0 * one["v_prior"] + one["dof"] * one["v_jack"]) / nu
         t = one["delta"] / math.sqrt(variance)
         gam = skewness * (1 - one["share"]) / (math.sqrt(one["n"]) * one["deff"] ** 1.5)
-        h = 1 - 3 * w
+        h = 1 - 3 * (w + (1 - w) * one["tie"])
         corrected = t - h * gam * t**2 / 6 + h**2 * gam**2 * t**3 / 108 + gam / 6
         p = 2 * stats.t.sf(abs(corrected), nu)
         one["z"] = math.copysign(stats.norm.isf(p / 2), corrected)
@@ -131,6 +133,6 @@ def _prior_dof(scopes: list[dict[str, Any]]) -> float:
     ]
     deviation = np.median((np.array(e) - np.median(e)) ** 2)
     target = 2.198 * deviation - np.mean([special.polygamma(1, one["dof"] / 2) for one in wide])
-    candidates = np.linspace(0.01, 30, 300_000)  # by looking, not by solving
+    candidates = np.linspace(0.01, 60, 600_000)  # by looking, not by solving
     above = special.polygamma(1, candidates / 2) > target
-    return float(candidates[above.argmin()]) if not above.all() else 30.0
+    return float(candidates[above.argmin()]) if not above.all() else 60.0
