@@ -1,9 +1,10 @@
 """A bot in a process of its own: ``python -m tests.learning.bot.simulated_bot URL LOG N PAUSE_S``.
 
-It trades a recorded stream: asks for its levers, records the entry, then the close. Treated trades
-of the planted context earn ``PLANTED_RR`` more. One line of the log per trade says what the bot was
-told and did. At a few places it waits for what its script does meanwhile, so that nothing depends
-on how fast either of them is.
+It trades a recorded stream: asks how much capital a signal gets, how strongly and how to act on it,
+records signal and entry, then the close. Treated trades of the planted context earn ``PLANTED_RR``
+more, trades whose plan is treated ``PLAN_RR`` more. One line of the log per trade says what the bot
+was told and did. At a few places it waits for what its script does meanwhile, so that nothing
+depends on how fast either of them is.
 """
 
 from __future__ import annotations
@@ -21,15 +22,24 @@ import numpy as np
 
 from learning.bot.config_feed import start_config_feed
 from learning.bot.recorder import Recorder, start_recorder
-from learning.runtime.apply import apply_pattern_strength_overrides
-from learning.runtime.outcome import Outcome
+from learning.runtime.apply import (
+    apply_allocation_overrides,
+    apply_pattern_execution_overrides,
+    apply_pattern_strength_overrides,
+)
+from learning.runtime.outcome import Adjusted, Outcome
 
 BOT = "simulated-bot"
 SETUP = "pm.trend.S1.flag"
+SIGNAL = "dm.social.S0.call"
 PLANTED_SCOPE = {"bucket": "micro"}
 EDGE_RR = 0.6  # of the planted context, against -0.6 elsewhere: what the learning finds
 PLANTED_RR = 0.8  # what its override adds to a treated trade
+PLAN_SCOPE = {"timeframe": "4h"}
+PLAN_RR = 0.5  # what the override of the plan adds to a treated trade
 BASE = {"A_value": 0.5, "E_value": 0.5, "position_size_frac": 0.1}
+PLAN = {"trail_speed": 1.0, "entry_delay_bars": 0, "phase1_frac": 0.5}
+SHARE = {"allocation": 1000.0}
 SEED = 11
 MALFORMED_EVERY = 100
 _WAIT_S = 150.0
@@ -81,7 +91,7 @@ def main() -> None:
             if i == n * 4 // 5 and not knows_switch:
                 _wait_until(lambda outcome: outcome.reason == "kill switch")
             line = _traded(recorder, trade)
-            knows_switch = knows_switch or line["reason"] == "kill switch"
+            knows_switch = knows_switch or line["strength"]["reason"] == "kill switch"
             log.write(json.dumps(line) + "\n")
             if i % MALFORMED_EVERY == 0:
                 recorder.record_action(trade_id=trade.trade_id, pattern_key="no pattern at all")
@@ -115,13 +125,23 @@ def _levers(scope: dict[str, Any], trade_id: str | None) -> Any:
 
 
 def _traded(recorder: Recorder, trade: RecordedTrade) -> dict[str, Any]:
-    adjusted = _levers(trade.scope, trade.trade_id)
-    outcome: Outcome = adjusted.outcome
+    """Trade one trade of the stream, and say what was told of it."""
+    strength = _levers(trade.scope, trade.trade_id)
+    plan = apply_pattern_execution_overrides(
+        SETUP, "entry", trade.scope, PLAN, trade_id=trade.trade_id
+    )
+    signal = {"bucket": trade.scope["bucket"]}
+    share = apply_allocation_overrides(SIGNAL, "entry", signal, SHARE, trade_id=trade.trade_id)
+    recorder.record_action(
+        trade_id=trade.trade_id, module="dm", pattern_key=SIGNAL, action_category="entry",
+        scope=signal, applied_knobs=dict(share), ts=trade.opened_at,
+    )  # fmt: skip
     recorder.record_action(
         trade_id=trade.trade_id, pattern_key=SETUP, action_category="entry",
-        scope=trade.scope, applied_knobs=dict(adjusted), ts=trade.opened_at,
+        scope=trade.scope, applied_knobs={**strength, **plan}, ts=trade.opened_at,
     )  # fmt: skip
-    rr = trade.rr + PLANTED_RR * is_treated_where_planted(outcome)
+    rr = trade.rr + PLANTED_RR * is_treated(strength.outcome, PLANTED_SCOPE)
+    rr += PLAN_RR * is_treated(plan.outcome, PLAN_SCOPE)
     recorder.record_position_closed(
         trade_id=trade.trade_id,
         trade_summary={
@@ -130,8 +150,13 @@ def _traded(recorder: Recorder, trade: RecordedTrade) -> dict[str, Any]:
             "r_multiple": round(rr, 6),
         },
     )
+    told = {"strength": _told(strength), "plan": _told(plan), "share": _told(share)}
+    return {"trade_id": trade.trade_id, "rr": round(rr, 6), **told}
+
+
+def _told(adjusted: Adjusted) -> dict[str, Any]:
+    outcome: Outcome = adjusted.outcome
     return {
-        "trade_id": trade.trade_id,
         "reason": outcome.reason,
         "generation": outcome.generation,
         "revision": outcome.revision,
@@ -140,10 +165,10 @@ def _traded(recorder: Recorder, trade: RecordedTrade) -> dict[str, Any]:
     }
 
 
-def is_treated_where_planted(outcome: Outcome) -> bool:
-    """Whether the planted context's override is in force for a trade."""
+def is_treated(outcome: Outcome, scope: dict[str, Any]) -> bool:
+    """Whether the override of a context is in force for a trade."""
     return outcome.reason == "applied" and any(
-        dict(part.override.scope) == PLANTED_SCOPE and part.arm == "treated"
+        dict(part.override.scope) == scope and part.arm == "treated"
         for part in outcome.applications
     )
 

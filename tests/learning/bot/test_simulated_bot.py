@@ -11,7 +11,7 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,17 @@ from learning.store.schema import (
 from tests.learning.bot.simulated_bot import (
     BASE,
     MALFORMED_EVERY,
+    PLAN,
+    PLAN_RR,
+    PLAN_SCOPE,
     PLANTED_RR,
     PLANTED_SCOPE,
+    SETUP,
+    SHARE,
+    SIGNAL,
     part_waited_for,
 )
-from tests.learning.store.stored_lessons import decide
+from tests.learning.store.stored_lessons import CLEAR, decide, store_lesson
 
 ROOT = Path(__file__).parents[3]
 HOLDOUT_SHARE = 0.2
@@ -54,7 +60,10 @@ _FACTORS = {
     "entry_aggression_mult": "A_value",
     "exit_aggression_mult": "E_value",
     "size_mult": "position_size_frac",
+    "trail_mult": "trail_speed",
+    "alloc_mult": "allocation",
 }
+BASES: Mapping[str, Mapping[str, Any]] = {"strength": BASE, "plan": PLAN, "share": SHARE}
 
 
 @dataclass(frozen=True)
@@ -80,8 +89,9 @@ def simulated(runner: Runner, url: str, folder: Path, *, n: int, pause_s: float)
         cwd=ROOT, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        until(bot, lambda: accounts(runner).strands >= 2 * part_waited_for(n))
+        until(bot, lambda: accounts(runner).strands >= 3 * part_waited_for(n))
         learn(runner)
+        store_plan(runner)
         approve_all(runner)
         interfere(runner, bot, total=n - part_waited_for(n))
         told, _ = bot.communicate(timeout=240)
@@ -111,6 +121,17 @@ def interfere(runner: Runner, bot: subprocess.Popen[str], *, total: int) -> None
     turn(runner, on=True)
 
 
+def store_plan(runner: Runner) -> None:
+    """Propose a lesson on how to act; the stream has no price path to learn it from."""
+    levers = {"trail_mult": 1.2, "entry_delay_bars": 2}
+    with transaction(runner.engine) as connection:
+        store_lesson(
+            connection, scope=PLAN_SCOPE, pattern_key=SETUP, lesson_type="pm_tuning",
+            outcome="r_multiple", effect={"capital_levers": {}, "execution_levers": levers},
+            stats={**CLEAR, "posterior_mean_rr": 0.4},
+        )  # fmt: skip
+
+
 def learn(runner: Runner, *names: str) -> None:
     for name in names or LEARNING_ORDER:
         ended = runner.run_now(name, requested_by="test", progress=silent)
@@ -135,12 +156,14 @@ def turn(runner: Runner, *, on: bool) -> None:
         )
 
 
-def planted(runner: Runner) -> StoredLesson:
+def planted(
+    runner: Runner, scope: Mapping[str, Any] = PLANTED_SCOPE, kind: str = "pm_strength"
+) -> StoredLesson:
     with transaction(runner.engine) as connection:
         [lesson] = [
             one
             for one in lesson_rows.read_lessons(connection)
-            if dict(one.scope) == PLANTED_SCOPE and one.lesson_type == "pm_strength"
+            if dict(one.scope) == scope and one.lesson_type == kind
         ]
     return lesson
 
@@ -179,12 +202,15 @@ def check_strands(simulation: Simulation) -> None:
     """Every strand that the bot noted is there once, taken in or quarantined."""
     n_malformed = math.ceil(simulation.n / MALFORMED_EVERY)
     found = accounts(simulation.runner)
-    assert found.strands == 2 * simulation.n + n_malformed == simulation.ended["delivered"]
-    assert (found.ingested, found.quarantined) == (2 * simulation.n, n_malformed)
+    assert found.strands == 3 * simulation.n + n_malformed == simulation.ended["delivered"]
+    assert (found.ingested, found.quarantined) == (3 * simulation.n, n_malformed)
     assert (found.ignored, found.pending) == (0, 0)
     assert {simulation.ended[name] for name in ("dropped", "waiting", "telemetry_dropped")} == {0}
     events = simulation.rows(pattern_trade_events)
-    assert len({event["trade_id"] for event in events}) == len(events) == simulation.n
+    for key in (SETUP, SIGNAL):
+        trades = [event["trade_id"] for event in events if event["pattern_key"] == key]
+        assert len(set(trades)) == len(trades) == simulation.n
+    assert len(events) == 2 * simulation.n
     assert {event["provenance"] for event in events} == {"action_strand"}
 
 
@@ -206,21 +232,33 @@ def prescribed(moves: Prescribed, lesson_id: int, generation: int, revision: int
 
 
 def check_levers(simulation: Simulation) -> None:
-    """What the bot multiplied by is what the revision that it names prescribes, arm by arm."""
-    moves, n_adjusted, revisions = prescriptions(simulation), 0, set()
+    """What the bot was told is what the revision that it names prescribes, arm by arm."""
+    moves, n_adjusted, revisions = prescriptions(simulation), dict.fromkeys(BASES, 0), set()
     for line in simulation.lines:
-        expected = dict(BASE)
-        for lesson_id, arm in line["parts"] if line["reason"] in ("applied", "held out") else ():
-            at = prescribed(moves, lesson_id, line["generation"], line["revision"])
-            for lever, name in _FACTORS.items():
-                if lever == "size_mult" or arm == "treated":
-                    expected[name] *= at.get(lever, 1.0)
-        assert line["levers"] == pytest.approx(expected, rel=1e-12), line
-        n_adjusted += expected != BASE
-        revisions.add(line["revision"])
-    assert n_adjusted > 100
+        for kind, base in BASES.items():
+            told = line[kind]
+            expected = by_hand(moves, told, base)
+            assert told["levers"] == pytest.approx(expected, rel=1e-12), (kind, line)
+            n_adjusted[kind] += expected != base
+            revisions.add(told["revision"])
+    assert min(n_adjusted.values()) > 100, n_adjusted
     assert len(revisions) >= 3  # nothing yet, approved, approved again
-    assert "kill switch" in {line["reason"] for line in simulation.lines}
+    assert "kill switch" in {line["strength"]["reason"] for line in simulation.lines}
+
+
+def by_hand(moves: Prescribed, told: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """The levers after the moves that a trade's overrides have made up to its revision."""
+    expected = dict(base)
+    for lesson_id, arm in told["parts"] if told["reason"] in ("applied", "held out") else ():
+        at = prescribed(moves, lesson_id, told["generation"], told["revision"])
+        for lever, value in at.items():
+            if arm == "held_out" and lever not in ("size_mult", "alloc_mult"):
+                continue
+            if _FACTORS.get(lever) in expected:
+                expected[_FACTORS[lever]] *= value
+            elif lever == "entry_delay_bars" and lever in expected:
+                expected[lever] = math.floor(value) or expected[lever]
+    return expected
 
 
 def check_telemetry(simulation: Simulation) -> None:
@@ -230,7 +268,8 @@ def check_telemetry(simulation: Simulation) -> None:
     done = {
         (line["trade_id"], lesson_id, arm)
         for line in simulation.lines
-        for lesson_id, arm in line["parts"]
+        for kind in BASES
+        for lesson_id, arm in line[kind]["parts"]
     }
     assert reported == done
     for row in rows:
@@ -246,18 +285,38 @@ def check_telemetry(simulation: Simulation) -> None:
 
 
 def check_effects(simulation: Simulation) -> None:
-    """The interval of the planted override holds its effect; all others hold 0."""
-    lesson = planted(simulation.runner)
+    """The intervals of the planted overrides hold their effects; all others hold 0."""
     found = {
         row["lesson_id"]: row
         for row in simulation.rows(override_effects)
         if row["measure"] == "delta_rr" and row["ci_low_rr"] is not None
     }
-    own = found.pop(lesson.lesson_id)
-    assert own["ci_low_rr"] <= PLANTED_RR <= own["ci_high_rr"]
-    assert own["n_held_out"] > 20
+    plan = planted(simulation.runner, PLAN_SCOPE, "pm_tuning")
+    for lesson, truth_rr in ((planted(simulation.runner), PLANTED_RR), (plan, PLAN_RR)):
+        own = found.pop(lesson.lesson_id)
+        assert own["ci_low_rr"] <= truth_rr <= own["ci_high_rr"], (lesson.lesson_type, own)
+        assert own["n_held_out"] > 20
     for row in found.values():
         assert row["ci_low_rr"] <= 0 <= row["ci_high_rr"], row
+
+
+def check_allocation(simulation: Simulation) -> None:
+    """The uplift of the allocation override is what its multiplier earned, trade by trade."""
+    lesson = planted(simulation.runner, PLANTED_SCOPE, "dm_alloc")
+    earned = [
+        (line["share"]["levers"]["allocation"] / SHARE["allocation"] - 1) * line["rr"]
+        for line in simulation.lines
+        if [lesson.lesson_id, "treated"] in line["share"]["parts"]
+    ]
+    [uplift] = [
+        row
+        for row in simulation.rows(override_effects)
+        if row["lesson_id"] == lesson.lesson_id and row["measure"] == "uplift"
+    ]
+    assert uplift["n_treated"] == len(earned) > 100
+    assert uplift["effect_rr"] == pytest.approx(sum(earned) / len(earned), rel=1e-9)
+    assert uplift["effect_rr"] > 0  # more capital where the planted edge is
+    assert (uplift["ci_low_rr"] is None) == (uplift["details"].get("n_units", 0) < 20)
 
 
 def test_a_simulated_bot_is_accounted_for_and_its_effect_found(
@@ -268,6 +327,7 @@ def test_a_simulated_bot_is_accounted_for_and_its_effect_found(
     check_levers(simulation)
     check_telemetry(simulation)
     check_effects(simulation)
+    check_allocation(simulation)
 
 
 @pytest.mark.slow
@@ -279,5 +339,6 @@ def test_twenty_thousand_trades_are_accounted_for_and_the_effect_found(
     check_levers(simulation)
     check_telemetry(simulation)
     check_effects(simulation)
+    check_allocation(simulation)
     own = [row for row in simulation.rows(override_effects) if row["verdict"] == "helps"]
     assert planted(simulation.runner).lesson_id in {row["lesson_id"] for row in own}
