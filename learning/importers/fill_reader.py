@@ -128,8 +128,8 @@ class FillReader:
             is_long=trip.sign > 0,
             within_us=STOP_WITHIN // timedelta(microseconds=1),
         )
-        entry = trip.entry_value / (trip.entered * first.multiplier)
-        sold = trip.exit_value / (trip.exited * first.multiplier)
+        entry = trip.entry_sum / trip.entered
+        sold = trip.exit_sum / trip.exited
         has_net = trip.n_without_fee == 0
         return ClosedPosition(
             trade_id=names.name(first),

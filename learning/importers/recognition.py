@@ -11,6 +11,7 @@ from typing import Final
 from learning.domain.pattern_key import Module
 from learning.domain.scope import DEFAULT_DIMENSIONS
 from learning.errors import ImportRefused
+from learning.importers.ccxt_records import open_ccxt
 from learning.importers.field_values import as_name
 from learning.importers.freqtrade_files import open_freqtrade
 from learning.importers.import_answers import AnswersNeeded, ImportAnswers, ImportOption
@@ -27,7 +28,7 @@ CLOCKS_DIFFER: Final = timedelta(days=1)
 ORIGINS: Final = ("live", "dry_run", "backtest", "simulated")
 
 Opener = Callable[[SourceFile, ImportSettings], Opened | None]
-_OPENERS: Final[tuple[Opener, ...]] = (open_freqtrade,)
+_OPENERS: Final[tuple[Opener, ...]] = (open_ccxt, open_freqtrade)
 """Each says what a file is, or nothing; the first one that knows it, opens it."""
 
 

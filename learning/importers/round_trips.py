@@ -94,6 +94,8 @@ class RoundTrip:
     entry_value: float = 0.0
     exited: float = 0.0
     exit_value: float = 0.0
+    entry_sum: float = 0.0  # prices by quantity, whatever a contract is worth
+    exit_sum: float = 0.0
     fees: float = 0.0
     base_fees: float = 0.0
     n_without_fee: int = 0
@@ -121,14 +123,17 @@ class RoundTrip:
 
     def take(self, fill: Fill) -> None:
         """Take a fill that does not cross zero."""
-        value = abs(fill.quantity) * fill.price * fill.multiplier
+        priced = abs(fill.quantity) * fill.price
+        value = priced * fill.multiplier
         if fill.quantity * self.sign > 0:
             self.entered += abs(fill.quantity)
             self.entry_value += value
+            self.entry_sum += priced
             _note(self.entries, fill)
         else:
             self.exited += abs(fill.quantity)
             self.exit_value += value
+            self.exit_sum += priced
             _note(self.exits, fill)
         self.held += fill.change
         self.peak = max(self.peak, abs(self.held))

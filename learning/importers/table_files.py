@@ -8,6 +8,7 @@ from typing import Final
 
 from learning.errors import ImportRefused
 from learning.importers.action_table import ACTION_COLUMNS
+from learning.importers.ccxt_records import open_ccxt_table
 from learning.importers.column_names import TRADE_NAMES, proposed
 from learning.importers.file_name import named_file
 from learning.importers.fill_reader import FillReader
@@ -38,7 +39,8 @@ def open_tables(files: Sequence[SourceFile], settings: ImportSettings) -> Opened
     """
     tables = [_table(file, settings.mapping) for file in files]
     if len(tables) == 1:
-        opened = _open_list(tables[0], settings) or _open_fills(tables[0], settings)
+        openers = (_open_list, open_ccxt_table, _open_fills)
+        opened = next((o for opener in openers if (o := opener(tables[0], settings))), None)
         if opened is not None:
             return opened
     return _open_closed_trades(files, tables, settings)
