@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection
 
-_HEADER = b"PGCOPY\n\xff\r\n\x00" + (0).to_bytes(4, "big") * 2
-_TRAILER = (-1).to_bytes(2, "big", signed=True)
+HEADER = b"PGCOPY\n\xff\r\n\x00" + (0).to_bytes(4, "big") * 2
+TRAILER = (-1).to_bytes(2, "big", signed=True)
 _ELEMENT_OIDS = {"i2": 21, "i4": 23, "i8": 20, "f4": 700, "f8": 701}
 _CHUNK_BYTES = 4_000_000
 
@@ -44,21 +44,21 @@ def copy_columns(connection: Connection, table: str, parts: Iterable[Columns]) -
         driver.cursor() as cursor,
         cursor.copy(f"COPY {table} ({', '.join(names)}) FROM STDIN (FORMAT binary)") as copy,
     ):
-        copy.write(_HEADER)
+        copy.write(HEADER)
         for part in chain([first], filled):
             if list(part) != names:
                 raise ValueError(f"every part must have the columns {names}")
-            layout = _layout(part)
-            for chunk in _chunks(part, max(1, _CHUNK_BYTES // layout.itemsize)):
-                rows = _rows(chunk, layout)
+            for chunk in _chunks(part):
+                rows = rows_of(chunk)
                 copy.write(rows.view(np.uint8).data)
                 total += len(rows)
-        copy.write(_TRAILER)
+        copy.write(TRAILER)
     return total
 
 
-def _chunks(part: Columns, n_rows: int) -> Iterator[Columns]:
+def _chunks(part: Columns) -> Iterator[Columns]:
     n = len(next(iter(part.values())))
+    n_rows = max(1, _CHUNK_BYTES // _layout(part).itemsize)
     for start in range(0, n, n_rows):
         yield {name: column[start : start + n_rows] for name, column in part.items()}
 
@@ -84,8 +84,9 @@ def _value_layout(name: str, column: npt.NDArray) -> list[tuple]:
     return [(name, f">{kind}")]
 
 
-def _rows(columns: Columns, layout: np.dtype[np.void]) -> npt.NDArray[np.void]:
-    rows = np.empty(len(next(iter(columns.values()))), dtype=layout)
+def rows_of(columns: Columns) -> npt.NDArray[np.void]:
+    """Lay equally long columns out as the server reads rows; see ``copy_columns``."""
+    rows = np.empty(len(next(iter(columns.values()))), dtype=_layout(columns))
     rows["fields"] = len(columns)
     for name, column in columns.items():
         _fill(rows, name, column)

@@ -4,7 +4,8 @@ Every contestant answers the same question on the same trades, in a process of i
 scopes do enough trades share, and what do n, sum rr, sum rr², sum of clipped rr and clipped rr²,
 sum of baselines and sum of ranks come to? The cube adds six time segments on top, the others do
 not. Number of cells and of trades in them must agree, or the run fails. Ratios are of CPU time,
-summed over threads: on a shared machine wall time says little.
+summed over threads: on a shared machine wall time says little. Last, what it takes to store the
+cells, against a COPY of the finished rows (``stored_scopes``).
 
     python -m tests.benchmarks.bench_cube --sizes 100000 1000000 --cap 300
 """
@@ -316,6 +317,12 @@ def compare(n: int, peers: list[str], cap: float, repeats: int) -> None:
                     raise SystemExit(f"{name} found {found} cells and trades, the cube {expected}")
 
 
+def store(n: int, repeats: int) -> None:
+    """Print what storing the cells of one size takes, measured in a process of its own."""
+    command = [sys.executable, "-m", "tests.benchmarks.stored_scopes", "--trades", str(n)]
+    subprocess.run([*command, "--repeats", str(repeats)], check=True)
+
+
 def main() -> None:
     """Read the options; run the table or one contestant."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -329,6 +336,7 @@ def main() -> None:
     if not chosen.contestant:
         for n in chosen.sizes:
             compare(n, chosen.peers, chosen.cap, chosen.repeats)
+            store(n, chosen.repeats)
         return
     with np.load(chosen.trades) as stored:
         events = dict(stored)
