@@ -1,4 +1,4 @@
-"""Edgekeeper in a freqtrade strategy: a mixin that records, and scales the stake of entries.
+"""Edgekeeper in a freqtrade strategy: records, scales entries and adds, brings stops nearer.
 
     class MyStrategy(EdgekeeperMixin, IStrategy): ...
     class MyStrategy(EdgekeeperMixin, AnExistingStrategy): ...
@@ -13,9 +13,19 @@ itself installed; in hyperopt it never records. The configuration may have a sec
 ``"edgekeeper": {"database_url": "postgresql://…", "bot": "…", "home": "…"}``, all of it optional:
 the bot's name is freqtrade's ``bot_name``, the database that of DATABASE_URL or EDGEKEEPER_HOME.
 
-Of the levers it applies ``size_mult`` (entries) and, for those who ask for it,
-``exit_aggression_mult``. Freqtrade has no hook that means the others; a strategy may apply them
-itself.
+Which lever goes through which hook:
+
+- ``size_mult`` of entries: ``custom_stake_amount``; of adds: ``adjust_trade_position`` where it
+  asks for more. Where it asks for less the amount stays: the size of an exit is never scaled.
+- ``exit_aggression_mult``: ``custom_stoploss``, whose distance is divided by it. Above 1 the stop
+  comes nearer, and freqtrade never moves a stop away again. A value below 1, which would let a
+  loss run further than the strategy says, is left out and not reported as applied, unless the
+  strategy says ``edgekeeper_scales_stoploss = True``. With that, a strategy that has only the
+  fixed ``stoploss`` gets a nearer one too: at ``stoploss / exit_aggression_mult`` from the entry.
+
+``custom_exit`` and ``confirm_trade_exit`` are not used: the one could only invent an exit and the
+other only withhold one. Freqtrade has no hook that means the other levers; a strategy may apply
+them itself.
 """
 
 from __future__ import annotations
@@ -26,6 +36,7 @@ import inspect
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -44,6 +55,7 @@ from learning.bot.freqtrade_position import (
 )
 from learning.domain.pattern_key import ActionCategory, key_part
 from learning.runtime.apply import apply_pattern_strength_overrides
+from learning.runtime.in_force import in_force
 
 if TYPE_CHECKING:
     from learning.bot.config_feed import ConfigFeed
@@ -79,6 +91,7 @@ class _Held:
     inside: set[tuple[str, int]] = field(default_factory=set)  # hook and thread
     decided: dict[str, _Entry] = field(default_factory=dict)  # by pair: one trade a pair
     of_trade: dict[Hashable, _Entry] = field(default_factory=dict)
+    adds: dict[Hashable, Mapping[str, Any]] = field(default_factory=dict)  # until they fill
     filled: dict[Hashable, None] = field(default_factory=dict)  # by trade and order
     said: set[str] = field(default_factory=set)
 
@@ -210,12 +223,68 @@ def _scaled(stake: Any, mult: float, least: float | None, most: float | None) ->
     return scaled
 
 
+def _scale_add(strategy: EdgekeeperMixin, result: Any, **asked: Any) -> Any:
+    """Scale what a strategy adds to a trade; what it takes out stays as it is."""
+    stake, *tag = result if isinstance(result, tuple) and result else (result,)
+    if isinstance(stake, bool) or not isinstance(stake, int | float) or not stake > 0:
+        return result
+    trade, at = asked["trade"], asked["current_time"]
+    entry = _entry_of(strategy, trade)
+    adjusted = apply_pattern_strength_overrides(
+        entry.pattern_key,
+        "add",
+        _scope(strategy, trade.pair, at, side_of(trade), trade.enter_tag),
+        {"position_size_frac": _HALF},
+        trade_id=entry.trade_id,
+    )
+    mult = adjusted["position_size_frac"] / _HALF
+    scaled = _scaled(stake, mult, asked.get("min_stake"), asked.get("max_stake"))
+    adds = _held(strategy).adds
+    adds[_known_as(trade)] = {"size_mult": mult, "stake": scaled, "stake_unscaled": stake}
+    _forget_oldest(adds)
+    return (scaled, *tag) if isinstance(result, tuple) else scaled
+
+
 def _scale_stop(strategy: EdgekeeperMixin, distance: Any, **asked: Any) -> Any:
     """Divide the distance of the strategy's own stop by the exit aggression."""
+    if in_force().table is None:
+        return distance
+    if strategy._edgekeeper_has_fixed_stop:
+        return _nearer_fixed_stop(strategy, **asked)
     if isinstance(distance, bool) or not isinstance(distance, int | float):
         return distance
-    mult = strategy.edgekeeper_exit_aggression(asked["trade"], asked["current_time"])
+    mult = _stop_mult(strategy, asked["trade"], asked["current_time"])
     return distance if mult == 1.0 else distance / mult
+
+
+def _stop_mult(strategy: EdgekeeperMixin, trade: Any, at: datetime) -> float:
+    """The exit aggression of a trade; 1 where it would only let the stop come later."""
+    if not strategy.edgekeeper_scales_stoploss:
+        state, entry = in_force(), _entry_of(strategy, trade)
+        scope = _scope(strategy, trade.pair, at, side_of(trade), trade.enter_tag)
+        # a look that reports nothing: what is not applied must not be told as applied
+        match = state.table and state.table.find(
+            "strength", entry.pattern_key, "exit", scope, state.now(time.monotonic())
+        )
+        if not match or match.levers.get("exit_aggression_mult", 1.0) <= 1.0:
+            return 1.0
+    return strategy.edgekeeper_exit_aggression(trade, at)
+
+
+def _nearer_fixed_stop(strategy: EdgekeeperMixin, **asked: Any) -> float | None:
+    """The distance from the current rate at which the strategy's fixed stop is nearer.
+
+    None leaves the stop where it is: nothing shall be nearer, or the price is past it already.
+    """
+    trade, rate = asked["trade"], float(asked["current_rate"])
+    mult = strategy.edgekeeper_exit_aggression(trade, asked["current_time"])
+    stoploss = abs(float(strategy.stoploss))  # type: ignore[attr-defined]  # of IStrategy
+    if mult <= 1.0:
+        return None
+    leverage, sign = float(trade.leverage or 1.0), -1.0 if trade.is_short else 1.0
+    stop = float(trade.open_rate) * (1.0 - sign * stoploss / mult / leverage)
+    distance = sign * (1.0 - stop / rate) * leverage
+    return distance if distance > 0 else None
 
 
 def _note_fill(strategy: EdgekeeperMixin, result: Any, **asked: Any) -> Any:
@@ -257,6 +326,8 @@ def _record_action(
         known = (trade.pair, at, side_of(trade), trade.enter_tag)
         scope, signals = _scope(strategy, *known), _signals(strategy, *known)
         knobs = {"leverage": trade.leverage}
+    if category == "add":
+        knobs = {**knobs, **_held(strategy).adds.pop(_known_as(trade), {})}
     recorder.record_action(
         trade_id=entry.trade_id,
         pattern_key=entry.pattern_key,
@@ -417,15 +488,16 @@ class EdgekeeperMixin:
     """Put before ``IStrategy`` or before a strategy of one's own; see the module's text."""
 
     edgekeeper_records_backtests: bool = False
-    edgekeeper_scales_stoploss: bool = False  # needs use_custom_stoploss
+    edgekeeper_scales_stoploss: bool = False  # also away from the price, and a fixed stop nearer
+    _edgekeeper_has_fixed_stop: bool = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Follow the hooks that a strategy defines itself, which would hide the mixin's."""
         super().__init_subclass__(**kwargs)
-        followed = dict(_FOLLOWED)
-        if cls.edgekeeper_scales_stoploss:
-            followed["custom_stoploss"] = _scale_stop
-        for name, adjust in followed.items():
+        if cls.edgekeeper_scales_stoploss and not _moves_its_stop(cls):
+            cls._edgekeeper_has_fixed_stop = cls.use_custom_stoploss = True  # type: ignore[attr-defined]
+            cls.custom_stoploss = _no_stop_of_its_own  # type: ignore[attr-defined]
+        for name, adjust in _FOLLOWED.items():
             own = getattr(cls, name, None)
             if own is not None and not hasattr(own, "__edgekeeper__"):
                 follow = _followed_by(adjust, even_failed=adjust is _note_fill)
@@ -462,8 +534,8 @@ class EdgekeeperMixin:
     def edgekeeper_exit_aggression(self, trade: Any, current_time: datetime) -> float:
         """Return the exit_aggression_mult of a trade, 0.8 to 1.2; 1 where there is none.
 
-        Above 1 means to leave sooner. For a strategy's ``custom_exit`` or ``custom_stoploss``;
-        with ``edgekeeper_scales_stoploss`` the distance of the latter is divided by it already.
+        Above 1 means to leave sooner. For a strategy's ``custom_exit``; the distance of its
+        ``custom_stoploss`` is divided by it already.
         """
         try:
             entry = _entry_of(self, trade)
@@ -511,6 +583,27 @@ class EdgekeeperMixin:
         _next_hook(self, "order_filled", lambda *_, **__: None)(*args, **kwargs)
 
 
+def _moves_its_stop(strategy: type) -> bool:
+    """Whether a strategy moves its stop while a trade is open, by a hook or as freqtrade trails."""
+    if any(getattr(strategy, name, False) for name in ("use_custom_stoploss", "trailing_stop")):
+        return True
+    own = getattr(strategy, "custom_stoploss", None)
+    return own is not None and not own.__module__.startswith("freqtrade.")
+
+
+def _no_stop_of_its_own(
+    self: EdgekeeperMixin,  # noqa: ARG001
+    pair: str,  # noqa: ARG001
+    trade: Any,  # noqa: ARG001
+    current_time: datetime,  # noqa: ARG001
+    current_rate: float,  # noqa: ARG001
+    current_profit: float,  # noqa: ARG001
+    **kwargs: Any,  # noqa: ARG001
+) -> float | None:
+    """The ``custom_stoploss`` of a strategy with a fixed stop: it stays where it is."""
+    return None
+
+
 def _next_hook(strategy: EdgekeeperMixin, name: str, otherwise: Hook) -> Hook:
     """The hook of the class after the mixin."""
     found: Hook = getattr(super(EdgekeeperMixin, strategy), name, otherwise)
@@ -520,5 +613,7 @@ def _next_hook(strategy: EdgekeeperMixin, name: str, otherwise: Hook) -> Hook:
 _FOLLOWED: Final[Mapping[str, Callable[..., Any]]] = {
     "bot_start": _start,
     "custom_stake_amount": _scale_stake,
+    "adjust_trade_position": _scale_add,
+    "custom_stoploss": _scale_stop,
     "order_filled": _note_fill,
 }

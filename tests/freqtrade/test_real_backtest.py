@@ -22,6 +22,8 @@ pytest.importorskip(
     "freqtrade", reason="freqtrade is not installed here; tests/freqtrade/run installs and tests it"
 )
 
+import pandas as pd
+
 from learning.bot import freqtrade as adapter
 from learning.runtime.in_force import install, uninstall
 from learning.runtime.override_table import read_table
@@ -53,8 +55,6 @@ def market(base: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def user_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of freqtrade with the candles."""
-    import pandas as pd
-
     found = os.environ.get("EDGEKEEPER_REAL_DATA")
     if not found:
         pytest.skip("EDGEKEEPER_REAL_DATA names no folder with the real candles")
@@ -173,6 +173,12 @@ def put_in_force(pattern_key: str, category: str, levers: dict[str, float]) -> N
     install(built, max_config_age_s=math.inf)
 
 
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Say a number of the comparison, below the result of the run."""
+    return lambda said: record_property("found", said)
+
+
 def shape(trade: dict[str, Any]) -> tuple[Any, ...]:
     """What a trade is apart from its size; freqtrade derives the price of a target from amounts,
     so that its twelfth digit depends on them."""
@@ -185,16 +191,23 @@ def shape(trade: dict[str, Any]) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize(
-    ("plain", "mixed"), [("Crossing", "CrossingMixed"), ("Adjusting", "AdjustingMixed")]
-)
-def test_without_overrides_the_trades_are_identical(backtest, without, plain, mixed):
+    ("plain", "mixed"),
+    [
+        ("Crossing", "CrossingMixed"), ("Crossing", "CrossingNearer"),
+        ("Adjusting", "AdjustingMixed"), ("Adjusting", "AdjustingBothWays"),
+    ],
+)  # fmt: skip
+def test_without_overrides_the_trades_are_identical(backtest, without, plain, mixed, tell):
     alone, followed = without(plain), backtest(mixed)
     assert len(alone) > 300
     assert followed == alone
+    tell(f"{mixed}: {len(followed)} trades, all identical to {plain}")
 
 
 @pytest.mark.parametrize("size_mult", [0.8, 1.3])
-def test_an_override_changes_nothing_but_the_stakes_of_its_pattern(backtest, without, size_mult):
+def test_an_override_changes_nothing_but_the_stakes_of_its_pattern(
+    backtest, without, size_mult, tell
+):
     alone = without("Crossing")
     put_in_force("pm.crossingmixed.long.cross", "entry", {"size_mult": size_mult})
     scaled = backtest("CrossingMixed")
@@ -205,6 +218,10 @@ def test_an_override_changes_nothing_but_the_stakes_of_its_pattern(backtest, wit
         # freqtrade cuts amounts to whole steps of the market, in both runs
         step = STEP * before["open_rate"]
         assert after["stake_amount"] == pytest.approx(before["stake_amount"] * mult, abs=2 * step)
+    n_scaled = sum(trade["enter_tag"] == "cross" for trade in alone)
+    tell(
+        f"size_mult {size_mult}: {n_scaled} of {len(alone)} stakes scaled, to a step of the market"
+    )
 
 
 def test_adds_keep_their_size_where_the_entry_is_scaled(backtest, without):
@@ -229,22 +246,104 @@ def _entries(orders: Trades) -> list[float]:
     return [order["amount"] for order in orders if order["ft_is_entry"]]
 
 
-def test_an_exit_override_moves_the_stop_only_where_the_strategy_asks(backtest, without):
-    put_in_force("pm.adjustingmixed.long.cross", "exit", {"exit_aggression_mult": 1.2})
+def test_adds_are_scaled_by_an_override_of_adds_alone(backtest, without, tell):
+    alone = without("Adjusting")
+    put_in_force("pm.adjustingmixed.long.cross", "add", {"size_mult": 0.8})
+    scaled = by_entry(backtest("AdjustingMixed"))
+    n_adds = 0
+    for before in alone:
+        after = _entries(scaled[before["pair"], before["open_date"]]["orders"])
+        entries = _entries(before["orders"])
+        mult = 0.8 if before["enter_tag"] == "cross" else 1.0
+        assert after[0] == pytest.approx(entries[0], abs=2 * STEP)
+        if len(entries) > 1 and len(after) > 1:
+            assert after[1] == pytest.approx(mult * entries[1], rel=1e-6, abs=2 * STEP)
+            n_adds += mult < 1
+    assert n_adds > 20
+    tell(f"size_mult 0.8 of adds: {n_adds} adds scaled")
+
+
+def by_entry(trades: Trades) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(trade["pair"], trade["open_date"]): trade for trade in trades}
+
+
+def test_a_fixed_stop_is_nearer_by_the_multiplier_and_by_nothing_else(
+    backtest, without, user_data, tell
+):
+    """By the candles themselves: a trade whose price falls 5 % / 1.2 below its entry before it
+    would have ended leaves there, in that candle; every other trade is as it was.
+
+    Within the candle of the entry a backtest assumes the worst of a stop that has moved: that the
+    price first fell from the open by the whole distance from the high. One that falls through the
+    strategy's own stop too leaves there: freqtrade moves no stop that the candle has passed.
+    """
+    put_in_force("pm.crossingnearer.long.cross", "exit", {"exit_aggression_mult": 1.2})
+    alone, nearer = without("Crossing"), by_entry(backtest("CrossingNearer"))
+    n_stopped = n_same = 0
+    for before in alone:
+        after = nearer.get((before["pair"], before["open_date"]))
+        if after is None:
+            continue
+        stop = before["open_rate"] * (1 - 0.05 / 1.2)
+        hit = first_candle_below(user_data, before, stop) if is_cross(before) else None
+        if hit is not None and hit.date == pd.Timestamp(before["open_date"]):
+            stop = max(hit.low, hit.open * stop / hit.high)
+            hit = None if hit.low <= before["open_rate"] * 0.95 else hit
+        if hit is None:
+            assert shape(after) == shape(before)
+            n_same += 1
+        else:
+            assert after["close_rate"] == pytest.approx(stop, rel=1e-6)
+            assert after["close_timestamp"] == hit.date.timestamp() * 1000
+            assert after["close_timestamp"] <= before["close_timestamp"]
+            n_stopped += 1
+    assert n_stopped > 30
+    assert n_same > 200
+    tell(f"exit_aggression_mult 1.2 of a fixed stop: {n_stopped} leave at 5 % / 1.2, {n_same} same")
+
+
+def is_cross(trade: dict[str, Any]) -> bool:
+    return bool(trade["enter_tag"] == "cross")
+
+
+def first_candle_below(user_data: Path, trade: dict[str, Any], price: float) -> Any | None:
+    """The first candle in which a trade falls to a price before it ends otherwise."""
+    name = trade["pair"].replace("/", "_")
+    candles = pd.read_feather(user_data / "data" / "binance" / f"{name}-1h.feather")
+    opened, closed = (pd.Timestamp(trade[name]) for name in ("open_date", "close_date"))
+    # a stop comes before all other exits of its candle, except one at its open
+    is_at_open = trade["exit_reason"] in ("exit_signal", "force_exit")
+    within = candles["date"].between(opened, closed, inclusive="left" if is_at_open else "both")
+    below = candles[within & (candles["low"] <= price)]
+    return None if below.empty else below.iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "mult", "expected"),
+    [
+        ("AdjustingMixed", 1.2, 0.02 / 1.2),
+        ("AdjustingMixed", 0.8, 0.02),  # a loss never runs further unless that is asked for
+        ("AdjustingBothWays", 0.8, 0.02 / 0.8),
+    ],
+)
+def test_a_stop_that_moves_is_scaled_exactly(backtest, without, strategy, mult, expected, tell):
+    alone = without("Adjusting")
+    put_in_force(f"pm.{strategy.lower()}.long.cross", "exit", {"exit_aggression_mult": mult})
+    scaled = backtest(strategy)
+    moved = [trade for trade in scaled if abs(trade["stop_loss_ratio"]) != 0.05]
+    for trade in moved:
+        distance = expected if is_cross(trade) else 0.02
+        assert abs(trade["stop_loss_ratio"]) == pytest.approx(distance, rel=1e-12)
+    n = sum(is_cross(trade) for trade in moved)
+    assert 20 < n < len(moved)
+    if expected == 0.02:
+        assert scaled == alone
+    tell(f"{strategy}, exit_aggression_mult {mult}: {n} stops at a distance of {expected:.6f}")
+
+
+def test_a_category_has_no_say_in_another(backtest, without):
+    put_in_force("pm.adjustingmixed.long.cross", "trim", {"exit_aggression_mult": 1.2})
     assert backtest("AdjustingMixed") == without("Adjusting")
-    uninstall()
-    put_in_force("pm.stoppingsooner.long.cross", "exit", {"exit_aggression_mult": 1.2})
-    alone, sooner = without("Adjusting"), backtest("StoppingSooner")
-    stops = Counter(t["exit_reason"] == "trailing_stop_loss" for t in alone)
-    assert stops[True] > 20
-    moved = [
-        (before, after)
-        for before, after in zip(alone, sooner, strict=False)
-        if (before["pair"], before["open_date"]) == (after["pair"], after["open_date"])
-        and before["stop_loss_abs"] != after["stop_loss_abs"]
-    ]
-    assert moved
-    assert {before["enter_tag"] for before, _ in moved} == {"cross"}
 
 
 def test_what_is_recorded_is_what_the_backtest_did_even_while_the_database_is_away(

@@ -79,8 +79,14 @@ class AdjustingRecorded(EdgekeeperMixin, Adjusting):
         return {"spread": float(last["fast"] / last["slow"] - 1)}
 
 
-class StoppingSooner(EdgekeeperMixin, Adjusting):
-    """Lets the exit aggression move its stop."""
+class AdjustingBothWays(EdgekeeperMixin, Adjusting):
+    """Lets the exit aggression move its own stop away from the price too."""
+
+    edgekeeper_scales_stoploss = True
+
+
+class CrossingNearer(EdgekeeperMixin, Crossing):
+    """Lets the exit aggression bring its fixed stop nearer."""
 
     edgekeeper_scales_stoploss = True
 

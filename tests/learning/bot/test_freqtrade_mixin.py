@@ -388,34 +388,141 @@ def test_a_failing_recorder_is_no_matter_of_freqtrade(caplog):
 # --- Exit aggression ---
 
 
-def test_a_stop_is_left_alone_unless_asked_for():
-    assert "custom_stoploss" not in vars(Plain)
-    assert Plain.custom_stoploss is Base.custom_stoploss
+class Stopping(EdgekeeperMixin, Base):
+    use_custom_stoploss = True
+
+    def custom_stoploss(self, pair, trade, current_time, after_fill, **kwargs):
+        return None if after_fill else -0.06
 
 
-def test_exit_aggression_divides_the_distance_of_the_strategys_own_stop():
-    class Stopping(EdgekeeperMixin, Base):
-        edgekeeper_scales_stoploss = True
+class StoppingBothWays(Stopping):
+    edgekeeper_scales_stoploss = True
 
-        def custom_stoploss(self, pair, trade, current_time, after_fill, **kwargs):
-            return None if after_fill else -0.06
 
+def put_exit_in_force(mult: float, strategy: type, *, record: Any = None) -> None:
+    key = f"pm.{strategy.__name__.lower()}.long.dip"
+    made = entry(1, {"exit_aggression_mult": mult}, action_category="exit", pattern_key=key)
+    put_in_force(table(made), record=record)
+
+
+ASKED = {"pair": PAIR, "current_time": AT, "current_rate": 100.0, "current_profit": 0.0}
+
+
+def test_a_stop_is_the_strategys_own_without_overrides():
+    assert Stopping().custom_stoploss(trade=trade(), after_fill=False, **ASKED) == -0.06
+
+
+@pytest.mark.parametrize("strategy", [Stopping, StoppingBothWays])
+def test_exit_aggression_brings_the_strategys_own_stop_nearer(strategy):
+    put_exit_in_force(1.2, strategy)
+    made, position = strategy(), trade()
+    assert made.custom_stoploss(trade=position, after_fill=False, **ASKED) == pytest.approx(-0.05)
+    assert made.custom_stoploss(trade=position, after_fill=True, **ASKED) is None
+    assert made.edgekeeper_exit_aggression(position, AT) == 1.2
+
+
+def test_a_loss_never_runs_further_than_the_strategy_says_unless_it_asks_for_that():
+    """Where the multiplier below 1 is left out, telemetry does not tell it as applied either."""
+    told: list[Any] = []
+    put_exit_in_force(0.8, Stopping, record=told.append)
+    assert Stopping().custom_stoploss(trade=trade(), after_fill=False, **ASKED) == -0.06
+    assert told == []
+    put_exit_in_force(0.8, StoppingBothWays, record=told.append)
+    both = StoppingBothWays().custom_stoploss(trade=trade(), after_fill=False, **ASKED)
+    assert both == pytest.approx(-0.075)
+    assert len(told) == 1
+
+
+class FixedStop:
+    """A strategy of freqtrade's users that has nothing but ``stoploss``."""
+
+    timeframe = "5m"
+    stoploss = -0.1
+
+    def __init__(self) -> None:
+        self.config = {"runmode": "live", "exchange": {"name": "binance"}}
+
+
+class FixedNearer(EdgekeeperMixin, FixedStop):
+    edgekeeper_scales_stoploss = True
+
+
+@pytest.mark.parametrize(
+    ("rate", "short", "leverage", "expected"),
+    [
+        # 9.6 % over 1.2 is 8 %: 92 for an entry at 100, which is 20 % away from a rate of 115
+        (115.0, False, 1.0, 0.2),
+        # with a leverage of 2 it is 4 % of the price, 96: from 120 that is 20 %, 40 % of the stake
+        (120.0, False, 2.0, 0.4),
+        # a short's is 108: from a rate of 90 it is 20 % away
+        (90.0, True, 1.0, 0.2),
+        # past it already: left to the strategy's own stop
+        (91.0, False, 1.0, None),
+    ],
+)
+def test_a_fixed_stop_comes_nearer_by_hand(rate, short, leverage, expected):
+    key = f"pm.fixednearer.{'short' if short else 'long'}.dip"
     levers = {"exit_aggression_mult": 1.2}
-    put_in_force(
-        table(
-            entry(
-                1,
-                levers,
-                action_category="exit",
-                **of(Stopping, pattern_key="pm.stopping.long.dip"),
-            )
-        )
+    put_in_force(table(entry(1, levers, action_category="exit", pattern_key=key)))
+    made, position = FixedNearer(), trade(is_short=short, leverage=leverage)
+    made.stoploss = -0.096
+    asked = {**ASKED, "current_rate": rate}
+    found = made.custom_stoploss(trade=position, after_fill=False, **asked)
+    assert found == (None if expected is None else pytest.approx(expected))
+
+
+def test_a_fixed_stop_stays_where_it_is_without_overrides_and_is_never_put_further():
+    asked = {"trade": trade(), "after_fill": False, **ASKED}
+    assert FixedNearer.use_custom_stoploss is True
+    assert FixedNearer().custom_stoploss(**asked) is None
+    put_exit_in_force(0.8, FixedNearer)
+    assert FixedNearer().custom_stoploss(**asked) is None
+    assert not hasattr(type("Unasked", (EdgekeeperMixin, FixedStop), {}), "custom_stoploss")
+
+
+# --- Adds ---
+
+
+def adding(answer: Any) -> Any:
+    class Adding(EdgekeeperMixin, Base):
+        def adjust_trade_position(self, trade, current_time, **kwargs):
+            return answer
+
+    return Adding()
+
+
+def asked_to_add(strategy: Any, position: Trade) -> Any:
+    return strategy.adjust_trade_position(
+        trade=position, current_time=AT, current_rate=100.0, min_stake=10.0, max_stake=100.0
     )
-    strategy, position = Stopping(), trade()
-    asked = {"pair": PAIR, "trade": position, "current_time": AT}
-    assert strategy.custom_stoploss(after_fill=False, **asked) == pytest.approx(-0.05)
-    assert strategy.custom_stoploss(after_fill=True, **asked) is None
-    assert strategy.edgekeeper_exit_aggression(position, AT) == 1.2
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (50.0, 40.0), ((50.0, "more"), (40.0, "more")), (None, None), ((None, ""), (None, "")),
+        (-50.0, -50.0), ((-50.0, "less"), (-50.0, "less")), (0.0, 0.0), (True, True),
+        (11.0, 10.0), ((50.0,), (40.0,)), ((), ()), ("fifty", "fifty"), (float("nan"), None),
+    ],
+)  # fmt: skip
+def test_what_is_added_is_scaled_and_what_is_taken_out_is_not(answer, expected):
+    key = "pm.adding.long.dip"
+    put_in_force(table(entry(1, {"size_mult": 0.8}, action_category="add", pattern_key=key)))
+    found = asked_to_add(adding(answer), trade())
+    assert found is answer if expected is None else found == expected
+
+
+def test_an_add_is_recorded_with_the_stake_it_was_given():
+    key = "pm.adding.long.dip"
+    put_in_force(table(entry(1, {"size_mult": 0.8}, action_category="add", pattern_key=key)))
+    strategy = adding(50.0)
+    notes, position = recording(strategy), trade()
+    fill(strategy, position, order(1, "buy", 100.0, 1.0))
+    asked_to_add(strategy, position)
+    fill(strategy, position, order(2, "buy", 90.0, 1.0))
+    assert [one["action_category"] for one in notes.actions] == ["entry", "add"]
+    knobs = notes.actions[1]["applied_knobs"]
+    assert (knobs["size_mult"], knobs["stake"], knobs["stake_unscaled"]) == (0.8, 40.0, 50.0)
 
 
 def test_exit_aggression_is_neutral_where_nothing_can_be_told():
