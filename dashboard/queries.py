@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 
 from dashboard import formats
 from dashboard.waiting_list import meets_active
+from jobs.planned import PlannedRun, planned_runs
 from learning.lessons.life_cycle import approvable, levers_of_effect
 from learning.settings import Profile
 from learning.store import (
@@ -26,6 +27,7 @@ from learning.store import (
     state_rows,
     switch_rows,
 )
+from learning.store.job_rows import QueuedRun
 from learning.store.people_rows import Approvals
 from learning.store.schema import (
     LEVER_COLUMNS,
@@ -35,7 +37,6 @@ from learning.store.schema import (
     bot_heartbeats,
     import_batches,
     job_runs,
-    job_settings,
     learning_configs,
     learning_edge_history,
     learning_lessons,
@@ -155,9 +156,8 @@ def read_health(engine: Engine, profile: Profile = "v5") -> Health:
 
 
 def _runs(connection: Connection) -> pd.DataFrame:
-    paused = connection.execute(sa.select(job_settings.c.job).where(job_settings.c.is_paused))
-    names = set(paused.scalars())
-    rows = [{**row, "is_paused": row["job"] in names} for row in job_rows.last_runs(connection)]
+    paused = job_rows.read_pauses(connection)
+    rows = [{**row, "is_paused": row["job"] in paused} for row in job_rows.last_runs(connection)]
     columns = [*job_runs.c.keys(), "last_ok_at", "is_paused"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -551,6 +551,49 @@ def read_runs(engine: Engine, *, days: int = 7, limit: int = 1000) -> pd.DataFra
         .limit(limit)
     )
     return _read(engine, query)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How every job stands, what waits, and the database's clock as it was read."""
+
+    jobs: tuple[PlannedRun, ...]
+    queue: tuple[QueuedRun, ...]
+    now: datetime
+
+    @property
+    def running_ids(self) -> tuple[int, ...]:
+        """Runs that go on, in order."""
+        rows = [one.last for one in self.jobs if one.last is not None]
+        return tuple(sorted(int(row["id"]) for row in rows if row["status"] == "running"))
+
+    @property
+    def is_running(self) -> bool:
+        """Whether any run goes on."""
+        return bool(self.running_ids)
+
+
+def read_plan(engine: Engine, profile: Profile) -> Plan:
+    """Return how every job stands and what waits for the worker."""
+    with database.transaction(engine, read_only=True) as connection:
+        return Plan(
+            jobs=planned_runs(connection, profile),
+            queue=tuple(job_rows.read_queue(connection)),
+            now=job_rows.database_now(connection),
+        )
+
+
+def read_running(engine: Engine) -> pd.DataFrame:
+    """Return the runs that go on, with how far they are."""
+    r = job_runs.c
+    query = sa.select(r.id, r.job, r.changed).where(r.status == "running").order_by(r.id)
+    return _read(engine, query)
+
+
+def read_run(engine: Engine, run_id: int) -> dict[Any, Any] | None:
+    """Return one run whole; None where it is not stored."""
+    found = _read(engine, sa.select(job_runs).where(job_runs.c.id == run_id))
+    return None if found.empty else dict(found.iloc[0])
 
 
 @kept

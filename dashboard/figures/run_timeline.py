@@ -65,28 +65,7 @@ def draw_run_timeline(
     shown: RunTimeline, palette: Palette, *, jobs: tuple[str, ...], start: datetime, end: datetime
 ) -> go.Figure:
     """Draw the timeline from start to end; every job has its row, run or not."""
-    colours = {
-        "ok": palette.positive, "failed": palette.negative, "lost": palette.negative,
-        "running": palette.accent, "skipped": palette.muted, "queued": palette.muted,
-    }  # fmt: skip
-    figure = go.Figure(
-        go.Bar(
-            base=list(shown.start),
-            x=[one.total_seconds() * 1000 for one in shown.length],
-            y=list(shown.jobs),
-            orientation="h",
-            width=0.55,
-            marker={
-                "color": [colours.get(one, palette.muted) for one in shown.status],
-                "line": {
-                    "width": [1.5 if one else 0 for one in shown.is_manual],
-                    "color": palette.text,
-                },
-            },
-            customdata=shown.hover,
-            hovertemplate="%{customdata}<extra></extra>",
-        )
-    )
+    figure = go.Figure(_bars(shown, palette))
     style(figure, palette, height=50 + 24 * len(jobs))
     figure.update_yaxes(
         categoryorder="array", categoryarray=list(reversed(jobs)), showgrid=False,
@@ -94,3 +73,24 @@ def draw_run_timeline(
     )  # fmt: skip
     figure.update_xaxes(type="date", showgrid=True, range=[start, end])
     return figure
+
+
+def _bars(shown: RunTimeline, palette: Palette) -> go.Bar:
+    colours = {
+        "ok": palette.positive, "failed": palette.negative, "lost": palette.negative,
+        "running": palette.accent, "skipped": palette.muted, "queued": palette.muted,
+    }  # fmt: skip
+    return go.Bar(
+        base=list(shown.start),
+        x=[one.total_seconds() * 1000 for one in shown.length],
+        y=list(shown.jobs),
+        orientation="h",
+        width=0.55,
+        marker={
+            "color": [colours.get(one, palette.muted) for one in shown.status],
+            "line": {"width": [1.5 if one else 0 for one in shown.is_manual],
+                     "color": palette.text},
+        },
+        customdata=shown.hover,
+        hovertemplate="%{customdata}<extra></extra>",
+    )  # fmt: skip
