@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
+
+from sqlalchemy import make_url
 
 from learning.errors import DatabaseUnavailable
 from learning.runtime.override_index import CombineRule
 from learning.settings import Settings
 from learning.store.database import resolve_url
+
+_AS_BOT: Final = "-c role=edgekeeper_bot"
 
 
 def bot_settings(
@@ -37,6 +42,9 @@ def existing_database(settings: Settings, *, to_listen: bool = False) -> str:
     None is ever made: a bot with a wrong folder would obey and fill an empty database of its own,
     unseen, while the overrides and the kill switch of the right one never reach it.
 
+    To the embedded server a bot connects with the rights of ``edgekeeper_bot``: it adds strands
+    and telemetry and reads what it obeys, nothing else. A URL says itself as whom it connects.
+
     Args:
         settings: From ``bot_settings``.
         to_listen: Whether notifications must arrive, which not every pooler lets through.
@@ -49,9 +57,11 @@ def existing_database(settings: Settings, *, to_listen: bool = False) -> str:
     url = settings.database_url
     if to_listen and settings.listen_url is not None:
         url = settings.listen_url
-    if url is None:
-        _check_database_was_made(settings.home)
-    return resolve_url(url, settings.home)
+    if url is not None:
+        return resolve_url(url, settings.home)
+    _check_database_was_made(settings.home)
+    found = make_url(resolve_url(None, settings.home)).update_query_dict({"options": _AS_BOT})
+    return found.render_as_string(hide_password=False)
 
 
 def _check_database_was_made(home: Path) -> None:

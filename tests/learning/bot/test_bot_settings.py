@@ -4,13 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import ProgrammingError
 
 from learning.bot.bot_settings import bot_settings, existing_database
 from learning.bot.config_feed import load_overrides, start_config_feed
 from learning.bot.recorder import start_recorder
 from learning.errors import DatabaseUnavailable
 from learning.runtime.in_force import in_force, uninstall
-from learning.store.embedded import server_status, stop_server
+from learning.store.database import create_engine, migrate, transaction
+from learning.store.embedded import server_status, start_server, stop_server
 
 AWAY = "postgresql://nobody@127.0.0.1:1/none?connect_timeout=1"
 
@@ -94,3 +97,16 @@ def test_a_bot_starts_an_embedded_database_that_was_made_and_is_stopped(own_serv
     url = existing_database(bot_settings(home=own_server))
     assert url.startswith("postgresql+psycopg://")
     assert server_status(own_server).state in ("running", "orphan")
+
+
+def test_to_the_embedded_server_a_bot_comes_with_the_rights_of_a_bot(own_server: Path) -> None:
+    migrate(start_server(own_server))
+    engine = create_engine(existing_database(bot_settings(home=own_server)))
+    with transaction(engine) as connection:
+        assert connection.scalar(sa.text("SELECT current_user")) == "edgekeeper_bot"
+        assert connection.scalar(sa.text("SELECT count(*) FROM learning_configs")) == 0
+    for refused in ("DELETE FROM ad_strands", "UPDATE kill_switch SET overrides_on = true",
+                    "SELECT * FROM learning_lessons", "CREATE TABLE mine ()"):  # fmt: skip
+        with pytest.raises(ProgrammingError, match="permission denied"), transaction(engine) as c:
+            c.execute(sa.text(refused))
+    engine.dispose()
