@@ -37,6 +37,12 @@ PAGES = {
             icon=":material/hourglass_bottom:",
             url_path="decay",
         ),
+        st.Page(
+            "screens/compare_factors.py",
+            title="Factors",
+            icon=":material/hub:",
+            url_path="factors",
+        ),
         st.Page("screens/read_lesson.py", title="Lesson", url_path="lesson", visibility="hidden"),
     ],
     "Control": [

@@ -9,14 +9,13 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
-from dashboard import formats
 from dashboard.queries import Filters, Source, kept
+from dashboard.slim_lessons import MOST_LESSONS, STANDING, named, numbers_of, slim_columns
 from learning.overrides.materialising import share_left
 from learning.store import database
 from learning.store.schema import learning_lessons
 
-MOST_LESSONS = 5_000
-STANDING = ("watch", "proposed", "active", "disabled")
+_FIT = ("ci_low_days", "ci_high_days", "p_decaying", "windows")
 _TIMEOUT_MS = 20_000
 
 
@@ -29,7 +28,13 @@ def read_half_lives(source: Source, filters: Filters) -> pd.DataFrame:
     """
     c = learning_lessons.c
     query = (
-        sa.select(*_columns())
+        sa.select(
+            *slim_columns(),
+            c.half_life_state,
+            c.half_life_reason,
+            c.decay_halflife_hours,
+            *numbers_of(c.half_life, _FIT),
+        )
         .where(c.status.in_(STANDING), c.lesson_type != "pm_tuning")
         .order_by(c.id)
         .limit(MOST_LESSONS)
@@ -41,45 +46,10 @@ def read_half_lives(source: Source, filters: Filters) -> pd.DataFrame:
     with database.transaction(source.engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as x:
         result = x.execute(query)
         rows = result.mappings().all()
-    return _named(pd.DataFrame(rows, columns=list(result.keys())))
-
-
-def _columns() -> list[sa.ColumnElement[Any]]:
-    c = learning_lessons.c
-    numbers = (
-        ("posterior_mean_rr", c.stats),
-        ("ci_low_rr", c.stats),
-        ("ci_high_rr", c.stats),
-        ("ci_low_days", c.half_life),
-        ("ci_high_days", c.half_life),
-        ("p_decaying", c.half_life),
-        ("windows", c.half_life),
-    )
-    return [
-        c.id, c.version, c.module, c.pattern_key, c.action_category, c.scope_dims, c.scope_values,
-        c.lesson_type, c.outcome, c.n, c.status, c.half_life_state, c.half_life_reason,
-        c.decay_halflife_hours, c.mean_closed_at, c.discovered_at, c.activated_at, c.expires_at,
-        *(sa.cast(column[name].as_string(), sa.Double).label(name) for name, column in numbers),
-    ]  # fmt: skip
-
-
-def _named(found: pd.DataFrame) -> pd.DataFrame:
-    numbers = ["posterior_mean_rr", "ci_low_rr", "ci_high_rr", "ci_low_days", "ci_high_days",
-               "p_decaying", "windows", "decay_halflife_hours"]  # fmt: skip
+    found = named(pd.DataFrame(rows, columns=list(result.keys())))
+    numbers = [*_FIT, "decay_halflife_hours"]
     found[numbers] = found[numbers].astype("float64")
-    found["label"] = [f"L-{lesson_id:04d}" for lesson_id in found["id"]]
-    found["setup"] = [
-        formats.setup(key, category)
-        for key, category in zip(found["pattern_key"], found["action_category"], strict=True)
-    ]
-    scopes = [
-        {name: values[name] for name in dims if name in values}
-        for dims, values in zip(found["scope_dims"], found["scope_values"], strict=True)
-    ]
-    found["scope"] = pd.Series(scopes, index=found.index, dtype=object)
-    found["context"] = [formats.scope(values) for values in scopes]
-    found["half_life_days"] = found["decay_halflife_hours"] / 24
-    return found
+    return found.assign(half_life_days=found["decay_halflife_hours"] / 24)
 
 
 @kept
