@@ -19,6 +19,7 @@ from learning.importers.round_trips import Fill
 _COLUMNS: Final = (
     "key", "symbol", "at_us", "quantity", "price", "row", "fee", "base_fee", "opens", "can_short",
     "ord", "ref", "tag", "strategy", "stop", "multiplier", "currency", "account",
+    "profit",
 )  # fmt: skip
 _AT_ONCE: Final = 2000
 _CACHE_KB: Final = 32_000
@@ -62,6 +63,7 @@ class FillLedger:
                 fill.key, fill.symbol, fill.at_us, fill.quantity, fill.price, fill.row, fill.fee,
                 fill.base_fee, fill.opens, fill.can_short, fill.order, fill.ref, fill.tag,
                 fill.strategy, fill.stop, fill.multiplier, fill.currency, fill.account,
+                fill.profit,
             )
         )  # fmt: skip
         if len(self._waiting) >= _AT_ONCE:

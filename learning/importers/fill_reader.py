@@ -16,7 +16,7 @@ from learning.importers.fill_ledger import FillLedger
 from learning.importers.import_report import ReportTally
 from learning.importers.imported_trade import MAX_ID_LENGTH, ImportedTrade
 from learning.importers.round_trips import EPOCH, Fill, RoundTrip, round_trips
-from learning.importers.trade_outcomes import price_return_pct
+from learning.importers.trade_outcomes import net_of_costs_pct, price_return_pct
 
 BEFORE: Final = "closes what was open before the first fill"
 STILL_OPEN: Final = "of a position that is still open"
@@ -130,7 +130,8 @@ class FillReader:
         )
         entry = trip.entry_sum / trip.entered
         sold = trip.exit_sum / trip.exited
-        has_net = trip.n_without_fee == 0
+        gross = price_return_pct(trip.side, entry, sold)
+        pnl, net, value = _money(trip, gross)
         return ClosedPosition(
             trade_id=names.name(first),
             side=trip.side,
@@ -139,18 +140,29 @@ class FillReader:
             entry_price=entry,
             exit_price=sold,
             first_entry=first.price,
-            gross_pct=price_return_pct(trip.side, entry, sold),
-            net_pct=trip.cash / trip.entry_value * 100.0 if has_net else None,
+            gross_pct=gross,
+            net_pct=net,
             actions=trip.actions(),
             stop=stop,
-            pnl_amount=trip.cash if has_net else None,
-            entry_value=trip.entry_value,
+            pnl_amount=pnl,
+            entry_value=value,
             currency=first.currency,
             symbol=first.symbol,
             strategy=first.strategy,
             tag=first.tag,
-            notes=() if has_net else (NO_FEES,),
+            notes=() if net is not None else (NO_FEES,),
         )
+
+
+def _money(trip: RoundTrip, gross: float) -> tuple[float | None, float | None, float | None]:
+    """Profit, return after costs and value of the entries, as far as they are known."""
+    if trip.realised is not None:
+        # lots and points: only what the account says is money
+        net = net_of_costs_pct(gross, profit=trip.realised, costs=trip.fees)
+        return trip.realised - trip.fees, net, None
+    if trip.n_without_fee:
+        return None, None, trip.entry_value
+    return trip.cash, trip.cash / trip.entry_value * 100.0, trip.entry_value
 
 
 class _TripNames:

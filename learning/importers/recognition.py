@@ -18,6 +18,7 @@ from learning.importers.import_answers import AnswersNeeded, ImportAnswers, Impo
 from learning.importers.import_source import ImportSource
 from learning.importers.imported_trade import MAX_NAME_LENGTH
 from learning.importers.mapping import ColumnMapping
+from learning.importers.metatrader_files import open_metatrader
 from learning.importers.opened_file import ImportSettings, Opened, SourceFile
 from learning.importers.source_file import kind_of, latest_result
 from learning.importers.table_files import open_tables
@@ -28,7 +29,7 @@ CLOCKS_DIFFER: Final = timedelta(days=1)
 ORIGINS: Final = ("live", "dry_run", "backtest", "simulated")
 
 Opener = Callable[[SourceFile, ImportSettings], Opened | None]
-_OPENERS: Final[tuple[Opener, ...]] = (open_ccxt, open_freqtrade)
+_OPENERS: Final[tuple[Opener, ...]] = (open_metatrader, open_ccxt, open_freqtrade)
 """Each says what a file is, or nothing; the first one that knows it, opens it."""
 
 

@@ -36,6 +36,8 @@ class Fill:
         order: Fills of one order are one action.
         ref: Its own id.
         multiplier: Units a contract.
+        profit: What it realised before costs, in the account's currency, where the source says so;
+            its fee is in that currency too then.
         row: Where it stands in the file.
         weight: How many rows of the file it is: 0 for the second part of a split one.
     """
@@ -58,6 +60,7 @@ class Fill:
     multiplier: float = 1.0
     currency: str | None = None
     account: str | None = None
+    profit: float | None = None
     weight: int = 1
 
     @property
@@ -79,6 +82,7 @@ class Fill:
             base_fee=self.base_fee * share,
             fee=fee,
             weight=weight,
+            profit=self.profit if weight else None,  # what closes, realises
         )
 
 
@@ -97,6 +101,7 @@ class RoundTrip:
     entry_sum: float = 0.0  # prices by quantity, whatever a contract is worth
     exit_sum: float = 0.0
     fees: float = 0.0
+    realised: float | None = None
     base_fees: float = 0.0
     n_without_fee: int = 0
     n_rows: int = 0
@@ -139,6 +144,8 @@ class RoundTrip:
         self.peak = max(self.peak, abs(self.held))
         self.base_fees += fill.base_fee
         self.fees += fill.fee or 0.0
+        if fill.profit is not None:
+            self.realised = (self.realised or 0.0) + fill.profit
         self.n_without_fee += fill.fee is None
         self.n_rows += fill.weight
         self.closed_us = fill.at_us

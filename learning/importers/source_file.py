@@ -14,8 +14,9 @@ from typing import Any, Final, Literal
 import orjson
 
 from learning.errors import ImportRefused
+from learning.importers.workbook_file import is_workbook
 
-FileKind = Literal["sqlite", "parquet", "zip", "json", "text"]
+FileKind = Literal["sqlite", "parquet", "zip", "json", "text", "markup", "xlsx"]
 
 MAX_JSON_BYTES: Final = 512 * 2**20  # a parsed export takes several times its size
 LAST_RESULT: Final = ".last_result.json"
@@ -43,17 +44,19 @@ def kind_of(path: Path) -> FileKind:
     if head.startswith(b"PAR1"):
         return "parquet"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return "zip"
+        return "xlsx" if is_workbook(path) else "zip"
     for magic, what in _UNREADABLE.items():
         if head.startswith(magic):
             raise ImportRefused(f"{path.name} is {what}")
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "text"
+        return "markup" if head.decode("utf-16", "replace").lstrip()[:1] == "<" else "text"
     if b"\0" in head:
         raise ImportRefused(f"{path.name} is neither SQLite, Parquet, zip, JSON nor CSV")
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not start:
         raise ImportRefused(f"{path.name} is empty: there are no trades in it")
+    if start[:1] == b"<":
+        return "markup"
     return "json" if start[:1] in (b"{", b"[") else "text"
 
 

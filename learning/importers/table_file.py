@@ -17,9 +17,11 @@ import pyarrow.parquet as pq
 
 from learning.errors import ImportRefused
 from learning.importers.field_values import RowRejected
+from learning.importers.workbook_file import sheet_names, sheet_rows
 
 ROWS_PER_CHUNK: Final = 4096
 MAX_COLUMNS: Final = 2000
+_HEADER_WITHIN: Final = 30  # rows of a sheet in which its header is looked for
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _DECIMAL_COMMA: Final = re.compile(r"[-+\u2212]?(\d+|\d{1,3}(\.\d{3})+),\d+")
 _DECIMAL_POINT: Final = re.compile(r"[-+\u2212]?(\d+|\d{1,3}(,\d{3})+)\.\d+")
@@ -44,17 +46,21 @@ class TableFile:
     """A table: its columns, and how its text is written where it is text."""
 
     path: Path
-    kind: str  # "parquet" or "csv"
+    kind: str  # "parquet", "csv" or "xlsx"
     columns: tuple[str, ...]
     delimiter: str = ","
     encoding: str = "utf-8-sig"
     decimal: str = "."
+    sheet: str = ""
+    header_row: int = 1
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Yield the rows of the named columns in chunks; those that it lacks are left out."""
         wanted = [name for name in dict.fromkeys(columns) if name in self.columns]
         if self.kind == "parquet":
             yield from _parquet_chunks(self.path, wanted)
+        elif self.kind == "xlsx":
+            yield from _sheet_chunks(self, wanted)
         else:
             yield from _csv_chunks(self, wanted)
 
@@ -210,6 +216,42 @@ def _sort_line(
         return
     numbers.append(number)
     rows.append(cells)
+
+
+def open_workbook(path: Path) -> TableFile:
+    """Return the table of a workbook: the sheet whose header has the most names.
+
+    Raises:
+        ImportRefused: If it is damaged, or no sheet begins with a table.
+    """
+    best: TableFile | None = None
+    for sheet in sheet_names(path):
+        for number, cells in islice(sheet_rows(path, sheet), _HEADER_WITHIN):
+            names = ["" if cell is None else str(cell).strip() for cell in cells]
+            while names and not names[-1]:
+                names.pop()
+            is_header = len(names) > 3 and all(isinstance(c, str) for c in cells[: len(names)])
+            if is_header and len(set(names)) == len(names) <= MAX_COLUMNS:
+                found = TableFile(path, "xlsx", tuple(names), sheet=sheet, header_row=number)
+                best = found if best is None or len(names) > len(best.columns) else best
+                break
+    if best is None:
+        raise ImportRefused(f"{path.name} has no sheet that begins with a table of trades")
+    return best
+
+
+def _sheet_chunks(table: TableFile, wanted: Sequence[str]) -> Iterator[Chunk]:
+    width = len(table.columns)
+    places = {name: index for index, name in enumerate(table.columns)}
+    rows = (
+        (number, (*cells[:width], *(None,) * (width - len(cells))))
+        for number, cells in sheet_rows(table.path, table.sheet)
+        if number > table.header_row
+    )
+    while batch := list(islice(rows, ROWS_PER_CHUNK)):
+        by_column = list(zip(*(cells for _, cells in batch), strict=True))
+        numbers = [number for number, _ in batch]
+        yield Chunk(numbers, {name: by_column[places[name]] for name in wanted})
 
 
 def _parquet_chunks(path: Path, wanted: Sequence[str]) -> Iterator[Chunk]:

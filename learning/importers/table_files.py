@@ -16,7 +16,7 @@ from learning.importers.fill_table import FillTable, fill_columns, fill_options,
 from learning.importers.import_answers import ImportAnswers, ImportOption
 from learning.importers.mapping import ColumnMapping
 from learning.importers.opened_file import RISK_QUESTION, ImportSettings, Opened, SourceFile
-from learning.importers.table_file import TableFile, open_csv, open_parquet
+from learning.importers.table_file import TableFile, open_csv, open_parquet, open_workbook
 from learning.importers.trade_table import TradeTable
 from learning.importers.tradingview_list import (
     TradingViewList,
@@ -97,6 +97,12 @@ def _table(file: SourceFile, mapping: ColumnMapping) -> TableFile:
         return open_parquet(file.path)
     if file.kind == "text":
         return open_csv(file.path, decimal=mapping.decimal)
+    if file.kind == "xlsx":
+        return open_workbook(file.path)
+    if file.kind == "markup":
+        raise ImportRefused(
+            f"{file.path.name} is HTML or XML, but no report of MetaTrader or Interactive Brokers"
+        )
     raise ImportRefused(f"{file.path.name} is no table: import it alone")
 
 

@@ -10,6 +10,8 @@ from typing import Final
 
 LEAST_RISK: Final = 1e-6  # of the entry price; nearer, R has no meaning
 
+LEAST_PROFIT: Final = 1.0  # in money; below it, rounded to cents, it says too little about costs
+
 
 @dataclass(frozen=True, slots=True)
 class NoRisk:
@@ -45,6 +47,24 @@ def initial_risk_pct(
     if distance > max_distance * (1 + 1e-9):  # 0.12 itself still counts, rounded prices or not
         return NoRisk(f"the stop is further than {max_distance:.0%} from the entry")
     return distance * 100.0
+
+
+def net_of_costs_pct(gross_pct: float, *, profit: float, costs: float) -> float | None:
+    """Return the return after costs, where the profit before them says what a percent is worth.
+
+    None where the profit is too small, rounded to cents, or of another sign than the return.
+
+    Examples:
+        >>> net_of_costs_pct(2.0, profit=200.0, costs=50.0)
+        1.5
+        >>> net_of_costs_pct(2.0, profit=0.1, costs=5.0) is None
+        True
+    """
+    if costs == 0:
+        return gross_pct
+    if abs(profit) < LEAST_PROFIT or gross_pct * profit <= 0:
+        return None
+    return gross_pct * (profit - costs) / profit
 
 
 def price_return_pct(side: str, entry: float, exit_price: float) -> float:

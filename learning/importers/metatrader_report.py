@@ -1,0 +1,408 @@
+"""Reports of MetaTrader 5 and 4: closed positions, or the deals that they were made of.
+
+Sections are told by the shape of their header, not by its words: terminals write them in their
+own language. A position's own ``S / L`` is the one at its close, so the opening order's is before
+it. Prices give the return; the profit in the account's currency tells what the costs were in them.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import Final, Literal
+
+from learning.errors import ImportRefused
+from learning.importers.closed_position import ClosedPosition, ImportTerms, trade_of
+from learning.importers.field_values import (
+    RowRejected,
+    as_instant,
+    as_name,
+    as_report_number,
+    as_side,
+)
+from learning.importers.import_answers import ImportOption
+from learning.importers.import_report import ReportTally
+from learning.importers.imported_trade import ImportedTrade, TradeAction
+from learning.importers.report_rows import ReportRow, report_rows
+from learning.importers.source_file import FileKind
+from learning.importers.trade_outcomes import net_of_costs_pct, price_return_pct
+
+Section = Literal["positions", "statement", "orders", "deals", "other"]
+_CURRENCY: Final = re.compile(r"\(\s*([A-Z]{3,4})\s*,|Currency:\s*([A-Z]{3,4})\b")
+_CLOSED_BY: Final = re.compile(r"\[(sl|tp|so)[^\]]*\]?", re.IGNORECASE)
+_LINK: Final = re.compile(r"^(from|to) #\d+|^cancelled|^partial close|^close hedge", re.IGNORECASE)
+_REASONS: Final = {"sl": "stop_loss", "tp": "target", "so": "stop_out"}
+CASH: Final = frozenset({"balance", "credit", "charge", "correction", "bonus", "commission"})
+_PENDING: Final = re.compile(r"(buy|sell) (limit|stop)", re.IGNORECASE)
+_WORKING: Final = re.compile(r"open trades|working orders|open positions|открытые", re.IGNORECASE)
+DEPOSIT: Final = "a deposit or another cash flow"
+NOT_FILLED: Final = "a pending order, or a position that is still open"
+_COSTS_UNKNOWN: Final = "costs not known in price terms: no return after costs"
+
+
+@dataclass(frozen=True, slots=True)
+class SectionRow:
+    """A row of data and the section that it stands in."""
+
+    section: Section
+    row: ReportRow
+    width: int
+
+
+def section_rows(path: Path, kind: FileKind) -> Iterator[SectionRow]:
+    """Yield the rows of data of every section; headers, titles and totals are left out."""
+    section: Section = "other"
+    is_working, width = False, 0
+    for row in report_rows(path, kind):
+        cells = _trimmed(row.cells)
+        found = _header_section(cells)
+        if found is not None:
+            section = "other" if is_working and found == "statement" else found
+            is_working, width = False, len(cells)
+        elif len([cell for cell in cells if cell]) <= 2:
+            is_working = _WORKING.search(" ".join(cells)) is not None
+            if cells and not row.title and len([c for c in cells if c]) == 1:
+                section = section if _is_moment(cells[0]) else _after_title(section, cells)
+        elif section != "other" and any(cells[:2]):
+            yield SectionRow(section, row, width)
+
+
+def _trimmed(cells: Sequence[str]) -> list[str]:
+    found = list(cells)
+    while found and not found[-1]:
+        found.pop()
+    return found
+
+
+def _after_title(section: Section, cells: Sequence[str]) -> Section:
+    """A title ends a section; a line of blanks and a number, such as a total, does not."""
+    return "other" if cells[0] and not cells[0][:1].isdigit() else section
+
+
+def _header_section(cells: Sequence[str]) -> Section | None:
+    """The section that a header begins; None for a row that is none."""
+    plain = ["".join(cell.lower().split()) for cell in cells]
+    if len(plain) < 9 or any(_is_moment(cell) for cell in cells[:2]):
+        return None
+    if len(plain) > 8 and plain[6:8] == ["s/l", "t/p"]:
+        if "ticket" in plain[0] or (
+            len(plain) >= 14 and plain[0] != plain[8] and plain[5] == plain[9]
+        ):
+            return "statement"
+        if len(plain) > 9 and plain[0] == plain[8] and plain[5] == plain[9]:
+            return "positions"
+        return "orders"
+    is_deals = len(plain) in (13, 14) and all(plain[:7]) and not plain[0][:1].isdigit()
+    return "deals" if is_deals else None
+
+
+def _is_moment(cell: str) -> bool:
+    return re.match(r"\d{4}[./-]\d{2}[./-]\d{2}", cell) is not None
+
+
+class OrderBook:
+    """Stop and comment of each opening order, on disk: reports list orders after positions."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._db = database
+        self._db.execute("PRAGMA journal_mode = OFF")
+        self._db.execute("CREATE TABLE orders (id TEXT PRIMARY KEY, stop, comment) WITHOUT ROWID")
+
+    def keep(self, order: str, stop: float | None, comment: str) -> None:
+        """Keep what an order, or the deal that it made, says; the first one counts."""
+        self._db.execute(
+            "INSERT INTO orders VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+            "stop = coalesce(stop, excluded.stop), "
+            "comment = CASE WHEN comment = '' THEN excluded.comment ELSE comment END",
+            (order, stop, comment),
+        )
+
+    def find(self, order: str) -> tuple[float | None, str]:
+        """Return the stop and the comment of an order."""
+        row = self._db.execute("SELECT stop, comment FROM orders WHERE id = ?", (order,)).fetchone()
+        return (None, "") if row is None else (row[0], row[1])
+
+
+@contextmanager
+def order_book() -> Iterator[OrderBook]:
+    with tempfile.TemporaryDirectory(prefix="edgekeeper-orders-") as folder:
+        database = sqlite3.connect(Path(folder) / "orders.sqlite")
+        try:
+            yield OrderBook(database)
+        finally:
+            database.close()
+
+
+@dataclass(frozen=True, slots=True)
+class MetaTraderReport:
+    """A report whose positions are listed: MetaTrader 5's history, MetaTrader 4's statement."""
+
+    path: Path
+    kind: FileKind
+    terms: ImportTerms
+    zone: tzinfo
+    version: int
+    currency: str | None = None
+    format: str = "metatrader"
+
+    @property
+    def description(self) -> str:
+        """Say what the source is."""
+        name = "history report" if self.version == 5 else "account statement"
+        return f"MetaTrader {self.version} {name}: {self.path.name}"
+
+    def first_trade(self) -> str:
+        """Return the identity of the earliest position: number, symbol and open time."""
+        best: tuple[datetime, str, str] | None = None
+        for found in self._data():
+            cells = found.row.cells
+            try:
+                opened = as_instant(cells[0 if self.version == 5 else 1], zone=self.zone)
+            except (ValueError, IndexError):
+                continue
+            number, symbol = (cells[1], cells[2]) if self.version == 5 else (cells[0], cells[4])
+            if opened is not None and number and symbol:
+                best = min(best, (opened, number, symbol)) if best else (opened, number, symbol)
+        if best is None:
+            raise ImportRefused(f"{self.path.name} holds no closed position")
+        return f"{best[1]} {best[2]} {best[0].isoformat()}"
+
+    def trades(self, tally: ReportTally) -> Iterator[ImportedTrade]:
+        """Yield the closed positions in the order of the report; the rest is in the tally."""
+        seen: set[str] = set()
+        with order_book() as book:
+            self._read_orders(book)
+            for found in self._data():
+                tally.rows_found += 1
+                row = found.row
+                why_not = self._no_position(row)
+                if why_not is not None:
+                    tally.skip(why_not)
+                    continue
+                tally.trades_found += 1
+                try:
+                    trade = trade_of(self._position(row, book), self.terms)
+                    if trade.trade_id in seen:
+                        raise RowRejected("position", "was given before", trade.trade_id)
+                except RowRejected as why:
+                    tally.reject(self.path.name, "trade", row.number, why)
+                    continue
+                seen.add(trade.trade_id)
+                yield trade
+
+    def _data(self) -> Iterator[SectionRow]:
+        """The rows of positions; MetaTrader 4 writes some comments in a row of their own."""
+        wanted = "positions" if self.version == 5 else "statement"
+        for found in section_rows(self.path, self.kind):
+            if found.section == wanted and found.row.cells[0]:
+                yield found
+
+    def _read_orders(self, book: OrderBook) -> None:
+        if self.version == 4:
+            return
+        for found in section_rows(self.path, self.kind):
+            cells = found.row.cells
+            if found.section == "orders" and len(cells) > 7:
+                comment = cells[-1] if len(cells) > 10 else ""
+                book.keep(cells[1], stop_in(cells[6]), found.row.hidden or comment)
+            elif found.section == "deals" and len(cells) > 8 and cells[4] == "in":
+                book.keep(cells[7], None, cells[-1] if len(cells) > 12 else "")
+
+    def _no_position(self, row: ReportRow) -> str | None:
+        """Why a row is no closed position; None where it is one."""
+        kind = (
+            (row.cells[3] if self.version == 5 else row.cells[2]).lower()
+            if len(row.cells) > 3
+            else ""
+        )
+        if kind in CASH:
+            return DEPOSIT
+        if _PENDING.match(kind) or (self.version == 4 and not _closing(row.cells)):
+            return NOT_FILLED
+        return None
+
+    def _position(self, row: ReportRow, book: OrderBook) -> ClosedPosition:
+        cells = _values(row, self.version, self.zone)
+        stop, ordered = book.find(cells.number)
+        comment = row.hidden or ordered or row.title
+        reason = _CLOSED_BY.search(" ".join((row.title, row.hidden)))
+        gross = price_return_pct(cells.side, cells.entry, cells.exit)
+        net = net_of_costs_pct(gross, profit=cells.profit, costs=cells.costs)
+        return ClosedPosition(
+            trade_id=cells.number,
+            side=cells.side,
+            opened_at=cells.opened,
+            closed_at=cells.closed,
+            entry_price=cells.entry,
+            exit_price=cells.exit,
+            gross_pct=gross,
+            net_pct=net,
+            actions=(TradeAction("entry", cells.opened), TradeAction("exit", cells.closed)),
+            stop=stop or cells.stop,
+            pnl_amount=cells.profit - cells.costs,
+            currency=self.currency,
+            symbol=cells.symbol,
+            exit_reason=_REASONS[reason[1].lower()] if reason else None,
+            tag=setup_in(comment),
+            notes=() if net is not None else (_COSTS_UNKNOWN,),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    number: str
+    symbol: str
+    side: str
+    opened: datetime
+    closed: datetime
+    entry: float
+    exit: float
+    stop: float | None
+    profit: float
+    costs: float
+
+
+def _closing(cells: Sequence[str]) -> bool:
+    return len(cells) > 9 and _is_moment(cells[8])
+
+
+def _values(row: ReportRow, version: int, zone: tzinfo) -> _Values:
+    """The values of a position, by their place in its section.
+
+    Raises:
+        RowRejected: Naming the value that breaks a rule.
+    """
+    cells = row.cells
+    if len(cells) < 13:
+        raise RowRejected("row", "must have the cells of a position", len(cells))
+    if version == 5:
+        opened, number, symbol, kind = cells[0], cells[1], cells[2], cells[3]
+        costs = {"commission": cells[10], "swap": cells[11]}
+    else:
+        number, opened, kind, symbol = cells[0], cells[1], cells[2], cells[4]
+        costs = {"commission": cells[10], "taxes": cells[11], "swap": cells[12]}
+    side = _parsed("type", kind, as_side)
+    if side is None or not number.strip() or not symbol.strip():
+        missing = "type" if side is None else "position" if not number.strip() else "symbol"
+        raise RowRejected(missing, "must be given", None)
+    return _Values(
+        number=_parsed("position", number, as_name) or "",
+        symbol=_parsed("symbol", symbol, as_name) or "",
+        side=side,
+        opened=moment_in("open time", opened, zone),
+        closed=moment_in("close time", cells[8], zone),
+        entry=price_in("open price", cells[5]),
+        exit=price_in("close price", cells[9]),
+        stop=stop_in(cells[6]),
+        profit=number_in("profit", _last_number(cells)) or 0.0,
+        costs=-sum(number_in(name, cell) or 0.0 for name, cell in costs.items()),
+    )
+
+
+def _last_number(cells: Sequence[str]) -> str:
+    """The profit: the last cell that is filled, from the place where it stands."""
+    filled = [cell for cell in cells[12:] if cell]
+    return filled[-1] if filled else ""
+
+
+def _parsed(name: str, cell: str, read: object) -> str | None:
+    try:
+        found: str | None = read(cell)  # type: ignore[operator]
+    except ValueError as error:
+        raise RowRejected(name, str(error), cell) from None
+    return found
+
+
+def number_in(name: str, cell: str) -> float | None:
+    try:
+        return as_report_number(cell.partition("/")[0])
+    except ValueError as error:
+        raise RowRejected(name, str(error), cell) from None
+
+
+def price_in(name: str, cell: str) -> float:
+    price = number_in(name, cell)
+    if price is None or not price > 0:
+        raise RowRejected(name, "must be above 0", cell)
+    return price
+
+
+def moment_in(name: str, cell: str, zone: tzinfo) -> datetime:
+    try:
+        found = as_instant(cell, zone=zone)
+    except ValueError as error:
+        raise RowRejected(name, str(error), cell) from None
+    if found is None:
+        raise RowRejected(name, "must be given", None)
+    return found
+
+
+def stop_in(cell: str) -> float | None:
+    """A stop, where one is set; what cannot be read is none, since its trade is one without."""
+    try:
+        return as_report_number(cell) or None
+    except ValueError:
+        return None
+
+
+def setup_in(comment: str) -> str | None:
+    """The setup that an expert wrote as a comment, without what the server added."""
+    text = _CLOSED_BY.sub("", comment).strip()
+    return None if not text or _LINK.match(text) else text
+
+
+@dataclass(frozen=True, slots=True)
+class SeenReport:
+    """What the first rows of a report show."""
+
+    version: int
+    has_positions: bool
+    currency: str | None
+
+
+def seen_report(path: Path, kind: FileKind, *, limit: int = 4000) -> SeenReport | None:
+    """Return what a file shows as a report of MetaTrader; None where it is none."""
+    currency = None
+    sections: set[Section] = set()
+    for count, row in enumerate(report_rows(path, kind)):
+        named = _CURRENCY.search(" ".join(row.cells)[:500])
+        currency = currency or (named and (named[1] or named[2])) or None
+        found = _header_section(_trimmed(row.cells))
+        if found is not None:
+            sections.add(found)
+        if found in ("positions", "statement") or count > limit:
+            break
+    if sections & {"positions", "statement"}:
+        return SeenReport(
+            4 if "statement" in sections else 5, has_positions=True, currency=currency
+        )
+    if {"orders", "deals"} <= sections:
+        return SeenReport(5, has_positions=False, currency=currency)
+    return None
+
+
+def report_options(
+    *, zone_named: bool, strategy: str | None, has_risk: bool
+) -> tuple[ImportOption, ...]:
+    """Return what a report lacks and nobody has said."""
+    asked = []
+    if not zone_named:
+        sentence = (
+            "the report's times are in the time zone of the broker's server, which it does not name"
+        )
+        asked.append(ImportOption("time_zone", "time_zone", sentence, required=True))
+    if strategy is None:
+        sentence = "the report names no expert; setups are the comments of its orders"
+        asked.append(ImportOption("strategy", "text", sentence))
+    if not has_risk:
+        sentence = (
+            "positions without S / L have no R, unless you name the distance of your stop in %"
+        )
+        asked.append(ImportOption("risk_pct", "number", sentence))
+    return tuple(asked)
