@@ -202,6 +202,8 @@ def _alike(packs: _Packs) -> Iterator[npt.NDArray[np.intp]]:
     """Packs of as many cells with as many dimensions: their rows are laid out alike."""
     shape = np.bitwise_count(packs.mask) * np.int64(PACK_CELLS + 1) + packs.length
     order = np.argsort(shape, kind="stable")
+    if not len(order):
+        return  # no scope has enough trades
     yield from np.split(order, np.flatnonzero(np.diff(shape[order])) + 1)
 
 

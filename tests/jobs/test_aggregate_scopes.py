@@ -169,3 +169,13 @@ def test_a_row_changed_by_hand_is_noticed(fresh_database: str) -> None:
         incremental = stats(second)
         assert rebuilt(second) == incremental
     engine.dispose()
+
+
+def test_a_group_without_any_scope_of_enough_trades_is_stored_without_cells(
+    connection: Connection,
+) -> None:
+    name = "alone"
+    ingest(connection, [action(name, scope={"bucket": "micro"}), close(name, r_multiple=1.0)])
+    done = aggregate_module(connection, "pm", SETTINGS)
+    assert (done.n_events, done.n_cells, len(done.refreshed)) == (1, 0, 1)
+    assert aggregate_module(connection, "pm", SETTINGS).refreshed == ()
