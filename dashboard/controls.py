@@ -384,6 +384,28 @@ def chart(figure: go.Figure, *, key: str, alt: str) -> None:
     st.plotly_chart(figure, key=key, theme=None, config=theme.PLOT_CONFIG, alt=alt)
 
 
+def picked(figure: go.Figure, *, key: str, alt: str) -> list[Any] | None:
+    """Show a chart whose points can be clicked; return what the newly clicked one stands for.
+
+    Returns:
+        The point's ``customdata``, once for each click on another point; else None.
+    """
+    state = st.plotly_chart(
+        figure,
+        key=key,
+        theme=None,
+        config=theme.PLOT_CONFIG,
+        alt=alt,
+        on_select="rerun",
+        selection_mode="points",
+    )
+    points = state["selection"]["points"]
+    now = points[0].get("customdata") if points else None
+    before = st.session_state.get(f"{key}-picked")
+    st.session_state[f"{key}-picked"] = now
+    return None if now == before else now
+
+
 def section(title: str, caption: str | None = None) -> None:
     """Head a part of a page; what is said of it stands small below."""
     st.subheader(title, anchor=False)
@@ -465,14 +487,15 @@ def with_lessons(
         formats.setup(key, category)
         for key, category in zip(named["pattern_key"], named["action_category"], strict=True)
     ]
-    named["lesson"] = ""
+    named["lesson"], named["q_value"] = "", float("nan")
     known = {} if narrowed else _lessons_by_scope(lessons)
     for index, cell in zip(named.index, named.to_dict("records"), strict=True):
         key = (cell["setup"], formats.scope({dim: cell[dim] for dim in dims}))
         lesson = known.get(key)
         if lesson is not None:
-            named.loc[index, ["lesson", "edge", "low", "high"]] = [
+            named.loc[index, ["lesson", "q_value", "edge", "low", "high"]] = [
                 lesson["label"],
+                lesson["q_value"],
                 lesson["posterior_mean_rr"],
                 lesson["ci_low_rr"],
                 lesson["ci_high_rr"],

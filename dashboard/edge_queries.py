@@ -268,6 +268,21 @@ def read_scopes(
     return _spelled(rows, levels)
 
 
+@kept
+def read_way(source: Source, group: Group, within: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the stored scope of each step from a setup to a context, one condition more a step.
+
+    A step that is not stored, for want of trades, is left out.
+    """
+    steps = list(within.items())
+    found = []
+    for i in range(len(steps)):
+        siblings = read_scopes(source, group, dict(steps[:i]), 1, 5000)
+        own = [one == dict(steps[: i + 1]) for one in siblings["scope"]]
+        found.append(siblings[own])
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["scope"])
+
+
 @dataclass(frozen=True)
 class _Levels:
     """Code and value of every level, by dimension."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from dashboard import formats
 from dashboard.theme import Palette, diverging, safe_label, style, text_on
 
-Layer = Literal["edge", "raw", "n"]
+Layer = Literal["edge", "raw", "n", "q"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class EdgeMap:
     Attributes:
         rows: Label of each row.
         columns: Label of each column.
+        row_values: What each row stands for.
+        column_values: What each column stands for.
         value: Shape (rows, columns); nan where nothing is shown.
         text: What stands in each cell.
         hover: What is said of each cell.
@@ -35,6 +37,8 @@ class EdgeMap:
 
     rows: list[str]
     columns: list[str]
+    row_values: list[Any]
+    column_values: list[Any]
     value: npt.NDArray[np.float64]
     text: list[list[str]]
     hover: list[list[str]]
@@ -57,11 +61,11 @@ def edge_map(
 
     Args:
         cells: With ``row``, ``column``, n, mean, delta, se, edge, low, high and ``lesson``
-            (label of the lesson a cell is, or empty).
+            (label of the lesson a cell is, or empty); for the layer q also its ``q_value``.
         row: Name of the column that makes rows.
         column: Name of the column that makes columns.
         unit: Of the outcome.
-        layer: The shrunk edge, the raw difference, or the trades.
+        layer: The shrunk edge, the raw difference, the trades, or the q of the lessons.
         min_n: Cells of fewer trades stay blank.
     """
     rows = sorted(cells[row].unique(), key=str)
@@ -77,12 +81,14 @@ def edge_map(
     return EdgeMap(
         rows=[safe_label(name) for name in _without_common_end(rows)],
         columns=[safe_label(name, longest=18) for name in columns],
+        row_values=rows,
+        column_values=columns,
         value=value,
         text=text,
         hover=hover,
         limit=limit,
-        unit="trades" if layer == "n" else unit,
-        is_diverging=layer != "n",
+        unit={"n": "trades", "q": "q"}.get(layer, unit),
+        is_diverging=layer not in ("n", "q"),
         alt=_in_words(cells, row, column, unit, min_n),
     )
 
@@ -97,7 +103,7 @@ def _without_common_end(names: list[str]) -> list[str]:
 def _limit(value: npt.NDArray[np.float64], cells: pd.DataFrame, layer: Layer) -> float:
     known = np.abs(value[np.isfinite(value)])
     largest = float(np.quantile(known, 0.95)) if len(known) else 0.0
-    if layer == "n":
+    if layer in ("n", "q"):
         return largest or 1.0
     errors = cells["se"].astype(float).dropna()
     return max(largest, float(errors.median()) if len(errors) else 0.0) or 1.0
@@ -111,11 +117,21 @@ def _numbers_first(value: object) -> tuple[int, float, str]:
 def _shown(cell: dict, layer: Layer, min_n: int) -> tuple[float, str]:
     if layer == "n":
         return float(cell["n"]), formats.count(int(cell["n"]))
+    if layer == "q":
+        return _shown_q(cell)
     number = cell["edge"] if layer == "edge" else cell["delta"]
     if cell["n"] < min_n or not np.isfinite(number):
         return float("nan"), f"n<{min_n}" if cell["n"] < min_n else "one week"
     mark = " ◆" if cell.get("lesson") else ""
     return float(number), formats.signed(number, unit="") + mark
+
+
+def _shown_q(cell: dict) -> tuple[float, str]:
+    """A q belongs to a lesson, never to a cell: the brighter, the smaller."""
+    q = cell.get("q_value")
+    if not cell.get("lesson") or q is None or not np.isfinite(q):
+        return float("nan"), "·"
+    return -float(np.log10(max(q, 1e-4))), formats.q_text(q)
 
 
 def _told(cell: dict, row: str, column: str, unit: str, min_n: int) -> str:
@@ -149,62 +165,82 @@ def _in_words(cells: pd.DataFrame, row: str, column: str, unit: str, min_n: int)
 
 
 def draw_edge_map(shown: EdgeMap, palette: Palette, *, height: int | None = None) -> go.Figure:
-    """Draw an edge map."""
-    scale = (
-        diverging(palette)
-        if shown.is_diverging
-        else [(0.0, palette.neutral), (1.0, palette.accent)]
-    )
-    figure = go.Figure(
-        go.Heatmap(
-            z=shown.value,
-            x=shown.columns,
-            y=shown.rows,
-            customdata=shown.hover,
-            hovertemplate="%{customdata}<extra></extra>",
-            colorscale=scale,
-            zmid=0 if shown.is_diverging else None,
-            zmin=-shown.limit if shown.is_diverging else 0,
-            zmax=shown.limit,
-            xgap=2,
-            ygap=2,
-            hoverongaps=True,
-            colorbar={
-                "thickness": 8,
-                "outlinewidth": 0,
-                "tickfont": {"color": palette.muted, "size": 10},
-                "title": {"text": shown.unit, "font": {"color": palette.muted, "size": 11}},
-                "nticks": 5,
-                "xpad": 6,
-            },
-        )
-    )
-    figure.add_trace(_texts(shown, palette))
+    """Draw an edge map: colours below, numbers on them, and what is clicked on top."""
+    figure = go.Figure([_cells(shown, palette), *_texts(shown, palette), _targets(shown)])
     style(figure, palette, height=height or max(160, 56 + 34 * len(shown.rows)))
     figure.update_yaxes(
-        showgrid=False, autorange="reversed", ticks="outside", ticklen=6, tickcolor="rgba(0,0,0,0)"
-    )
+        showgrid=False, autorange="reversed", ticks="outside", ticklen=6, tickcolor="rgba(0,0,0,0)",
+        type="category",
+    )  # fmt: skip
     figure.update_xaxes(ticks="", type="category")
+    figure.update_layout(hoverdistance=200)  # the nearest centre is the cell one points at
     return figure
 
 
-def _texts(shown: EdgeMap, palette: Palette) -> go.Scatter:
-    """Return the numbers of the cells, each in a colour that reads on its cell."""
-    places = [
-        (column, row, shown.text[i][j], shown.value[i, j])
-        for i, row in enumerate(shown.rows)
-        for j, column in enumerate(shown.columns)
-        if shown.text[i][j]
-    ]
-    colours = [
-        text_on(palette, abs(value) / shown.limit) if np.isfinite(value) else palette.muted
-        for *_, value in places
-    ]
+def _cells(shown: EdgeMap, palette: Palette) -> go.Heatmap:
+    one_sided = [(0.0, palette.neutral), (1.0, palette.accent)]
+    return go.Heatmap(
+        z=shown.value,
+        x=shown.columns,
+        y=shown.rows,
+        hoverinfo="skip",
+        colorscale=diverging(palette) if shown.is_diverging else one_sided,
+        zmid=0 if shown.is_diverging else None,
+        zmin=-shown.limit if shown.is_diverging else 0,
+        zmax=shown.limit,
+        xgap=2,
+        ygap=2,
+        showscale=shown.unit != "q",
+        colorbar={
+            "thickness": 8,
+            "outlinewidth": 0,
+            "tickfont": {"color": palette.muted, "size": 10},
+            "title": {"text": shown.unit, "font": {"color": palette.muted, "size": 11}},
+            "nticks": 5,
+            "xpad": 6,
+        },
+    )
+
+
+def _texts(shown: EdgeMap, palette: Palette) -> list[go.Scatter]:
+    """Return the numbers of the cells, each in a colour that reads on its cell.
+
+    One trace a colour: what is selected elsewhere must not dim them.
+    """
+    by_colour: dict[str, list[tuple[str, str, str]]] = {}
+    for i, row in enumerate(shown.rows):
+        for j, column in enumerate(shown.columns):
+            value = shown.value[i, j]
+            known = bool(np.isfinite(value))
+            colour = text_on(palette, abs(value) / shown.limit) if known else palette.muted
+            if shown.text[i][j]:
+                by_colour.setdefault(colour, []).append((column, row, shown.text[i][j]))
+    return [_text(places, colour) for colour, places in by_colour.items()]
+
+
+def _text(places: list[tuple[str, str, str]], colour: str) -> go.Scatter:
     return go.Scatter(
         x=[place[0] for place in places],
         y=[place[1] for place in places],
         text=[place[2] for place in places],
         mode="text",
-        textfont={"size": 11, "color": colours},
+        textfont={"size": 11, "color": colour},
+        unselected={"textfont": {"color": colour}},
         hoverinfo="skip",
+    )
+
+
+def _targets(shown: EdgeMap) -> go.Scatter:
+    """Return what is pointed at and clicked: a heatmap itself cannot be selected."""
+    places = [(i, j) for i in range(len(shown.rows)) for j in range(len(shown.columns))]
+    unseen = {"marker": {"opacity": 0}}
+    return go.Scatter(
+        x=[shown.columns[j] for _, j in places],
+        y=[shown.rows[i] for i, _ in places],
+        mode="markers",
+        marker={"size": 24, "symbol": "square", "opacity": 0},
+        selected=unseen,
+        unselected=unseen,
+        customdata=[[shown.hover[i][j], i, j] for i, j in places],
+        hovertemplate="%{customdata[0]}<extra></extra>",
     )

@@ -10,21 +10,21 @@ import streamlit as st
 
 from dashboard import controls, edge_queries, formats, queries
 from dashboard.controls import Page
+from dashboard.drill_down import follow_click, go_to, show_children, stored_value
 from dashboard.edge_queries import EdgeTable
-from dashboard.figures.edge_map import Layer, draw_edge_map, edge_map
-from dashboard.figures.scope_lattice import draw_scope_lattice, scope_lattice
+from dashboard.figures.edge_map import EdgeMap, Layer, draw_edge_map, edge_map
 from dashboard.figures.search_funnel import draw_search_funnel, search_funnel
-from dashboard.queries import Group
 from learning.domain.pattern_key import ACTION_CATEGORIES
 
 _JOBS = ("ingest_strands", "aggregate_scopes", "mine_pm_lessons", "mine_dm_lessons")
-_LAYERS: Mapping[str, Layer] = {"edge": "edge", "raw difference": "raw", "trades": "n"}
+_LAYERS: Mapping[str, Layer] = {"edge": "edge", "raw difference": "raw", "trades": "n", "q": "q"}
 _SETUP = "setup"
 
 
 def show() -> None:
     """Draw the page."""
     page = controls.open_page("Edge map", jobs=_JOBS)
+    follow_click()
     lessons = queries.of_filters(queries.read_lessons(page.source), page.filters)
     module = page.filters.module or _with_scopes(page)
     dims = edge_queries.read_dimensions(page.source, module)
@@ -38,7 +38,7 @@ def show() -> None:
     st.space("small")
     left, right = st.columns([1.5, 1], gap="medium")
     with left:
-        _show_children(page, module, lessons)
+        show_children(page, module, lessons)
     with right:
         _show_search(page, module, lessons)
 
@@ -97,7 +97,22 @@ def _show_one_map(
     narrowed = page.filters.narrows_trades or page.unit != "R"
     cells = controls.with_lessons(table.cells, dims, lessons, narrowed=narrowed)
     shown = edge_map(cells, row=row, column=dims[-1], unit=table.unit, layer=layer)
-    controls.chart(draw_edge_map(shown, page.palette), key="map", alt=shown.alt)
+    clicked = controls.picked(draw_edge_map(shown, page.palette), key="map", alt=shown.alt)
+    if clicked is not None:
+        _drill(shown, clicked, row, dims, table)
+
+
+def _drill(
+    shown: EdgeMap, clicked: list[Any], row: str, dims: tuple[str, ...], table: EdgeTable
+) -> None:
+    """Stand at the cell that was clicked, in the part below."""
+    row_value, column_value = shown.row_values[clicked[1]], shown.column_values[clicked[2]]
+    if row == _SETUP:
+        go_to(str(row_value), {dims[-1]: stored_value(column_value)})
+        return
+    one = table.cells.iloc[0]
+    setup = formats.setup(one["pattern_key"], one["action_category"])
+    go_to(setup, {row: stored_value(row_value), dims[-1]: stored_value(column_value)})
 
 
 def _show_maps_by_setup(
@@ -131,156 +146,13 @@ def _map_told(table: EdgeTable) -> str:
     return (
         f"Mean of the cell minus mean of its setup, {table.outcome} in {table.unit}, standard "
         f"errors by weeks. {spread} Blank below {formats.MIN_SHOWN_N} trades. ◆ is a lesson, with "
-        f"its own posterior. {formats.plural(table.n_trades, 'decision')} in the table."
+        "its own posterior; a q belongs to a lesson, never to a cell. Click a cell to see what "
+        f"adds to it. {formats.plural(table.n_trades, 'decision')} in the table."
     )
 
 
 def _exported(table: EdgeTable) -> pd.DataFrame:
     return table.cells.rename(columns={"mean": f"mean_{table.outcome}"})
-
-
-# ------------------------------------------------------------------ down the lattice
-def _show_children(page: Page, module: str, lessons: pd.DataFrame) -> None:
-    groups = edge_queries.read_groups(page.source, module)
-    if page.filters.pattern_key is not None:
-        groups = groups[groups["pattern_key"] == page.filters.pattern_key]
-    controls.section("What each condition adds")
-    if groups.empty:
-        controls.nothing("No statistics are stored for this setup.")
-        return
-    group, row = _chosen_group(groups, module)
-    within = _breadcrumb(group, row)
-    children = edge_queries.read_scopes(page.source, group, within, 1)
-    if children.empty:
-        controls.nothing(f"No stored scope adds a condition to: {formats.scope(within)}.")
-        return
-    _show_table(children, within, lessons, group)
-    _show_lattice(page, group, within, lessons)
-
-
-def _chosen_group(groups: pd.DataFrame, module: str) -> tuple[Group, Mapping[Any, Any]]:
-    rows = groups.to_dict("records")
-    names = [formats.setup(one["pattern_key"], one["action_category"]) for one in rows]
-    name = st.selectbox("Setup", names, key="node", bind="query-params")
-    row = rows[names.index(name)] if name in names else rows[0]
-    return Group(module, row["pattern_key"], row["action_category"]), row
-
-
-def _breadcrumb(group: Group, row: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return the context that was drilled into, and show the way back."""
-    kept = st.session_state.get("within")
-    if kept is None or kept["group"] != group:
-        kept = {"group": group, "scope": {}}
-        st.session_state["within"] = kept
-    scope: dict[str, Any] = kept["scope"]
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.button("all", key="crumb-all", type="tertiary", on_click=_go, args=(group, {}))
-        for i, (name, value) in enumerate(scope.items()):
-            upto = dict(list(scope.items())[: i + 1])
-            st.button(
-                f"+ {formats.plain(name)} {formats.plain(value)}",
-                key=f"crumb-{i}",
-                type="tertiary",
-                on_click=_go,
-                args=(group, upto),
-            )
-        st.caption(
-            f"{formats.plural(row['n'], 'trade')}, mean {formats.signed(row['avg_rr'])} in all"
-        )
-    return scope
-
-
-def _go(group: Group, scope: dict[str, Any]) -> None:
-    st.session_state["within"] = {"group": group, "scope": scope}
-
-
-def _show_table(
-    children: pd.DataFrame, within: Mapping[str, Any], lessons: pd.DataFrame, group: Group
-) -> None:
-    known = _lessons_of(lessons, group)
-    ranked = children.assign(rank=children["delta_rr"].abs() * children["n"] ** 0.5)
-    ranked = ranked.sort_values("rank", ascending=False).reset_index(drop=True)
-    added = [
-        {name: value for name, value in scope.items() if name not in within}
-        for scope in ranked["scope"]
-    ]
-    few = ranked["n"] < formats.MIN_SHOWN_N
-    table = pd.DataFrame(
-        {
-            "condition": [formats.guarded(formats.scope(one)) for one in added],
-            "n": ranked["n"],
-            "delta": ranked["delta_rr"].astype(float).round(3).mask(few),
-            "se": ranked["se_rr"].astype(float).round(3).mask(few),
-            "mean": ranked["avg_rr"].astype(float).round(3).mask(few),
-            "edge_raw": ranked["edge_raw"].astype(float).mask(few),
-            "weeks": [
-                f"{int(p)} of {int(t)}"
-                for p, t in zip(ranked["segments_positive"], ranked["segments_tested"], strict=True)
-            ],
-            "lesson": [known.get(formats.scope(one), "") for one in ranked["scope"]],
-        }
-    )
-    picked = controls.table(
-        table,
-        on_select="rerun",
-        selection_mode="single-row",
-        column_config=_child_columns(),
-        key=f"children-{formats.setup(*group[1:])}-{formats.scope(within)}",
-        height="content" if len(table) < 9 else 334,
-        alt=f"{len(table)} conditions that can be added",
-    )
-    rows = picked["selection"]["rows"]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.button(
-            "Drill down",
-            disabled=not rows,
-            key="drill",
-            icon=":material/subdirectory_arrow_right:",
-            on_click=_go,
-            args=(group, dict(ranked.iloc[rows[0]]["scope"]) if rows else {}),
-        )
-        st.caption(
-            "Raw differences of one scope of many: they rank, they decide nothing. "
-            f"Blank below {formats.MIN_SHOWN_N} trades."
-        )
-
-
-def _child_columns() -> dict[str, Any]:
-    column = st.column_config
-    return {
-        "condition": column.TextColumn("Condition", width="medium", pinned=True),
-        "n": column.NumberColumn("Trades", format="%d"),
-        "delta": column.NumberColumn("Raw diff. (R)", format="%+.2f"),
-        "se": column.NumberColumn("Std. err. (R)", format="%.2f", help="As if independent."),
-        "mean": column.NumberColumn("Mean (R)", format="%+.2f"),
-        "edge_raw": column.NumberColumn("edge_raw", format="%+.3f", help="Ranks, no evidence."),
-        "weeks": column.TextColumn("Segments up", alignment="right"),
-        "lesson": column.TextColumn("Lesson"),
-    }
-
-
-def _lessons_of(lessons: pd.DataFrame, group: Group) -> dict[str, str]:
-    own = lessons[
-        (lessons["pattern_key"] == group.pattern_key)
-        & (lessons["action_category"] == group.action_category)
-        & (lessons["lesson_type"] != "level")
-    ]
-    return {row["context"]: row["label"] for row in own.to_dict("records")}
-
-
-def _show_lattice(
-    page: Page, group: Group, within: Mapping[str, Any], lessons: pd.DataFrame
-) -> None:
-    scopes = edge_queries.read_scopes(page.source, group, within, 3)
-    scopes = scopes[scopes["n"] >= formats.MIN_SHOWN_N]
-    if scopes.empty:
-        return
-    shown = scope_lattice(scopes, _lessons_of(lessons, group))
-    st.caption(
-        f"The {len(scopes)} largest stored scopes below, raw; blue ones are lessons. "
-        "The wider the cloud at depth, the more of it is chance."
-    )
-    controls.chart(draw_scope_lattice(shown, page.palette), key="lattice", alt=shown.alt)
 
 
 # ------------------------------------------------------------------ the price of the search

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -10,6 +11,7 @@ import streamlit as st
 from dashboard import controls, formats, health, queries
 from dashboard.alert_list import open_alerts, show_alerts
 from dashboard.controls import Page
+from dashboard.drill_down import spelled, stored_value
 from dashboard.edge_queries import EdgeTable, read_dimensions, read_edge_table
 from dashboard.effect_queries import MONEY_DAYS, Uplift, read_turns, read_uplift
 from dashboard.figures.edge_map import draw_edge_map, edge_map
@@ -264,11 +266,11 @@ def _show_map(page: Page, lessons: pd.DataFrame) -> None:
     )
     cells = controls.with_lessons(_largest(table), (dim,), lessons, narrowed=_is_narrowed(page))
     shown = edge_map(cells, row="setup", column=dim, unit=table.unit)
-    controls.chart(
-        draw_edge_map(shown, page.palette, height=max(236, 60 + 30 * len(shown.rows))),
-        key="map",
-        alt=shown.alt,
-    )
+    figure = draw_edge_map(shown, page.palette, height=max(236, 60 + 30 * len(shown.rows)))
+    clicked = controls.picked(figure, key="overview-map", alt=shown.alt)
+    if clicked is not None:
+        cell = {dim: stored_value(shown.column_values[clicked[2]])}
+        _open_map(dim, str(shown.row_values[clicked[1]]), cell)
     st.caption(formats.plain(_map_told(table, dim), longest=300))
     st.page_link(
         "screens/explore_scopes.py",
@@ -276,6 +278,12 @@ def _show_map(page: Page, lessons: pd.DataFrame) -> None:
         icon=":material/grid_on:",
         query_params={"x": dim},
     )
+
+
+def _open_map(dim: str, setup: str, cell: dict[str, Any]) -> None:
+    """Open the edge map where a cell was clicked."""
+    at = {"x": dim, "node": setup, "within": spelled(cell)}
+    st.switch_page("screens/explore_scopes.py", query_params=at)
 
 
 def _largest(table: EdgeTable) -> pd.DataFrame:

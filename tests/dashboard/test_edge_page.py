@@ -1,0 +1,157 @@
+"""The edge map: what is clicked leads down, the address restores it, and each step says more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Engine
+from streamlit.testing.v1 import AppTest
+
+from dashboard import controls
+from dashboard.drill_down import child_table, spelled
+from dashboard.figures.edge_map import draw_edge_map, edge_map
+from dashboard.figures.scope_lattice import draw_scope_lattice, scope_lattice
+from dashboard.theme import DARK
+from jobs.runner import Runner
+from jobs.timetable import JOBS
+from learning.settings import Settings
+from learning.store import strand_rows
+from tests.dashboard.conftest import words_of
+from tests.dashboard.test_figures import cells
+from tests.strand_builders import START, action, close
+
+Open = Callable[..., AppTest]
+PAGE = "explore_scopes.py"
+
+
+@pytest.fixture
+def mapped(engine_of_page: Engine) -> Engine:
+    """Sixty trades in two buckets and two phases, aggregated."""
+    rng = np.random.default_rng(5)
+    with engine_of_page.begin() as connection:
+        for i in range(120):
+            opened = START + timedelta(hours=12 * i)
+            scope = {"bucket": ("micro", "mid")[i % 2], "macro_phase": ("Good", "Dip")[i // 2 % 2]}
+            strand_rows.append(
+                connection,
+                [
+                    action(f"t{i}", hours=12 * i, scope=scope),
+                    close(f"t{i}", r_multiple=float(rng.normal(i % 2, 1)),
+                          opened_at=opened.isoformat(),
+                          closed_at=(opened + timedelta(hours=6)).isoformat()),
+                ],
+            )  # fmt: skip
+        connection.execute(sa.text("UPDATE edgekeeper_state SET outcome = 'r_multiple'"))
+    runner = Runner(engine_of_page, Settings(), JOBS)
+    for job in ("ingest_strands", "aggregate_scopes"):
+        assert runner.run_now(job, requested_by="test").status == "ok"
+    return engine_of_page
+
+
+def conditions(page: AppTest) -> pd.DataFrame:
+    return next(one.value for one in page.dataframe if "condition" in one.value)
+
+
+def test_an_address_restores_where_one_stood(open_page: Open, mapped: Engine) -> None:
+    page = open_page(PAGE, within=spelled({"bucket": "mid"}))
+    assert not page.exception
+    assert "60 trades" in words_of(page)
+    table = conditions(page).set_index("condition")
+    assert set(table.index) == {"macro_phase Good", "macro_phase Dip"}
+    assert table["n"].tolist() == [30, 30]
+    assert table["adds"].sum() == pytest.approx(0, abs=0.01)  # of two halves of the same trades
+
+
+def test_drilling_down_from_the_top_and_back_by_the_breadcrumb(
+    open_page: Open, mapped: Engine
+) -> None:
+    page = open_page(PAGE, within=spelled({"bucket": "mid", "macro_phase": "Dip"}))
+    labels = [one.label.replace("\\", "") for one in page.button]
+    assert labels.index("all") < labels.index("+ bucket mid") < labels.index("+ macro_phase Dip")
+    next(one for one in page.button if one.key == "crumb-0").click().run()
+    assert page.query_params["within"] == spelled({"bucket": "mid"})
+    next(one for one in page.button if one.key == "crumb-all").click().run()
+    assert {"bucket mid", "macro_phase Dip"} <= set(conditions(page)["condition"])
+
+
+def test_a_context_that_no_scope_has_says_so(open_page: Open, mapped: Engine) -> None:
+    page = open_page(PAGE, within=spelled({"bucket": "none"}))
+    assert not page.exception
+    assert "No stored scope adds a condition" in words_of(page)
+
+
+@pytest.mark.parametrize("layer", ["edge", "raw difference", "trades", "q"])
+def test_every_layer_is_shown(open_page: Open, mapped: Engine, layer: str) -> None:
+    assert not open_page(PAGE, layer=layer, x="bucket").exception
+
+
+def test_children_are_compared_with_where_one_stands() -> None:
+    children = pd.DataFrame(
+        {
+            "scope": [{"a": "x", "b": "y"}, {"a": "x", "c": "=z"}, {"a": "x", "d": "w"}],
+            "n": [100, 400, 29],
+            "avg_rr": [0.5, 0.4, 9.0],
+            "delta_rr": [0.6, 0.5, 9.1],
+            "se_rr": [0.1, 0.1, 1.0],
+            "edge_raw": [0.1, 0.2, 0.3],
+            "segments_tested": [3, 3, 3],
+            "segments_positive": [2, 3, 3],
+        }
+    )
+    table = child_table(children, {"a": "x"}, {"a x, b y": "L-0001"}, 0.3)
+    table = table.set_index("condition")
+    assert table["adds"].round(2).to_dict() == pytest.approx(
+        {"c =z": 0.1, "b y": 0.2, "d w": np.nan}, nan_ok=True
+    )
+    assert table.loc["b y", "lesson"] == "L-0001"
+
+
+def test_the_map_can_be_clicked_cell_by_cell_and_dims_no_number() -> None:
+    shown = edge_map(cells(), row="setup", column="phase", unit="R")
+    targets = draw_edge_map(shown, DARK).data[-1]
+    assert [one[1:] for one in targets.customdata] == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert shown.row_values[1] == "a.b.d · entry"
+    assert shown.column_values == ["Dip", "Good"]
+    for text in draw_edge_map(shown, DARK).data[1:-1]:
+        assert text.unselected.textfont.color == text.textfont.color
+
+
+def test_a_q_is_shown_for_lessons_only() -> None:
+    shown = edge_map(
+        cells(q_value=[0.01, 0.01, np.nan]), row="setup", column="phase", unit="R", layer="q"
+    )
+    assert shown.text == [["·", "0.010"], ["", "·"]]
+    assert shown.value[0][1] == pytest.approx(2.0)
+
+
+def test_the_lattice_draws_the_way_to_where_one_stands() -> None:
+    scopes = pd.DataFrame(
+        {"scope": [{"a": 1}], "depth": [2], "n": [40], "delta_rr": [0.2], "avg_rr": [0.1]}
+    )
+    alone = scope_lattice(scopes, {})
+    assert len(draw_scope_lattice(alone, DARK).data) == 1
+    shown = scope_lattice(scopes, {}, path=[(0.0, 0), (0.1, 1)])
+    dots, way = draw_scope_lattice(shown, DARK).data
+    assert list(way.x) == [0.0, 0.1]
+    assert dots.customdata[0][1] == 0
+    assert shown.scopes[0] == {"a": 1}
+
+
+def test_a_click_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clicked = [["told", 1, 0]]
+    state: dict[str, object] = {}
+    monkeypatch.setattr("streamlit.session_state", state)
+    monkeypatch.setattr(
+        "streamlit.plotly_chart",
+        lambda *_, **__: {"selection": {"points": [{"customdata": one} for one in clicked]}},
+    )
+    figure = draw_edge_map(edge_map(cells(), row="setup", column="phase", unit="R"), DARK)
+    told = [controls.picked(figure, key="map", alt="map") for _ in range(2)]
+    assert told == [["told", 1, 0], None]
+    clicked.clear()
+    assert controls.picked(figure, key="map", alt="map") is None
