@@ -22,18 +22,26 @@ from learning.lessons.lever_targets import lesson_strength
 from learning.meta.lesson_segments import LessonStream, lesson_segments
 from learning.meta.regime_weights import RegimeWeights, regime_weights
 from learning.settings import Settings
-from learning.store import lesson_rows, regime_weight_rows, state_rows
+from learning.store import lesson_rows, phase_count_rows, regime_weight_rows, state_rows
 
 
 def learn_regime_weights(context: JobContext) -> JobReport:
-    """Learn the weights of both modules; they move strengths and ranking scores, never a test."""
+    """Learn the weights of both modules; they move strengths and ranking scores, never a test.
+
+    On the way the phases that trades and the tracker saw are counted anew, for the screens.
+    """
     rows_in = rows_out = moved = 0
     failures = ModuleFailures()
+    with context.transaction() as connection:
+        phase_count_rows.recount_tracked(connection)
     for module in MODULES:
         with failures.kept(module):
             with context.transaction() as connection:
                 n_lessons, n_weights = learn_module(connection, module, context.settings)
                 moved += refresh_strengths(connection, module)
+                phase_count_rows.recount_trades(
+                    connection, module, origins=context.settings.origins
+                )
                 state_rows.touch(connection)
             rows_in, rows_out = rows_in + n_lessons, rows_out + n_weights
     failures.tell()

@@ -478,6 +478,7 @@ learning_edge_history = sa.Table(
         name="uq_learning_edge_history_window",
         postgresql_nulls_not_distinct=True,
     ),
+    sa.Index("ix_learning_edge_history_lesson_id", "lesson_id"),
     comment="The edge of each time window, never a cumulative mean; rebuilt from events.",
 )
 
@@ -932,6 +933,23 @@ phase_state_bucket = sa.Table(
     _number("score", nullable=True),
     _one_of("horizon", ("macro", "meso", "micro")),
     comment="Phases per cap bucket over time, written by the bot's tracker.",
+)
+regime_phase_counts = sa.Table(
+    "regime_phase_counts",
+    metadata,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("module", sa.Text, primary_key=True, comment="'' of the tracker"),
+    sa.Column(
+        "observer", sa.Text, primary_key=True, comment="bot of the trades, or bucket tracked"
+    ),
+    sa.Column("horizon", sa.Text, primary_key=True),
+    sa.Column("week", DATE, primary_key=True, comment="its Monday, UTC"),
+    sa.Column("phase", sa.Text, primary_key=True),
+    _integer("n", comment="distinct trades, or observations"),
+    _one_of("source", ("tracker", "trades")),
+    _one_of("horizon", ("macro", "meso", "micro")),
+    sa.CheckConstraint("n > 0", name="n_positive"),
+    comment="Phases as seen per week; rebuilt with the regime weights.",
 )
 token_cap_bucket = sa.Table(
     "token_cap_bucket",

@@ -1,0 +1,72 @@
+"""Beside its weights the job counts the phases that were seen."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from jobs.ingest_strands import ingest_batch
+from learning.settings import Settings
+from learning.store import phase_count_rows, strand_rows
+from learning.store.schema import phase_state_bucket, regime_phase_counts
+from tests.strand_builders import action, close
+
+
+def trades(connection: Connection, *scopes: dict[str, object]) -> None:
+    """One trade a day from 1 January 2024, a Monday."""
+    strands = []
+    for i, scope in enumerate(scopes):
+        at = datetime(2024, 1, 1 + i, 12, tzinfo=UTC).isoformat()
+        strands.append(action(f"t{i}", hours=24 * i, scope=scope))
+        strands.append(close(f"t{i}", r_multiple=1.0, opened_at=at, closed_at=at))
+    strand_rows.append(connection, strands)
+    ingest_batch(connection, strand_rows.read_pending(connection, 1000), Settings())
+
+
+def counts(connection: Connection) -> list[tuple[object, ...]]:
+    c = regime_phase_counts.c
+    query = sa.select(c.source, c.observer, c.horizon, c.week, c.phase, c.n)
+    return [tuple(row) for row in connection.execute(query.order_by(*query.selected_columns))]
+
+
+def test_a_trade_counts_once_a_week_in_its_phase_and_not_where_it_knows_none(
+    connection: Connection,
+) -> None:
+    good, dip = {"macro_phase": "Good"}, {"macro_phase": "Dip", "micro_phase": "Chop"}
+    trades(connection, good, good, dip, {"bucket": "mid"}, good, good, good, good)
+    for _ in range(2):
+        phase_count_rows.recount_trades(connection, "pm", origins=Settings().origins)
+    first, second = date(2024, 1, 1), date(2024, 1, 8)
+    assert counts(connection) == [
+        ("trades", "bot-a", "macro", first, "Dip", 1),
+        ("trades", "bot-a", "macro", first, "Good", 5),
+        ("trades", "bot-a", "macro", second, "Good", 1),
+        ("trades", "bot-a", "micro", first, "Chop", 1),
+    ]
+
+
+def test_origins_that_are_no_evidence_are_not_counted(connection: Connection) -> None:
+    trades(connection, {"macro_phase": "Good"})
+    phase_count_rows.recount_trades(connection, "pm", origins=["simulated"])
+    assert counts(connection) == []
+
+
+def test_what_the_tracker_saw_is_counted_by_bucket(connection: Connection) -> None:
+    seen = [("mid", 1, "Dip"), ("mid", 2, "Dip"), ("mid", 3, "Good"), ("market", 9, "Chop")]
+    connection.execute(
+        sa.insert(phase_state_bucket),
+        [
+            {"bucket": bucket, "horizon": "meso", "phase": phase,
+             "observed_at": datetime(2024, 1, day, tzinfo=UTC)}
+            for bucket, day, phase in seen
+        ],
+    )  # fmt: skip
+    for _ in range(2):
+        phase_count_rows.recount_tracked(connection)
+    assert counts(connection) == [
+        ("tracker", "market", "meso", date(2024, 1, 8), "Chop", 1),
+        ("tracker", "mid", "meso", date(2024, 1, 1), "Dip", 2),
+        ("tracker", "mid", "meso", date(2024, 1, 1), "Good", 1),
+    ]
