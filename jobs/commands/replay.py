@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ import typer
 from jobs.commands.console import console, print_table
 from jobs.commands.lessons import Lesson, find_lesson
 from jobs.commands.session import open_database
-from learning.overrides.effects import NotMeasured
+from learning.overrides.effects import Effect, NotMeasured
 from learning.overrides.replay import IN_SAMPLE_NOTE, LessonReplay, MultiplierReplay, SampleReplay
 from learning.settings import Settings
 from learning.store import database, replay_rows
@@ -60,8 +61,19 @@ def print_replay(lesson: StoredLesson, replayed: LessonReplay) -> None:
         rows = [_row(one, part) for one in replayed.replays for part in one.samples]
         print_table(headings, rows, numbers=[name for name in headings if name != "sample"])
         _print_notes(replayed)
-    for name, reason in replayed.not_replayable.items():
-        console.print(f"{name} is not replayed: {reason}.")
+    _print_not_replayed(replayed.not_replayable)
+
+
+def _print_not_replayed(reasons: Mapping[str, str]) -> None:
+    names: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        names.setdefault(reason, []).append(name)
+    for reason, alike in names.items():
+        if len(alike) == 1:
+            console.print(f"{alike[0]} is not replayed: {reason}.")
+        else:
+            why = reason.replace("it changes", "they change", 1)
+            console.print(f"{', '.join(sorted(alike))} are not replayed: {why}.")
 
 
 def _row(one: MultiplierReplay, part: SampleReplay) -> tuple[object, ...]:
@@ -78,6 +90,9 @@ def _row(one: MultiplierReplay, part: SampleReplay) -> tuple[object, ...]:
 
 
 def _print_notes(replayed: LessonReplay) -> None:
+    kinds = [one.kind for one in replayed.replays]
+    if "in force" in kinds:
+        console.print("Target is where its size is heading by 0.02 a day, in force what it is now.")
     parts = {part.sample: part for part in replayed.replays[0].samples}
     if "in sample" in parts:
         console.print(IN_SAMPLE_NOTE)
@@ -85,9 +100,17 @@ def _print_notes(replayed: LessonReplay) -> None:
     if later is None:
         console.print("No trade in its scope has closed since it was discovered.")
     else:
-        found = later.difference
-        told = found.reason if isinstance(found, NotMeasured) else found.sentence
-        console.print(f"Out of sample, at its target: {told}.")
+        console.print(f"Out of sample, at its {kinds[0]}: {_difference(later.difference)}.")
+
+
+def _difference(found: Effect | NotMeasured) -> str:
+    """What the size earned a trade, with its interval where there is an honest one."""
+    if isinstance(found, NotMeasured):
+        return found.reason
+    if found.sequence_low_rr is None or found.sequence_high_rr is None:
+        return found.sentence
+    low, high = found.sequence_low_rr, found.sequence_high_rr
+    return f"{found.estimate_rr:+.4f} R a trade ({low:+.4f} to {high:+.4f}), {found.sentence}"
 
 
 def replay_as_json(lesson: StoredLesson, replayed: LessonReplay) -> dict[str, Any]:
