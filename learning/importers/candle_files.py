@@ -204,7 +204,7 @@ def _read(path: Path, state: tuple[int, int]) -> tuple[tuple[Candles, int], ...]
 
 def _table(path: Path) -> pa.Table:
     with path.open("rb") as stream:
-        head = stream.read(8)
+        head = stream.read(512)
     if head.startswith(b"PAR1"):
         with pq.ParquetFile(path) as stored:
             _check_rows(stored.metadata.num_rows, path)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
-from sqlalchemy.dialects.postgresql import insert
 
 from learning.context.excursions import Excursions
 from learning.context.trade_context import TradeContext
@@ -49,16 +50,14 @@ def write(connection: Connection, contexts: Sequence[TradeContext]) -> list[Trad
     if not contexts:
         return []
     rows = [_row(context) for context in contexts]
-    statement = insert(trade_contexts).values(rows)
-    said = [name for name in rows[0] if name not in _KEY]
-    told = [statement.excluded[name] for name in said]
-    kept = [trade_contexts.c[name] for name in said]
-    upsert = statement.on_conflict_do_update(
-        index_elements=list(_KEY),
-        set_={**{name: statement.excluded[name] for name in said}, "computed_at": sa.func.now()},
-        where=sa.tuple_(*kept).is_distinct_from(sa.tuple_(*told)),
-    ).returning(trade_contexts.c.bot, trade_contexts.c.trade_id)
-    return sorted((bot, trade_id) for bot, trade_id in connection.execute(upsert))
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    written = connection.execute(_write_statement(), columns)
+    return sorted((bot, trade_id) for bot, trade_id in written)
+
+
+@cache
+def _write_statement() -> sa.TextClause:
+    return sa.text((Path(__file__).parent / "sql" / "write_contexts.sql").read_text())
 
 
 def _row(context: TradeContext) -> dict[str, Any]:
@@ -68,7 +67,7 @@ def _row(context: TradeContext) -> dict[str, Any]:
     return {
         "bot": context.facts.bot,
         "trade_id": context.facts.trade_id,
-        "scope": json.loads(json.dumps(dict(sorted(context.scope.items())))),
+        "scope": json.dumps(dict(context.scope)),
         # below a moving average entry the excursion is another one
         "max_drawdown_pct": path.max_drawdown_pct
         if is_known and not context.facts.has_adds
