@@ -13,9 +13,14 @@ from jobs.dimension_list import check_dimensions
 from jobs.job import JobContext, JobReport
 from jobs.standing_trades import STANDING, LessonTrades, lesson_trades
 from learning.domain.pattern_key import MODULES, Module
+from learning.lessons.stepwise import MAX_LESSONS_PER_GROUP
 from learning.meta.latent_factors import GroupLessons, LatentFactor, latent_factors, lesson_map
 from learning.settings import Settings
 from learning.store import factor_rows, lesson_rows, state_rows
+from learning.store.lesson_rows import StoredLesson
+
+_DAY_SECONDS = 86400
+_ONE_LOOK_DAYS = 0.5  # lessons of one look carry its time, looks lie days apart
 
 
 def cluster_factors(context: JobContext) -> JobReport:
@@ -75,7 +80,27 @@ def _group(members: Sequence[LessonTrades]) -> GroupLessons:
         strengths=np.array([one.lesson.strength for one in members]),
         # a winner and a loser on the same trades are two lessons: merged, they would cancel
         directions=np.sign([one.lesson.stats["posterior_mean_rr"] for one in members]),
+        leads=_leads([one.lesson for one in members]),
     )
+
+
+def _leads(lessons: Sequence[StoredLesson]) -> tuple[int, ...] | None:
+    """Return the lessons that the last look found, the strongest first, where a group is dense.
+
+    One look takes at most eight lessons of a group. More stand only where looks piled up on one
+    another, nested copies of the same effects, which linkage would chain; the last look was
+    stepwise, so that what it found are different effects.
+    """
+    if len(lessons) <= MAX_LESSONS_PER_GROUP:
+        return None
+    found = np.array([_last_found_at_days(lesson) for lesson in lessons])
+    last = np.flatnonzero(found > found.max() - _ONE_LOOK_DAYS).tolist()
+    return tuple(sorted(last, key=lambda i: (-lessons[i].strength, lessons[i].lesson_id)))
+
+
+def _last_found_at_days(lesson: StoredLesson) -> float:
+    discovered = lesson.discovered_at.timestamp() / _DAY_SECONDS
+    return max(discovered, float(lesson.stats.get("claimed_at_days", discovered)))
 
 
 def _of_module(

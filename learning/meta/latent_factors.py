@@ -41,8 +41,8 @@ class GroupLessons:
         matched: Shape (L, N), which of the group's N trades each lesson matches. Where the
             categories of one position are linked, columns are positions instead.
         strengths: Shape (L,), how strong each lesson is; breaks ties for the representative.
-        leads: Positions of lessons that stand for factors of their own (the stepwise ones of a
-            dense lattice); absent clusters by linkage.
+        leads: Positions of lessons that may stand for factors of their own (the stepwise ones
+            of a dense lattice), foremost first; absent clusters by linkage.
         directions: Shape (L,), +1 for winning lessons, -1 for losing ones: opposite ones never
             share a factor, whose levers would cancel. Absent compares by trades alone.
     """
@@ -195,6 +195,44 @@ def lead_labels(similarity: FloatArray, leads: Sequence[int]) -> IntArray:
     return _by_first_appearance(owner)
 
 
+def distinct_leads(
+    similarity: FloatArray,
+    candidates: Sequence[int],
+    *,
+    min_similarity: float = MIN_SIMILARITY,
+) -> tuple[int, ...]:
+    """Keep of the candidates, foremost first, those that are not like one kept before.
+
+    A parent and its child may both be stepwise lessons; as two factors they would count the
+    effect of the parent twice.
+
+    Examples:
+        >>> distinct_leads(np.array([[1, 0.5, 0], [0.5, 1, 0.1], [0, 0.1, 1]]), [1, 0, 2])
+        (1, 2)
+    """
+    kept: list[int] = []
+    for lead in candidates:
+        if all(similarity[lead, other] < min_similarity for other in kept):
+            kept.append(lead)
+    return tuple(kept)
+
+
+def lattice_labels(similarity: FloatArray, leads: Sequence[int]) -> IntArray:
+    """Cluster a dense lattice round its leads; what is unlike all of them, by linkage.
+
+    Args:
+        similarity: Shape (L, L).
+        leads: Positions of distinct leads, at least one.
+
+    Returns:
+        Shape (L,), cluster of each lesson, numbered from 0 by first appearance.
+    """
+    labels = lead_labels(similarity, leads)
+    far = np.flatnonzero(similarity[:, list(leads)].max(axis=1) < MIN_SIMILARITY)
+    labels[far] = len(labels) + linkage_labels(similarity[np.ix_(far, far)])
+    return _by_first_appearance(labels)
+
+
 def latent_factors(
     groups: Sequence[GroupLessons], *, previous: Mapping[str, frozenset[int]]
 ) -> list[LatentFactor]:
@@ -305,10 +343,8 @@ class _Draft:
 
 def _group_factors(group: GroupLessons) -> Iterator[_Draft]:
     similarity = group.similarity()
-    if group.leads is None:
-        labels = linkage_labels(similarity)
-    else:
-        labels = lead_labels(similarity, group.leads)
+    leads = distinct_leads(similarity, group.leads or ())
+    labels = lattice_labels(similarity, leads) if leads else linkage_labels(similarity)
     for label in range(int(labels.max(initial=-1)) + 1):
         members = np.flatnonzero(labels == label)
         inner = similarity[np.ix_(members, members)]
@@ -316,15 +352,16 @@ def _group_factors(group: GroupLessons) -> Iterator[_Draft]:
         yield _Draft(
             group=group.group,
             lesson_ids=tuple(group.lesson_ids[i] for i in members),
-            representative_id=group.lesson_ids[_representative(group, similarity, members)],
+            representative_id=group.lesson_ids[_representative(group, leads, similarity, members)],
             similarity=similarity[np.ix_(members, members)],
             shared_trade_share=_shared_trade_share(group.matched[members]),
         )
 
 
-def _representative(group: GroupLessons, similarity: FloatArray, members: IntArray) -> int:
+def _representative(
+    group: GroupLessons, leads: Sequence[int], similarity: FloatArray, members: IntArray
+) -> int:
     """The lead if there is one; else the member nearest to all; then the stronger, the older."""
-    leads = set(group.leads or ())
     closeness = similarity[np.ix_(members, members)].mean(axis=1).round(12)
     ranked = sorted(
         range(len(members)),

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
+from jobs.ingest_strands import ingest_batch
 from jobs.runner import Runner
 from jobs.timetable import JOBS
 from learning.settings import Settings
+from learning.store import lesson_rows, strand_rows
 from learning.store.database import create_engine
 from learning.store.schema import learning_lesson_maps
-from tests.jobs.test_measure_effects import store_trades
+from tests.jobs.test_measure_effects import SETTINGS, store_trades
 from tests.learning.store.stored_lessons import CLEAR, store_lesson
+from tests.strand_builders import START, action, close
 
 
 def run(engine: Engine) -> None:
@@ -43,3 +48,44 @@ def test_lessons_of_a_setup_are_mapped_and_its_levels_are_not(fresh_database: st
     assert row.shared_trades == [20, 0, 0, 20]
     assert sorted(row.x) == [-0.5, 0.5]
     assert row.kept_share == 1.0
+
+
+def store_crossed_trades(connection: Connection) -> None:
+    """160 trades, every bucket with every timeframe."""
+    strands = []
+    for i in range(160):
+        opened = START + timedelta(hours=12 * i)
+        scope = {"bucket": ("micro", "mid")[i % 2], "timeframe": TIMEFRAMES[i // 2 % 4]}
+        strands.append(action(f"t{i}", hours=12 * i, scope=scope))
+        closed = (opened + timedelta(hours=6)).isoformat()
+        strands.append(
+            close(f"t{i}", r_multiple=0.1, opened_at=opened.isoformat(), closed_at=closed)
+        )
+    strand_rows.append(connection, strands)
+    ingest_batch(connection, strand_rows.read_pending(connection, 1000), SETTINGS)
+
+
+TIMEFRAMES = ("15m", "1h", "4h", "1d")
+
+
+def test_lessons_of_many_looks_gather_round_those_of_the_last_one(fresh_database: str) -> None:
+    """Four disjoint children of one parent: linkage takes the first two of them only."""
+    engine = create_engine(fresh_database)
+    found_last = {**CLEAR, "posterior_mean_rr": 0.4, "claimed_at_days": 40_000.0}
+    with engine.begin() as connection:
+        store_crossed_trades(connection)
+        for bucket in ("micro", "mid"):
+            store_lesson(
+                connection, scope={"bucket": bucket}, outcome="r_multiple", stats=found_last
+            )
+            for timeframe in TIMEFRAMES:
+                lesson(connection, {"bucket": bucket, "timeframe": timeframe})
+    run(engine)
+    with engine.connect() as connection:
+        stored = lesson_rows.read_lessons(connection, "pm")
+    engine.dispose()
+    factors: dict[str | None, set[object]] = {}
+    for one in stored:
+        factors.setdefault(one.latent_factor_id, set()).add(one.scope["bucket"])
+    assert len(stored) == 10
+    assert sorted(map(sorted, factors.values())) == [["micro"], ["mid"]]

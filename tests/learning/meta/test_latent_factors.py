@@ -9,7 +9,9 @@ from sklearn.metrics import adjusted_rand_score
 from learning.meta.latent_factors import (
     GroupLessons,
     classical_places,
+    distinct_leads,
     latent_factors,
+    lattice_labels,
     lead_labels,
     lesson_map,
     linkage_labels,
@@ -84,6 +86,23 @@ def test_each_lesson_joins_the_lead_it_is_most_like_and_a_stranger_stays_alone()
 def test_leads_are_never_merged():
     matched = matches((0, 30), (1, 31))
     assert lead_labels(similarity_matrix(matched), [0, 1]).tolist() == [0, 1]
+
+
+def test_leads_that_say_the_same_are_one_factor_of_the_foremost():
+    parent_child_other = matches((0, 30), (0, 24), (60, 90))
+    similarity = similarity_matrix(parent_child_other)
+    assert distinct_leads(similarity, [1, 0, 2]) == (1, 2)
+    factors = latent_factors([lessons(parent_child_other, leads=(1, 0, 2))], previous={})
+    assert {tuple(sorted(f.lesson_ids)): f.representative_id for f in factors} == {
+        (1, 2): 2,
+        (3,): 3,
+    }
+
+
+def test_what_is_unlike_every_lead_clusters_by_linkage():
+    matched = matches((0, 30), (2, 30), (60, 80), (61, 81), (28, 58))
+    labels = lattice_labels(similarity_matrix(matched), [0])
+    assert labels.tolist() == [0, 0, 1, 1, 2]  # the last shares two trades with the lead
 
 
 def test_factors_have_readable_names_and_a_representative_in_the_middle():
