@@ -11,18 +11,12 @@ the bare page where it has the same thing. Medians of five; times in seconds.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import signal
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +26,13 @@ from sqlalchemy import Engine
 from learning.store.database import create_engine, migrate
 from learning.store.embedded import start_server, stop_server
 from tests.benchmarks import busy_database
-from tests.benchmarks.browser_clock import Visible, chromium, new_context, new_tab, visit
+from tests.benchmarks.browser_clock import Visible, new_context, new_tab, visit
 from tests.benchmarks.open_sessions import first_pages
+from tests.dashboard.browsing import chromium, served
 
-ROOT = Path(__file__).parents[2]
-BARE = ROOT / "tests" / "benchmarks" / "bare_page.py"
-OURS = ROOT / "dashboard" / "asgi.py"
+BARE = Path(__file__).with_name("bare_page.py")
+PLAIN = ("--server.headless", "true", "--server.address", "127.0.0.1",
+         "--browser.gatherUsageStats", "false")  # fmt: skip
 REPEATS = 5
 PAGES = {
     "Overview": "",
@@ -57,47 +52,15 @@ PAGES = {
 _SLOW_STATEMENTS = "ALTER DATABASE {name} SET {setting} = {value}"
 
 
-@contextmanager
-def served(script: Path, **environment: str) -> Iterator[tuple[str, float]]:
-    """Run a page's server; yield its address and the seconds until it answered."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port),
-               "--server.headless", "true", "--browser.gatherUsageStats", "false",
-               "--server.address", "127.0.0.1"]  # fmt: skip
-    began = time.monotonic()
-    server = subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, **environment},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        address = f"http://127.0.0.1:{port}/"
-        wait_until_healthy(address)
-        yield address, time.monotonic() - began
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(30)
-
-
-def wait_until_healthy(address: str) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with suppress(OSError), urllib.request.urlopen(address + "_stcore/health", timeout=5):
-            return
-        time.sleep(0.02)
-    raise TimeoutError(f"the server at {address} did not answer within 60 s")
-
-
 # ------------------------------------------------------------------ opening a page
-def opened(browser: Any, script: Path, **environment: str) -> tuple[Visible, list[Visible], float]:
+def opened(browser: Any, server: Any) -> tuple[Visible, list[Visible]]:
     """Open the first page cold (fresh server, empty cache) and then warm, five times."""
-    with served(script, **environment) as (address, start_s):
+    with server as address:
         context = new_context(browser)
         cold = visit(new_tab(context), address)
         warm = [visit_once(context, address) for _ in range(REPEATS)]
         context.close()
-    return cold, warm, start_s
+    return cold, warm
 
 
 def visit_once(context: Any, url: str) -> Visible:
@@ -243,8 +206,8 @@ def tell(name: str, found: float | None, target: float, limit: float, bare: floa
 
 
 def report_opening(browser: Any, url: str) -> None:
-    cold, warm, _ = opened(browser, OURS, DATABASE_URL=url)
-    bare_cold, bare_warm, _ = opened(browser, BARE)
+    cold, warm = opened(browser, served(DATABASE_URL=url))
+    bare_cold, bare_warm = opened(browser, served(BARE, *PLAIN))
     tell("Overview cold: title", cold.title, 1.5, 2.5, bare_cold.title)
     tell("Overview cold: table", cold.table, 3, 5, bare_cold.table)
     tell("Overview cold: charts", cold.charts, 5, 7, bare_cold.charts)
@@ -255,7 +218,7 @@ def report_opening(browser: Any, url: str) -> None:
 
 def report_pages(browser: Any, url: str, engine: Engine) -> None:
     log = StatementLog(engine)
-    with log.listening(), served(OURS, DATABASE_URL=url) as (address, _):
+    with log.listening(), served(DATABASE_URL=url) as address:
         context = new_context(browser)
         visit_once(context, address)
         for name, path in PAGES.items():
@@ -276,13 +239,13 @@ def report_pages(browser: Any, url: str, engine: Engine) -> None:
 def report_actions(browser: Any, url: str) -> None:
     metrics = "[data-testid=stMetricValue], [data-testid=stMetricLabel], [data-testid=stCaption]"
     metrics += ", [data-testid=stCaptionContainer]"
-    with served(BARE) as (address, _):
+    with served(BARE, *PLAIN) as address:
         tab = new_tab(new_context(browser))
         visit(tab, address)
         bare_filter = median_of(lambda: filter_change(tab, "Period", "all", "30 d", metrics))
         bare_dialog = median_of(lambda: dialog(tab, tab.get_by_role("button", name="Ask")))
         bare_toast = median_of(lambda: confirmation(tab))
-    with served(OURS, DATABASE_URL=url) as (address, _):
+    with served(DATABASE_URL=url) as address:
         tab = new_tab(new_context(browser))
         visit(tab, address + "edge")
         found = median_of(lambda: filter_change(tab, "Period", "all", "30 d", metrics))
@@ -295,10 +258,10 @@ def report_actions(browser: Any, url: str) -> None:
 
 def report_sessions(url: str, n: int) -> None:
     """Print how long the first full page takes where ``n`` visitors come at once."""
-    with served(BARE) as (address, _):
+    with served(BARE, *PLAIN) as address:
         first_pages(address, 1)
         bare = first_pages(address, n)
-    with served(OURS, DATABASE_URL=url) as (address, _):
+    with served(DATABASE_URL=url) as address:
         first_pages(address, 1)
         found = first_pages(address, n)
     tell(f"{n} sessions at once: first page, p95", quantile(found), 3, 3, quantile(bare))

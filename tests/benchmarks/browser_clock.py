@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-WAIT_MS = 60_000
+from tests.dashboard.browsing import WAIT_MS
+
 _SETTLED_MS = 2_500  # without a new element a page is done
 # Counts what is visible at every frame and keeps the time at which each count last grew.
 _CLOCK = """
@@ -61,17 +54,6 @@ class Visible:
     def all(self) -> float:
         """Seconds until everything was there."""
         return max(one or 0.0 for one in (self.title, self.text, self.table, self.charts))
-
-
-@contextmanager
-def chromium() -> Iterator[Any]:
-    """A headless Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 def new_tab(context: Any) -> Any:

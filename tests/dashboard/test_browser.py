@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,14 +20,9 @@ from learning.store import lesson_rows
 from learning.store.database import create_engine
 from learning.store.lesson_rows import StoredLesson
 from learning.store.schema import kill_switch, learning_lessons, lesson_decisions
+from tests.dashboard.browsing import CHROMIUM, ROOT, WAIT_MS, chromium, served
 from tests.learning.store.stored_lessons import CLEAR, store_lesson
 
-ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 PATHS = (
     "",
     "decisions",
@@ -45,7 +34,6 @@ PATHS = (
     "data",
     "audit",
 )
-WAIT_MS = 60_000
 EVIDENCE = {**CLEAR, "posterior_mean_rr": 0.42, "delta_group_rr": 0.5, "q_value": 0.012,
             "delta_q25_rr": 0.3}  # fmt: skip
 
@@ -66,41 +54,15 @@ def database(fresh_database: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def address(fresh_database: str, database: Engine) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "dashboard/asgi.py",
-               "--server.port", str(port)]  # fmt: skip
-    server = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": fresh_database},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}/"
-    _wait_until_healthy(url)
-    yield url
-    server.terminate()
-    server.wait(20)
-
-
-def _wait_until_healthy(url: str) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with suppress(OSError), urllib.request.urlopen(url + "_stcore/health", timeout=5):
-            return
-        time.sleep(0.2)
-    pytest.fail(f"the server at {url} did not answer within 60 s")
+    with served(DATABASE_URL=fresh_database) as url:
+        yield url
 
 
 @pytest.fixture
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    pytest.importorskip("playwright")
+    with chromium() as launched:
         yield launched
-        launched.close()
 
 
 def open_tab(browser: Any, url: str, **look: Any) -> Any:
