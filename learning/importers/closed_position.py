@@ -36,6 +36,7 @@ class ClosedPosition:
         net_pct: After costs; None where they are not known.
         first_entry: Price of the first entry, from which R is measured.
         stop: Price of the initial stop; None or 0: none.
+        stop_pct: Its distance in percent of the entry, where the source says that instead.
         drawdown_pct: Worst excursion below the average entry (above it for shorts), percent, ≥ 0.
         runup_pct: Best excursion, percent, ≥ 0.
         rr_path: R by its path, where the source's own definition differs from gross ÷ drawdown.
@@ -47,13 +48,14 @@ class ClosedPosition:
     side: str
     opened_at: datetime
     closed_at: datetime
-    entry_price: float
-    exit_price: float
+    entry_price: float | None
+    exit_price: float | None
     gross_pct: float
     actions: tuple[TradeAction, ...]
     net_pct: float | None = None
     first_entry: float | None = None
     stop: float | None = None
+    stop_pct: float | None = None
     drawdown_pct: float | None = None
     runup_pct: float | None = None
     rr_path: float | None = None
@@ -96,12 +98,7 @@ def trade_of(position: ClosedPosition, terms: ImportTerms) -> ImportedTrade:
     _check(position, terms)
     tag = key_part(position.tag or "", fallback=_UNTAGGED)
     family = key_part(position.strategy or "", fallback=terms.family)
-    risk = initial_risk_pct(
-        side=position.side,
-        entry=position.first_entry or position.entry_price,
-        stop=position.stop,
-        max_distance=terms.max_stop_distance,
-    )
+    risk = _risk(position, terms.max_stop_distance)
     measured = _measured(position, risk, terms.answers)
     return ImportedTrade(
         trade_id=position.trade_id,
@@ -121,13 +118,22 @@ def trade_of(position: ClosedPosition, terms: ImportTerms) -> ImportedTrade:
     )
 
 
+def _risk(position: ClosedPosition, max_distance: float) -> float | NoRisk:
+    """The initial risk in percent of the first entry, from the stop's price or its distance."""
+    entry, stop = position.first_entry or position.entry_price, position.stop
+    if position.stop_pct is not None:
+        sign = -1.0 if position.side == "long" else 1.0
+        entry, stop = 100.0, 100.0 + sign * position.stop_pct
+    return initial_risk_pct(side=position.side, entry=entry, stop=stop, max_distance=max_distance)
+
+
 def _check(position: ClosedPosition, terms: ImportTerms) -> None:
     if position.closed_at < position.opened_at:
         rule = "must not be before its entry"
         raise RowRejected("exit time", rule, position.closed_at.isoformat())
     check_closed("exit time", position.closed_at, terms.closed_by)
     for name, price in (("entry", position.entry_price), ("exit", position.exit_price)):
-        if not price > 0:
+        if price is not None and not price > 0:
             raise RowRejected(f"{name} price", "must be above 0", price)
     for name, value in (("return", position.gross_pct), ("net return", position.net_pct)):
         if value is not None and not abs(value) <= LARGEST_RETURN:

@@ -32,7 +32,7 @@ FILL_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "averageprice", "average", "tradeprice", "rate", "px",
     ),
     "fee": (
-        "fee", "fees", "commission", "commissions", "feecost", "feeamount", "tradingfee", "comm",
+        "tradefeeinquote", "fee", "fees", "commission", "commissions", "feecost", "feeamount", "tradingfee", "comm",
         "feepaid", "costs", "charges",
     ),
     "fee_currency": (
@@ -44,10 +44,11 @@ FILL_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "orderno", "ordid", "ordernumber",
     ),
     "ref": (
-        "id", "tradeid", "fillid", "execid", "executionid", "transactionid", "dealid", "tradeno",
+        "exchangetradeid", "id", "tradeid", "fillid", "execid", "executionid", "transactionid",
+        "dealid", "tradeno",
     ),
     "tag": ("tag", "pattern", "patternkey", "setup", "signal", "motif", "entertag", "comment", "label"),
-    "strategy": ("strategy", "bot", "algo", "system", "strategyname", "botname"),
+    "strategy": ("configfilepath", "strategy", "bot", "algo", "system", "strategyname", "botname"),
     "stop": ("initialstop", "stop", "stoploss", "stopprice", "sl", "stoplossprice"),
     "hedge_side": ("positionside", "posside", "positiondirection"),
     "multiplier": ("multiplier", "contractsize", "pointvalue", "contractmultiplier"),
@@ -133,8 +134,7 @@ def proposed(
     theirs = {plain_name(column): column for column in reversed(list(columns))}
     present = set(theirs.values())
     found = {ours: column for ours, column in said.items() if ours in names and column in present}
-    own = {ours: ours for ours in names if ours in present and ours not in found}
-    found |= own
+    found |= {ours: ours for ours in names if ours in present and ours not in found}
     taken = set(found.values())
     for ours, called in names.items():
         if ours in found:

@@ -209,7 +209,8 @@ class ReportTally:
 
     def skip(self, why: str, n_rows: int = 1) -> None:
         """Count rows that are no closed trade, and rightly so."""
-        self.skipped[why] += n_rows
+        if n_rows:
+            self.skipped[why] += n_rows
 
     def take(self, trade: ImportedTrade) -> None:
         """Count a usable trade."""

@@ -14,6 +14,8 @@ from learning.errors import ImportRefused
 from learning.importers.ccxt_records import open_ccxt
 from learning.importers.field_values import as_name
 from learning.importers.freqtrade_files import open_freqtrade
+from learning.importers.hummingbot_database import open_hummingbot
+from learning.importers.ibkr_executions import open_ibkr
 from learning.importers.import_answers import AnswersNeeded, ImportAnswers, ImportOption
 from learning.importers.import_source import ImportSource
 from learning.importers.imported_trade import MAX_NAME_LENGTH
@@ -29,7 +31,13 @@ CLOCKS_DIFFER: Final = timedelta(days=1)
 ORIGINS: Final = ("live", "dry_run", "backtest", "simulated")
 
 Opener = Callable[[SourceFile, ImportSettings], Opened | None]
-_OPENERS: Final[tuple[Opener, ...]] = (open_metatrader, open_ccxt, open_freqtrade)
+_OPENERS: Final[tuple[Opener, ...]] = (
+    open_metatrader,
+    open_ibkr,
+    open_ccxt,
+    open_hummingbot,
+    open_freqtrade,
+)
 """Each says what a file is, or nothing; the first one that knows it, opens it."""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
 
 from learning.errors import ImportRefused
 from learning.importers.action_table import ACTION_COLUMNS
@@ -24,11 +23,6 @@ from learning.importers.tradingview_list import (
     list_options,
     seen_list,
 )
-
-_FOREIGN_HEADERS: Final = {
-    "levelofdetail": "an Interactive Brokers report",
-    "exchange_trade_id": "a Hummingbot list of fills",
-}
 
 
 def open_tables(files: Sequence[SourceFile], settings: ImportSettings) -> Opened:
@@ -70,7 +64,6 @@ def _open_closed_trades(
         closed_by=settings.closed_by,
         answers=settings.answers,
     )
-    _refuse_foreign(trades[0])
     found.require_columns()
     guessed = {ours: name for ours, name in columns.items() if mapping.column(ours) != name}
     told = ", ".join(f"{ours}: {theirs}" for ours, theirs in guessed.items())
@@ -110,13 +103,6 @@ def _is_actions(table: TableFile, mapping: ColumnMapping) -> bool:
     """Actions have a time each, and no time at which their trade closed."""
     has = {ours: mapping.column(ours) in table.columns for ours in (*ACTION_COLUMNS, "exit_time")}
     return all(has[name] for name in ACTION_COLUMNS) and not has["exit_time"]
-
-
-def _refuse_foreign(table: TableFile) -> None:
-    for header in table.columns:
-        what = _FOREIGN_HEADERS.get(header.strip().lower())
-        if what is not None:
-            raise ImportRefused(f"{table.path.name} is {what}, which cannot be imported yet")
 
 
 def _open_list(table: TableFile, settings: ImportSettings) -> Opened | None:
