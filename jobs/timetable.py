@@ -60,37 +60,37 @@ _DAY, _WEEK = timedelta(days=1), timedelta(days=7)
 
 TIMETABLE = (
     # name, function, every, from (after Monday 00:00 UTC), stale after, what for
-    Job("ingest_strands", _of("ingest_strands", "ingest_arrived"), _hours(2), _hours(0), _hours(5),
+    Job("ingest_strands", _of("ingest_strands", "ingest_arrived"), _hours(2), _hours(0), _hours(4),
         "inbox to trade events, exactly once", then="aggregate_scopes"),
-    Job("aggregate_scopes", _of("aggregate_scopes"), _hours(2), _minutes(2), _hours(5),
+    Job("aggregate_scopes", _of("aggregate_scopes"), _hours(2), _minutes(2), _hours(4),
         "scope statistics of changed groups"),
     Job("mine_pm_lessons", _of("mine_lessons", "mine_pm_lessons"), _hours(6), _minutes(8),
-        _hours(13), "discovery looks and refreshed lessons, pm", timeout=_hours(3)),
+        _hours(12), "discovery looks and refreshed lessons, pm", timeout=_hours(3)),
     Job("mine_dm_lessons", _of("mine_lessons", "mine_dm_lessons"), _hours(6), _minutes(9),
-        _hours(13), "discovery looks and refreshed lessons, dm", timeout=_hours(3)),
+        _hours(12), "discovery looks and refreshed lessons, dm", timeout=_hours(3)),
     Job("estimate_half_lives", _of("estimate_half_lives"), _WEEK, _hours(2), timedelta(days=8),
         "windowed edges and how fast they decay"),
     Job("cluster_factors", _of("cluster_factors"), _WEEK, _hours(3), timedelta(days=8),
         "lessons that are one lesson"),
     Job("learn_regime_weights", _of("learn_regime_weights"), _DAY, _hours(1), timedelta(days=2),
         "which scores hold in which regime; lesson strengths"),
-    Job("materialise_overrides", _of("materialise_overrides"), _hours(2), _minutes(10), _hours(5),
+    Job("materialise_overrides", _of("materialise_overrides"), _hours(2), _minutes(10), _hours(4),
         "what bots apply"),
     Job("measure_effects", _of("measure_effects"), _DAY, _hours(4), timedelta(days=2),
         "whether each override helped"),
-    Job("validate_learning", _of("validate_learning"), _hours(1), _minutes(30), _hours(3),
+    Job("validate_learning", _of("validate_learning"), _hours(1), _minutes(30), _hours(2),
         "every promise checked"),
     Job("prune_history", _of("prune_history"), _WEEK, timedelta(days=6, hours=4),
-        timedelta(days=15), "old runs, silent bots and edge history thinned"),
+        timedelta(days=14), "old runs, silent bots and edge history thinned"),
 )  # fmt: skip
 
 # What the profile hourly does otherwise: name to period, first slot and age.
 _HOURLY = {
-    "ingest_strands": (_hours(1), _minutes(0), _hours(3)),
-    "aggregate_scopes": (_hours(1), _minutes(2), _hours(3)),
-    "mine_pm_lessons": (_hours(1), _minutes(8), _hours(3)),
-    "mine_dm_lessons": (_hours(1), _minutes(9), _hours(3)),
-    "materialise_overrides": (_hours(1), _minutes(10), _hours(3)),
+    "ingest_strands": (_hours(1), _minutes(0), _hours(2)),
+    "aggregate_scopes": (_hours(1), _minutes(2), _hours(2)),
+    "mine_pm_lessons": (_hours(1), _minutes(8), _hours(2)),
+    "mine_dm_lessons": (_hours(1), _minutes(9), _hours(2)),
+    "materialise_overrides": (_hours(1), _minutes(10), _hours(2)),
 }
 
 JOBS: Mapping[str, Job] = {job.name: job for job in TIMETABLE}

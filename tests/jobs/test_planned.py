@@ -11,12 +11,12 @@ from jobs.commands.app import main
 from jobs.planned import PlannedRun, planned_runs
 from jobs.runner import Runner
 from jobs.scheduler import queue_due
-from jobs.timetable import JOBS, TIMETABLE, next_slot
+from jobs.timetable import JOBS, TIMETABLE, next_slot, timetable
 from learning.errors import DecisionRefused
 from learning.store import database, job_rows, people_rows
 from learning.store.schema import job_runs
 
-NAME = "validate_learning"  # every hour, stale after three
+NAME = "validate_learning"  # every hour, stale after two
 HOUR = timedelta(hours=1)
 
 
@@ -48,11 +48,16 @@ def test_a_job_that_ran_well_is_planned_for_its_next_slot(runner: Runner) -> Non
 
 
 def test_lateness_says_which_job_and_since_when(runner: Runner) -> None:
-    ended = ran(runner, "ok", ago=3 * HOUR + timedelta(minutes=7))
+    ended = ran(runner, "ok", ago=2 * HOUR + timedelta(minutes=7))
     one = planned(runner)
-    assert one.state == "due"  # three slots came, and no worker has queued one
-    assert one.late_since == ended + 3 * HOUR
+    assert one.state == "due"  # two slots came, and no worker has queued one
+    assert one.late_since == ended + 2 * HOUR
     assert "does a worker run?" in one.said
+
+
+def test_no_job_may_be_older_than_two_of_its_periods() -> None:
+    for job in (*timetable("v5"), *timetable("hourly")):
+        assert job.every <= job.max_age <= 2 * job.every, job.name
 
 
 def test_a_job_that_keeps_failing_says_when_it_is_tried_again(runner: Runner) -> None:

@@ -100,40 +100,47 @@ def test_slots_are_the_same_in_any_zone_across_both_changes_of_the_clock(
         time.tzset()
 
 
-def test_a_job_that_fails_again_and_again_gets_fewer_of_its_slots(runner: Runner) -> None:
-    def failing(context: JobContext) -> JobReport:
-        raise ValueError("always")
+def test_failing_jobs_get_fewer_of_their_slots_and_keep_none_from_the_others(
+    runner: Runner,
+) -> None:
+    def raising(error: BaseException) -> Callable[[JobContext], JobReport]:
+        def run(context: JobContext) -> JobReport:
+            raise error
 
-    runner.jobs = {"bad": job("bad", failing), "good": job("good", fine)}
-    jobs = list(runner.jobs.values())
-    with database.transaction(runner.engine) as connection:
-        start = job_rows.database_now(connection)
-    for k in range(50):  # slots of the future, so that "now" of failures stays behind them
+        return run
+
+    errors = (ValueError("no"), SystemExit(3), MemoryError(), RecursionError("deep"))
+    bad = [job(f"bad {type(error).__name__}", raising(error)) for error in errors]
+    jobs = [*bad, job("good", fine), job("well", fine)]
+    runner.jobs = {one.name: one for one in jobs}
+    ran: list[str] = []
+    for k in range(50):
+        at = MONDAY + k * HOUR
         with database.transaction(runner.engine) as connection:
-            queue_due(connection, start + k * HOUR, "w", jobs=jobs)
-            connection.execute(
-                sa.update(job_runs)
-                .where(job_runs.c.status == "queued")
-                .values(queued_at=sa.func.clock_timestamp())
-            )
-            waiting = connection.execute(
-                sa.select(job_runs.c.id).where(job_runs.c.status == "queued")
-            ).scalars()
-            ids = list(waiting)
-            connection.execute(sa.text("UPDATE job_runs SET slot = slot - interval '100 days'"))
-        for run_id in ids:
-            runner._claim_and_run(run_id, lambda *_: None)
-        with database.transaction(runner.engine) as connection:
-            connection.execute(sa.text("UPDATE job_runs SET slot = slot + interval '100 days'"))
-            connection.execute(
-                sa.update(job_runs)
-                .where(job_runs.c.id.in_(ids))
-                .values(finished_at=start + k * HOUR)
-            )
-    names = [row["job"] for row in rows(runner)]
-    assert names.count("good") == 50
+            queue_due(connection, at, "w", jobs=jobs)
+        while (claimed := claimed_at(runner, at)) is not None:
+            ran.append(claimed)
+    assert [ran.count(name) for name in ("good", "well")] == [50, 50]
     # after 3 failures it waits 1 h, 2, 4, 8, 16 and then a day
-    assert names.count("bad") == 3 + 1 + 1 + 1 + 1 + 1
+    assert [ran.count(one.name) for one in bad] == [3 + 1 + 1 + 1 + 1 + 1] * 4
+    with database.transaction(runner.engine, read_only=True) as connection:
+        failures = job_rows.read_failures(connection, [one.name for one in jobs])
+    assert {name: one.in_a_row for name, one in failures.items()} == {one.name: 8 for one in bad}
+
+
+def claimed_at(runner: Runner, at: datetime) -> str | None:
+    """Run what is queued next; let its end be at a moment of the test."""
+    if runner.run_next() is None:
+        return None
+    with database.transaction(runner.engine) as connection:
+        ended = connection.execute(
+            sa.update(job_runs)
+            .where(job_runs.c.id == sa.select(sa.func.max(job_runs.c.id))
+                   .where(job_runs.c.finished_at > at + 100 * HOUR).scalar_subquery())
+            .values(finished_at=at)
+            .returning(job_runs.c.job)
+        )  # fmt: skip
+        return str(ended.scalar_one())
 
 
 def test_back_off_begins_with_the_third_failure_and_is_a_day_at_most() -> None:
@@ -358,3 +365,19 @@ def test_a_dead_side_thread_ends_the_worker(
     close_trades(only_arrivals, "d", 1)
     with pytest.raises(LearningError, match="died"):
         Scheduler(only_arrivals, takes_arrivals=True).run()
+
+
+def test_a_side_thread_that_hangs_ends_the_worker(
+    only_arrivals: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave = threading.Event()
+    monkeypatch.setattr(arrivals, "take_in", lambda _runner: leave.wait(60))
+    close_trades(only_arrivals, "h", 1)
+    waits = JOBS["aggregate_scopes"].timeout.total_seconds() + 121
+    scheduler = Scheduler(only_arrivals, takes_arrivals=True)
+    thread = scheduler._arrivals
+    assert thread is not None
+    threading.Timer(1.0, lambda: setattr(thread, "seen_at", time.monotonic() - waits)).start()
+    with pytest.raises(LearningError, match="hangs since"):
+        scheduler.run()
+    leave.set()
