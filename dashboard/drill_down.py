@@ -134,20 +134,19 @@ def child_table(
         known: Label of the lesson of a scope, by the scope in words.
         parent_rr: Mean outcome of the context, R.
     """
-    ranked = children.assign(
-        rank=(children["avg_rr"].astype(float) - parent_rr).abs() * children["n"] ** 0.5
-    ).sort_values("rank", ascending=False)
-    few = ranked["n"] < formats.MIN_SHOWN_N
+    few = children["n"] < formats.MIN_SHOWN_N
+    signal = (children["avg_rr"].astype(float) - parent_rr).abs() * children["n"] ** 0.5
+    ranked = children.assign(rank=signal.mask(few, -1.0)).sort_values("rank", ascending=False)
     added = [{k: v for k, v in scope.items() if k not in within} for scope in ranked["scope"]]
     return pd.DataFrame(
         {
             "condition": [formats.guarded(formats.scope(one)) for one in added],
             "n": ranked["n"],
-            "adds": (ranked["avg_rr"].astype(float) - parent_rr).round(3).mask(few),
-            "delta": ranked["delta_rr"].astype(float).round(3).mask(few),
-            "se": ranked["se_rr"].astype(float).round(3).mask(few),
-            "mean": ranked["avg_rr"].astype(float).round(3).mask(few),
-            "edge_raw": ranked["edge_raw"].astype(float).mask(few),
+            "adds": _told(ranked, ranked["avg_rr"].astype(float) - parent_rr),
+            "delta": _told(ranked, ranked["delta_rr"]),
+            "se": _told(ranked, ranked["se_rr"], with_sign=False),
+            "mean": _told(ranked, ranked["avg_rr"]),
+            "edge_raw": _told(ranked, ranked["edge_raw"], digits=3),
             "weeks": [
                 f"{int(p)} of {int(t)}"
                 for p, t in zip(ranked["segments_positive"], ranked["segments_tested"], strict=True)
@@ -156,6 +155,19 @@ def child_table(
             "scope": list(ranked["scope"]),
         }
     )
+
+
+def _told(
+    scopes: pd.DataFrame, values: pd.Series, *, digits: int = 2, with_sign: bool = True
+) -> list[str]:
+    """Return numbers for a table; those of too few trades say so instead."""
+    few = f"n<{formats.MIN_SHOWN_N}"
+    texts = [formats.signed(value, digits=digits, unit="") for value in values.astype(float)]
+    if not with_sign:
+        texts = [text.lstrip("+") for text in texts]
+    return [
+        few if n < formats.MIN_SHOWN_N else text for n, text in zip(scopes["n"], texts, strict=True)
+    ]
 
 
 def _show_table(
@@ -189,7 +201,7 @@ def _show_table(
         controls.downloads(shown, "conditions")
     st.caption(
         "Raw differences of one scope of many: they rank, they decide nothing. "
-        f"Blank below {formats.MIN_SHOWN_N} trades."
+        f"No number below {formats.MIN_SHOWN_N} trades."
     )
 
 
@@ -203,13 +215,15 @@ def _child_columns() -> dict[str, Any]:
     return {
         "condition": column.TextColumn("Condition", width="medium", pinned=True),
         "n": column.NumberColumn("Trades", format="%d"),
-        "adds": column.NumberColumn(
-            "Adds (R)", format="%+.2f", help="Mean of the scope minus mean of where one stands."
+        "adds": column.TextColumn(
+            "Adds (R)",
+            alignment="right",
+            help="Mean of the scope minus mean of where one stands.",
         ),
-        "delta": column.NumberColumn("Against the setup (R)", format="%+.2f"),
-        "se": column.NumberColumn("Std. err. (R)", format="%.2f", help="As if independent."),
-        "mean": column.NumberColumn("Mean (R)", format="%+.2f"),
-        "edge_raw": column.NumberColumn("edge_raw", format="%+.3f", help="Ranks, no evidence."),
+        "delta": column.TextColumn("To setup (R)", alignment="right"),
+        "se": column.TextColumn("Std. err. (R)", alignment="right", help="As if independent."),
+        "mean": column.TextColumn("Mean (R)", alignment="right"),
+        "edge_raw": column.TextColumn("edge_raw", alignment="right", help="Ranks, no evidence."),
         "weeks": column.TextColumn("Segments up", alignment="right"),
         "lesson": column.TextColumn("Lesson"),
     }

@@ -541,6 +541,40 @@ def read_touched(source: Source) -> pd.DataFrame:
     return _read(source.engine, query)
 
 
+@dataclass(frozen=True)
+class Exposed:
+    """Trades of the last days of data: by override those in its context, and all of them."""
+
+    by_lesson: Mapping[int, int]
+    n_trades: int
+    days: int
+
+
+@kept
+def read_exposure(source: Source, days: int = TOUCH_DAYS) -> Exposed:
+    """Count the trades that each override in force speaks about, applied or not."""
+    e, o = pattern_trade_events.c, pm_overrides.c
+    trade = sa.func.count(sa.distinct(e.bot + "/" + e.trade_id))
+    with database.transaction(source.engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
+        last = c.scalar(sa.select(sa.func.max(e.closed_at)))
+        if last is None:
+            return Exposed({}, 0, days)
+        recent = e.closed_at > last - timedelta(days=days)
+        same_setup = (
+            (e.module == o.module)
+            & (e.pattern_key == o.pattern_key)
+            & (e.action_category == o.action_category)
+        )
+        query = (
+            sa.select(o.lesson_id, trade)
+            .join_from(pm_overrides, pattern_trade_events, same_setup)
+            .where(recent, e.scope.contains(o.scope_values))
+            .group_by(o.lesson_id)
+        )
+        found = {lesson_id: int(n) for lesson_id, n in c.execute(query)}
+        return Exposed(found, int(c.scalar(sa.select(trade).where(recent)) or 0), days)
+
+
 def read_runs(engine: Engine, *, days: int = 7, limit: int = 1000) -> pd.DataFrame:
     """Return the runs of the last days, the newest first."""
     r = job_runs.c

@@ -26,16 +26,17 @@ class Palette:
     negative: str
     warning: str
     violet: str
+    pink: str
     neutral: str  # the middle of a diverging scale
 
 
 DARK: Final = Palette(
     "dark", "#0E1116", "#161B22", "#2A313C", "#D7DEE7", "#8A97A8", "#4C9BE8", "#2FBF9B",
-    "#E5634D", "#E0A030", "#9A7BE0", "#1B222C",
+    "#E5634D", "#E0A030", "#9A7BE0", "#D86CA6", "#1B222C",
 )  # fmt: skip
 LIGHT: Final = Palette(
     "light", "#FBFCFD", "#F1F4F7", "#D5DCE4", "#1B2430", "#5A6675", "#1F6FC0", "#0B7F66",
-    "#B5402C", "#8F5F00", "#6A4BC0", "#EEF2F5",
+    "#B5402C", "#8F5F00", "#6A4BC0", "#A83A78", "#EEF2F5",
 )  # fmt: skip
 PLOT_CONFIG: Final[dict[str, Any]] = {
     "displaylogo": False,
@@ -69,9 +70,10 @@ def text_on(palette: Palette, strength: float) -> str:
     """Return the colour of text on a cell: dark on the bright ends of the scale.
 
     Args:
-        strength: 0 in the middle of the scale, 1 at its ends.
+        strength: 0 in the middle of the scale, 1 where gain is brightest, -1 where loss is.
     """
-    return DARK.background if palette.mode == "light" or strength > 0.55 else palette.text
+    bright = 0.58 if strength > 0 else 0.78  # vermilion is darker than teal
+    return DARK.background if palette.mode == "light" or abs(strength) > bright else palette.text
 
 
 def safe_label(text: object, *, longest: int = 40) -> str:

@@ -212,7 +212,7 @@ def _texts(shown: EdgeMap, palette: Palette) -> list[go.Scatter]:
         for j, column in enumerate(shown.columns):
             value = shown.value[i, j]
             known = bool(np.isfinite(value))
-            colour = text_on(palette, abs(value) / shown.limit) if known else palette.muted
+            colour = text_on(palette, value / shown.limit) if known else palette.muted
             if shown.text[i][j]:
                 by_colour.setdefault(colour, []).append((column, row, shown.text[i][j]))
     return [_text(places, colour) for colour, places in by_colour.items()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -10,12 +12,14 @@ import streamlit as st
 from dashboard import controls, edge_queries, formats, lesson_card, queries
 from dashboard.alert_list import open_alerts, show_alerts
 from dashboard.controls import Page
+from dashboard.figures.exposure import draw_exposure, exposure
 from dashboard.figures.override_periods import draw_override_periods, override_periods
 from dashboard.queries import Group
 from dashboard.resolving import Resolved, resolve
 from learning.domain.levers import LEVERS
 
 _JOBS = ("materialise_overrides",)
+_SOON = timedelta(days=3)
 
 
 def show() -> None:
@@ -177,6 +181,13 @@ def _show_overrides(page: Page, overrides: pd.DataFrame) -> None:
             )
         return
     table = _table(page, overrides)
+    flagged = int((table["watch"] != "").sum())
+    if flagged:
+        st.badge(
+            f"{formats.plural(flagged, 'override')} to look at: see Watch",
+            color="orange",
+            icon=":material/visibility:",
+        )
     picked = controls.table(
         table,
         on_select="rerun",
@@ -192,9 +203,27 @@ def _show_overrides(page: Page, overrides: pd.DataFrame) -> None:
     else:
         st.caption("Select one to disable or renew it.")
     controls.downloads(table, "overrides")
-    st.caption("From approval to end")
-    periods = override_periods(overrides, now=page.health.now)
-    controls.chart(draw_override_periods(periods, page.palette), key="periods", alt=periods.alt)
+    _show_charts(page, overrides)
+
+
+def _show_charts(page: Page, overrides: pd.DataFrame) -> None:
+    left, right = st.columns([1.6, 1], gap="medium")
+    with left:
+        st.caption("From approval to end")
+        periods = override_periods(overrides, now=page.health.now)
+        controls.chart(draw_override_periods(periods, page.palette), key="periods", alt=periods.alt)
+    with right:
+        exposed = queries.read_exposure(page.source)
+        st.caption(f"Share of all trades in its context, last {exposed.days} d of data")
+        rows = overrides.sort_values("expires_at").assign(
+            n=lambda frame: [exposed.by_lesson.get(i, 0) for i in frame["lesson_id"]],
+            setup=lambda frame: [
+                formats.setup(k, a)
+                for k, a in zip(frame["pattern_key"], frame["action_category"], strict=True)
+            ],
+        )
+        shown = exposure(rows, n_trades=exposed.n_trades, days=exposed.days)
+        controls.chart(draw_exposure(shown, page.palette), key="exposure", alt=shown.alt)
 
 
 def _show_chosen(page: Page, lesson_id: int) -> None:
@@ -210,6 +239,7 @@ def _table(page: Page, overrides: pd.DataFrame) -> pd.DataFrame:
     lessons = queries.read_lessons(page.source).set_index("id")
     effects = queries.read_effects(page.source).groupby("lesson_id")["verdict"].agg("; ".join)
     touched = queries.read_touched(page.source).set_index("lesson_id")["n"]
+    exposed = queries.read_exposure(page.source)
     ids = overrides["lesson_id"]
     return pd.DataFrame(
         {
@@ -229,9 +259,40 @@ def _table(page: Page, overrides: pd.DataFrame) -> pd.DataFrame:
             "holdout": [_holdout(*p) for p in zip(overrides["levers"], overrides["holdout_share"],
                                                   strict=True)],
             "touched": [int(touched.get(i, 0)) for i in ids],
+            "exposure": [_share(exposed.by_lesson.get(i, 0), exposed.n_trades) for i in ids],
+            "watch": [
+                "; ".join(flags(row, touched=int(touched.get(row["lesson_id"], 0)),
+                                now=page.health.now))
+                for row in overrides.to_dict("records")
+            ],
             "effect": [effects.get(i, "not clear yet") for i in ids],
         }
     )  # fmt: skip
+
+
+def flags(override: Mapping[Any, Any], *, touched: int, now: datetime) -> list[str]:
+    """Return what about an override needs a look: its end, its age, that nothing ever met it.
+
+    Args:
+        override: With activated_at, expires_at and decay_halflife_hours.
+        touched: Decisions that it took part in.
+    """
+    age, left = now - override["activated_at"], override["expires_at"] - now
+    half_life = override["decay_halflife_hours"]
+    found = []
+    if left <= timedelta(0):
+        found.append("expired")
+    elif left < _SOON:
+        found.append(f"ends in {formats.span(left.total_seconds())}")
+    if half_life is not None and pd.notna(half_life) and age > timedelta(hours=float(half_life)):
+        found.append("past its half-life")
+    if not touched and age > _SOON:
+        found.append(f"never matched in {formats.span(age.total_seconds())}")
+    return found
+
+
+def _share(n: int, total: int) -> str:
+    return formats.share(n / total, digits=1) if total else formats.NOTHING
 
 
 def _holdout(levers: dict[str, float], share: float) -> str:
@@ -250,6 +311,10 @@ def _columns() -> dict[str, Any]:
         "ends": column.DatetimeColumn("Ends (UTC)", format="D MMM YYYY"),
         "holdout": column.TextColumn("Holdout", alignment="right"),
         "touched": column.NumberColumn("Decisions touched", format="%d"),
+        "exposure": column.TextColumn(
+            "Of all trades", alignment="right", help="In its context, last 30 d of data."
+        ),
+        "watch": column.TextColumn("Watch", help="Ends soon, past its half-life, never matched."),
         "effect": column.TextColumn("Effect"),
     }
 

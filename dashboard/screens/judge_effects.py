@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard import controls, formats, queries
 from dashboard.alert_list import open_alerts, show_alerts
 from dashboard.controls import Page
+from dashboard.effect_card import show_effect
 from dashboard.figures.effect_forest import draw_effect_forest, effect_forest
 
 MEASURES = {
@@ -52,12 +53,16 @@ def show() -> None:
     own = effects[effects["measure"] == measure]
     st.caption(f"{meaning} Intervals hold however often one looks.")
     _show_forest(page, own)
-    _show_table(own)
+    chosen = _show_table(own)
+    if chosen is None:
+        st.caption("Select one to see it over time, and its arms against each other.")
+    else:
+        show_effect(page, chosen)
 
 
 def _named(page: Page) -> pd.DataFrame:
     lessons = queries.of_filters(queries.read_lessons(page.source), page.filters)
-    columns = ["id", "version", "setup", "context", "status", "outcome"]
+    columns = ["id", "label", "version", "setup", "context", "status", "outcome"]
     return queries.read_effects(page.source).merge(
         lessons[columns], left_on="lesson_id", right_on="id", suffixes=("", "_lesson")
     )
@@ -79,42 +84,70 @@ def _show_forest(page: Page, own: pd.DataFrame) -> None:
     )
 
 
-def _show_table(own: pd.DataFrame) -> None:
+def _show_table(own: pd.DataFrame) -> dict[Any, Any] | None:
+    """Show the effects; return the one that is selected, or that the address names."""
     ordered = own.sort_values("effect_rr", ascending=False, na_position="last")
-    table = pd.DataFrame(
+    table = _table(ordered)
+    asked = st.query_params.get("id", "")
+    labels = ordered["label"].tolist()
+    picked = controls.table(
+        table,
+        on_select="rerun",
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": [labels.index(asked)] if asked in labels else []}},
+        key=f"effects-{'-'.join(sorted(set(own['measure'])))}",
+        alt=f"{len(table)} effects",
+        height="content" if len(table) < 11 else 400,
+        column_config=_columns(),
+    )
+    controls.downloads(table, "effects")
+    rows = [row for row in picked["selection"]["rows"] if row < len(ordered)]
+    if not rows:
+        return None
+    chosen: dict[Any, Any] = ordered.iloc[rows[0]].to_dict()
+    if asked != chosen["label"]:
+        st.query_params["id"] = chosen["label"]
+    return chosen
+
+
+def _table(ordered: pd.DataFrame) -> pd.DataFrame:
+    rows = ordered.to_dict("records")
+    return pd.DataFrame(
         {
-            "lesson": [
-                f"/lesson?id=L-{i:04d}&v={v}"
-                for i, v in zip(ordered["lesson_id"], ordered["version"], strict=True)
-            ],
+            "lesson": [f"/lesson?id=L-{r['lesson_id']:04d}&v={r['version']}" for r in rows],
             "setup": ordered["setup"].map(formats.guarded),
             "context": ordered["context"].map(formats.guarded),
             "treated": ordered["n_treated"],
             "held_out": ordered["n_held_out"],
-            "effect": [_number(row) for row in ordered.to_dict("records")],
-            "interval": [
-                formats.bracketed(low, high)
-                for low, high in zip(ordered["ci_low_rr"], ordered["ci_high_rr"], strict=True)
-            ],
+            "effect": [_number(row) for row in rows],
+            "interval": [formats.bracketed(row["ci_low_rr"], row["ci_high_rr"]) for row in rows],
+            "shrunk": [_shrunk(row) for row in rows],
             "verdict": ordered["verdict"],
-            "why": [_why(row) for row in ordered.to_dict("records")],
+            "missing": [_missing(row) for row in rows],
+            "horizon": [_horizon(row) for row in rows],
+            "why": [_why(row) for row in rows],
             "status": ordered["status"],
         }
     )
+
+
+def _columns() -> dict[str, Any]:
     column = st.column_config
-    controls.table(
-        table,
-        alt=f"{len(table)} effects",
-        height="content" if len(table) < 11 else 400,
-        column_config={
-            "lesson": column.LinkColumn("Lesson", display_text=r"id=(L-\d+)", width=80),
-            "context": column.TextColumn("Context", width=170),
-            "effect": column.TextColumn("Effect (R)", alignment="right"),
-            "interval": column.TextColumn("95 % (R)", alignment="right"),
-            "why": column.TextColumn("In words", width="large"),
-        },
-    )
-    controls.downloads(table, "effects")
+    return {
+        "lesson": column.LinkColumn("Lesson", display_text=r"id=(L-\d+)", width=80),
+        "context": column.TextColumn("Context", width=150),
+        "effect": column.TextColumn("Effect (R)", alignment="right"),
+        "interval": column.TextColumn("95 % (R)", alignment="right"),
+        "shrunk": column.TextColumn(
+            "Shrunk (R)", alignment="right",
+            help="Among all overrides: the effect that looks largest is too large.",
+        ),
+        "missing": column.TextColumn("Trades until clear", alignment="right"),
+        "horizon": column.TextColumn(
+            "At its horizon", help="Judged once, 91, 182 or 364 days after activation."
+        ),
+        "why": column.TextColumn("In words", width="large"),
+    }  # fmt: skip
 
 
 def _number(row: dict[Any, Any]) -> str:
@@ -124,11 +157,35 @@ def _number(row: dict[Any, Any]) -> str:
     return formats.signed(row["effect_rr"], digits=3, unit="")
 
 
+def _shrunk(row: dict[Any, Any]) -> str:
+    if pd.isna(row["shrunk_rr"]) or pd.isna(row["ci_low_rr"]):
+        return formats.NOTHING
+    span = formats.bracketed(row["shrunk_low_rr"], row["shrunk_high_rr"])
+    return f"{formats.signed(row['shrunk_rr'], digits=3, unit='')} {span}"
+
+
+def _missing(row: dict[Any, Any]) -> str:
+    if row["verdict"] in ("helps", "hurts"):
+        return "clear"
+    if pd.isna(row["n_missing"]):
+        return formats.NOTHING if pd.isna(row["effect_rr"]) else "more than 10 000"
+    return f"about {formats.count(int(row['n_missing']))}"
+
+
+def _horizon(row: dict[Any, Any]) -> str:
+    if pd.isna(row["horizon_q_value"]):
+        return formats.NOTHING
+    return (
+        f"{int(row['horizon_days'])} d: {row['horizon_verdict']}, "
+        f"q {formats.q_text(row['horizon_q_value'])}"
+    )
+
+
 def _why(row: dict[Any, Any]) -> str:
     details = row["details"] if isinstance(row["details"], dict) else {}
     reason = row["absent_reason"]
     parts = (
-        reason if isinstance(reason, str) else details.get("sentence"),
+        reason if isinstance(reason, str) else row["sentence"],
         details.get("proposal"),
     )
     return str(formats.guarded("; ".join(str(part) for part in parts if part)))

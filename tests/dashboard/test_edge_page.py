@@ -64,7 +64,7 @@ def test_an_address_restores_where_one_stood(open_page: Open, mapped: Engine) ->
     table = conditions(page).set_index("condition")
     assert set(table.index) == {"macro_phase Good", "macro_phase Dip"}
     assert table["n"].tolist() == [30, 30]
-    assert table["adds"].sum() == pytest.approx(0, abs=0.01)  # of two halves of the same trades
+    assert table["adds"].astype(float).sum() == pytest.approx(0, abs=0.02)  # of two halves
 
 
 def test_drilling_down_from_the_top_and_back_by_the_breadcrumb(
@@ -94,7 +94,7 @@ def test_children_are_compared_with_where_one_stands() -> None:
     children = pd.DataFrame(
         {
             "scope": [{"a": "x", "b": "y"}, {"a": "x", "c": "=z"}, {"a": "x", "d": "w"}],
-            "n": [100, 400, 29],
+            "n": [100, 225, 29],
             "avg_rr": [0.5, 0.4, 9.0],
             "delta_rr": [0.6, 0.5, 9.1],
             "se_rr": [0.1, 0.1, 1.0],
@@ -105,9 +105,8 @@ def test_children_are_compared_with_where_one_stands() -> None:
     )
     table = child_table(children, {"a": "x"}, {"a x, b y": "L-0001"}, 0.3)
     table = table.set_index("condition")
-    assert table["adds"].round(2).to_dict() == pytest.approx(
-        {"c =z": 0.1, "b y": 0.2, "d w": np.nan}, nan_ok=True
-    )
+    assert table["adds"].to_dict() == {"b y": "+0.20", "c =z": "+0.10", "d w": "n<30"}
+    assert list(table.index) == ["b y", "c =z", "d w"]
     assert table.loc["b y", "lesson"] == "L-0001"
 
 
