@@ -115,10 +115,13 @@ class FillReader:
                 tally.skip(STILL_OPEN, trip.n_rows)
                 continue
             try:
-                yield trade_of(self._closed(trip, ledger, names), self.terms)
+                trade = trade_of(self._closed(trip, ledger, names), self.terms)
             except RowRejected as why:
                 row = trip.first.row
                 tally.reject(self.file.path.name, "trade", row, why, n_rows=trip.n_rows)
+                continue
+            tally.rows_imported += trip.n_rows
+            yield trade
 
     def _closed(self, trip: RoundTrip, ledger: FillLedger, names: _TripNames) -> ClosedPosition:
         first = trip.first

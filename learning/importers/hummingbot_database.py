@@ -78,6 +78,7 @@ class HummingbotExecutors:
                     tally.skip(found)
                 else:
                     tally.trades_found += 1
+                    tally.rows_imported += 1
                     yield found
 
     def _read(self, record: Record) -> ImportedTrade | str:

@@ -75,6 +75,7 @@ class ImportReport:
     rejected_rows: tuple[RejectedRow, ...]
     runs: dict[str, Any] = field(default_factory=dict)
     rows_found: int = 0
+    rows_imported: int = 0
     rows_rejected: int = 0
     skipped_by_rule: dict[str, int] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
@@ -83,11 +84,6 @@ class ImportReport:
     def rows_skipped(self) -> int:
         """Rows that are no closed trades: open positions, deposits, orders that never filled."""
         return sum(self.skipped_by_rule.values())
-
-    @property
-    def rows_imported(self) -> int:
-        """Rows that became part of a usable trade."""
-        return self.rows_found - self.rows_skipped - self.rows_rejected
 
     @property
     def without_outcome(self) -> int:
@@ -171,7 +167,7 @@ class ReportTally:
 
     def __init__(self, on_reject: Callable[[RejectedRow], None] | None = None) -> None:
         self.on_reject = on_reject
-        self.rows_found = self.rows_rejected = 0
+        self.rows_found = self.rows_imported = self.rows_rejected = 0
         self.skipped: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
         self.trades_found = self.trades_usable = self.trades_open = 0
@@ -281,12 +277,14 @@ class ReportTally:
         if self.rows_found:
             return {
                 "rows_found": self.rows_found,
+                "rows_imported": self.rows_imported,
                 "rows_rejected": self.rows_rejected,
                 "skipped_by_rule": dict(self.skipped.most_common()),
             }
         open_trades = {"still open": self.trades_open} if self.trades_open else {}
         return {
             "rows_found": self.trades_found,
+            "rows_imported": self.trades_usable,
             "rows_rejected": self.rejected["trade"],
             "skipped_by_rule": open_trades,
         }

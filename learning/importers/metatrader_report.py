@@ -194,6 +194,7 @@ class MetaTraderReport:
                     tally.reject(self.path.name, "trade", row.number, why)
                     continue
                 seen.add(trade.trade_id)
+                tally.rows_imported += 1
                 yield trade
 
     def _data(self) -> Iterator[SectionRow]:

@@ -108,6 +108,7 @@ class TradingViewList:
             except RowRejected as why:
                 tally.reject(file, "trade", exit_row.row, why, n_rows=n_rows)
                 continue
+            tally.rows_imported += n_rows
             yield trade
 
     def _pairs(self, tally: ReportTally) -> Iterator[tuple[ListRow, ListRow | None, int]]:
