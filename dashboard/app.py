@@ -43,6 +43,12 @@ PAGES = {
             icon=":material/hub:",
             url_path="factors",
         ),
+        st.Page(
+            "screens/weigh_regimes.py",
+            title="Regimes",
+            icon=":material/partly_cloudy_day:",
+            url_path="regimes",
+        ),
         st.Page("screens/read_lesson.py", title="Lesson", url_path="lesson", visibility="hidden"),
     ],
     "Control": [

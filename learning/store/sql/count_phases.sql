@@ -1,14 +1,19 @@
--- Distinct trades of a module in each phase of each horizon, per week and bot; trades whose phase
--- is not known are left out.
+-- Trades of a module in each phase of each horizon, per week and bot: each trade once, with the
+-- context of its first action; where that knows no phase the trade is left out.
+WITH trades AS MATERIALIZED (
+    SELECT DISTINCT ON (bot, trade_id)
+        bot, scope, date_trunc('week', closed_at, 'UTC')::date AS week
+    FROM pattern_trade_events
+    WHERE module = :module AND origin = ANY (:origins) AND seq = 0
+    ORDER BY bot, trade_id, id
+)
 INSERT INTO regime_phase_counts (source, module, observer, horizon, week, phase, n)
-SELECT
-    'trades', e.module, e.bot, p.horizon,
-    date_trunc('week', e.closed_at, 'UTC')::date, p.phase, count(DISTINCT e.trade_id)
-FROM pattern_trade_events AS e
+SELECT 'trades', :module, t.bot, p.horizon, t.week, p.phase, count(*)
+FROM trades AS t
 CROSS JOIN LATERAL (VALUES
-    ('macro', e.scope ->> 'macro_phase'),
-    ('meso', e.scope ->> 'meso_phase'),
-    ('micro', e.scope ->> 'micro_phase')
+    ('macro', t.scope ->> 'macro_phase'),
+    ('meso', t.scope ->> 'meso_phase'),
+    ('micro', t.scope ->> 'micro_phase')
 ) AS p (horizon, phase)
-WHERE e.module = :module AND e.origin = ANY (:origins) AND e.seq = 0 AND p.phase IS NOT NULL
-GROUP BY 1, 2, 3, 4, 5, 6
+WHERE p.phase IS NOT NULL
+GROUP BY t.bot, p.horizon, t.week, p.phase
