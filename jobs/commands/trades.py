@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,12 +16,13 @@ from jobs.commands.console import console, print_table, progress_bar
 from jobs.commands.session import actor, open_database
 from jobs.ingest_strands import redrive_quarantined
 from jobs.job import Progress
+from jobs.saved_mappings import content_to_keep, remember_mapping, remembered_mapping
 from learning.errors import ImportRefused
 from learning.importers.import_answers import AnswersNeeded, ImportAnswers, answers_from
 from learning.importers.import_report import ImportReport, RejectedRow, ReportTally
 from learning.importers.import_source import ImportSource
 from learning.importers.imported_trade import ImportedTrade
-from learning.importers.mapping import read_mapping
+from learning.importers.mapping import ColumnMapping, read_mapping
 from learning.importers.opened_file import TradeReader
 from learning.importers.preview import ImportPreview, preview
 from learning.importers.recognition import Recognition, examine_files
@@ -92,7 +93,8 @@ def import_trades(
         "risk_pct": risk_pct, "risk_amount": risk_amount, "market": market,
     }  # fmt: skip
     answers = answers_from({name: value for name, value in said.items() if value is not None})
-    found = _recognised(paths, bot, origin, mapping, answers, settings)
+    columns = _mapping(paths, bot, mapping, settings)
+    found = _recognised(paths, bot, origin, columns, answers, settings)
     source = _told_recognition(found, paths)
     if show:
         _show_preview(preview(source))
@@ -101,15 +103,30 @@ def import_trades(
     if dry_run:
         console.print("Dry run: nothing was written.")
         return
-    stored = _store(source, settings, report, variants=variants)
+    is_news = mapping is not None or answers != ImportAnswers()
+    keep = content_to_keep(columns, answers) if is_news else {}
+    stored = _store(source, settings, report, variants=variants, paths=paths, keep=keep)
     console.print(f"{stored.sentence()}. Next: ./run learn", markup=False)
+
+
+def _mapping(
+    paths: list[Path], bot: str | None, named: Path | None, settings: Settings
+) -> ColumnMapping | None:
+    """The mapping that was named, else the one saved for this kind of file, told."""
+    if named is not None:
+        return read_mapping(named)
+    saved = remembered_mapping(settings, paths, name=bot)
+    if saved is None:
+        return None
+    console.print(saved.sentence, markup=False)
+    return saved.mapping
 
 
 def _recognised(
     paths: list[Path],
     bot: str | None,
     origin: str | None,
-    mapping: Path | None,
+    mapping: ColumnMapping | None,
     answers: ImportAnswers,
     settings: Settings,
 ) -> Recognition:
@@ -117,7 +134,7 @@ def _recognised(
         [*paths, *_actions_beside(paths)],
         name=bot,
         origin=origin,
-        mapping=None if mapping is None else read_mapping(mapping),
+        mapping=mapping,
         answers=answers,
         max_stop_distance=settings.max_stop_distance,
         dimensions={"pm": settings.pm_dimensions, "dm": settings.dm_dimensions},
@@ -221,7 +238,13 @@ def _actions_beside(paths: list[Path]) -> list[Path]:
 
 
 def _store(
-    source: ImportSource, settings: Settings, report: ImportReport, *, variants: bool
+    source: ImportSource,
+    settings: Settings,
+    report: ImportReport,
+    *,
+    variants: bool,
+    paths: list[Path],
+    keep: Mapping[str, Any],
 ) -> StoredImport:
     engine = open_database(settings)
     with database.transaction(engine) as connection, progress_bar("importing") as tell:
@@ -237,6 +260,7 @@ def _store(
             report=report,
             variants=variants,
         )
+        remember_mapping(connection, paths, name=source.name, content=keep, saved_by=actor(None))
         state_rows.touch(connection)
     return stored
 

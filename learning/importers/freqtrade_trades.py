@@ -32,6 +32,7 @@ from learning.importers.field_values import (
 )
 from learning.importers.imported_trade import ImportedTrade, TradeAction, check_closed
 from learning.importers.mapping import ColumnMapping
+from learning.importers.tag_rules import TagRules
 from learning.importers.trade_outcomes import NoRisk, initial_risk_pct, price_return_pct
 
 # our name → the names it had over freqtrade's versions, newest first
@@ -217,7 +218,7 @@ def imported_trade(
     """
     position = position_of(raw, fills)
     check_closed("close_date", position.closed_at, closed_by)
-    motif = key_part(free_text(raw, "enter_tag") or "", fallback="untagged")
+    tag = (mapping.tags or TagRules()).read(free_text(raw, "enter_tag"))
     risk = initial_risk_pct(
         side=position.side,
         entry=position.first_entry,
@@ -226,17 +227,17 @@ def imported_trade(
     )
     return ImportedTrade(
         trade_id=trade_id,
-        pattern_key=f"pm.{key_part(strategy, fallback='unnamed')}.{position.side}.{motif}",
+        pattern_key=f"pm.{key_part(strategy, fallback='unnamed')}.{position.side}.{tag.motif}",
         origin=origin,
         opened_at=position.opened_at,
         closed_at=position.closed_at,
-        scope=_scope(raw, position, timeframe, custom, mapping),
-        signals=_numbers(custom, mapping.signals),
+        scope=_scope(raw, position, timeframe, custom, mapping) | dict(tag.scope),
+        signals=dict(tag.signals) | _numbers(custom, mapping.signals),
         applied_knobs={"leverage": position.leverage} | _numbers(custom, mapping.knobs),
         summary=_summary(raw, position, risk),
         actions=actions_of(position, free_text(raw, "exit_reason")),
         no_risk=risk.reason if isinstance(risk, NoRisk) else None,
-        is_untagged=motif == "untagged",
+        is_untagged=tag.motif == "untagged",
     )
 
 
@@ -292,7 +293,7 @@ def _scope(
         "exchange": text(raw, "exchange"),
         "trading_mode": mode.lower() if mode else None,
         **mapping.constants,
-        **{name: custom.get(key) for name, key in mapping.dimensions.items()},
+        **{name: mapping.binned(name, custom.get(key)) for name, key in mapping.dimensions.items()},
     }
     scope: dict[str, ScopeValue] = {}
     for name, value in given.items():

@@ -15,6 +15,8 @@ from learning.domain.pattern_key import key_part, parse_pattern_key
 from learning.domain.scope import ScopeValue, checked_dimensions, scope_value
 from learning.errors import ConfigError
 from learning.importers.import_answers import ImportAnswers, answers_from, zone_of
+from learning.importers.tag_rules import TagRules, tag_rules_from
+from learning.importers.value_bins import ValueBins, bins_from
 
 MAX_MAPPING_BYTES: Final = 2**20
 _ORIGINS: Final = ("live", "dry_run", "backtest", "simulated")
@@ -37,6 +39,9 @@ class ColumnMapping:
         decimal: Decimal sign of numbers in text; None: seen from the file.
         origin: live, dry_run, backtest or simulated; None: from the source.
         answers: What the file does not say, such as its symbol.
+        tags: How the tags of a strategy are read; None: the whole text is the motif.
+        bins: Scope dimension → the ranges that its number is put into.
+        content: What the mapping file said, to be kept for the next file of the kind.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -49,6 +54,14 @@ class ColumnMapping:
     decimal: str | None = None
     origin: str | None = None
     answers: ImportAnswers = field(default_factory=ImportAnswers)
+    tags: TagRules | None = None
+    bins: Mapping[str, ValueBins] = field(default_factory=dict)
+    content: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def binned(self, dimension: str, value: object) -> object:
+        """Return the value of a dimension as a scope has it: its range where it is a number."""
+        bins = self.bins.get(dimension)
+        return value if bins is None else bins.label(value)
 
     def column(self, name: str) -> str:
         """Return their name of one of our columns.
@@ -106,7 +119,7 @@ def mapping_from(content: object, *, name: str = "mapping") -> ColumnMapping:
     """
     known = {
         "columns", "constants", "dimensions", "signals", "knobs",
-        "pattern", "time_zone", "decimal", "origin", "answers",
+        "pattern", "time_zone", "decimal", "origin", "answers", "tags",
     }  # fmt: skip
     if not isinstance(content, dict):
         raise ConfigError(f"{name} must be a table of {', '.join(sorted(known))}")
@@ -124,6 +137,9 @@ def mapping_from(content: object, *, name: str = "mapping") -> ColumnMapping:
         decimal=_choice(content, "decimal", (".", ","), name),
         origin=_choice(content, "origin", _ORIGINS, name),
         answers=_answers(content, name),
+        tags=_tags(content, name),
+        bins=_bins(content, name),
+        content=dict(content),
     )
 
 
@@ -138,9 +154,36 @@ def _names(content: Mapping[str, Any], part: str, name: str) -> dict[str, str]:
 
 
 def _dimensions(content: Mapping[str, Any], name: str) -> dict[str, str]:
-    pairs = _names(content, "dimensions", name)
+    """Scope dimension → their column, also where the column's number is put into ranges."""
+    given = content.get("dimensions") or {}
+    if not isinstance(given, dict):
+        raise ConfigError(f"dimensions of {name} must be a table of our name: your column")
+    plain = {
+        key: rule.get("column") if isinstance(rule, dict) else rule for key, rule in given.items()
+    }
+    pairs = _names({"dimensions": plain}, "dimensions", name)
     _check_dimensions(tuple(pairs), "dimensions", name)
     return pairs
+
+
+def _bins(content: Mapping[str, Any], name: str) -> dict[str, ValueBins]:
+    found: dict[str, ValueBins] = {}
+    for key, rule in (content.get("dimensions") or {}).items():
+        if not isinstance(rule, dict):
+            continue
+        unknown = [str(part) for part in rule if part not in ("column", "bins", "labels")]
+        if unknown:
+            raise ConfigError(
+                f"{key} in dimensions of {name} has an unknown part {unknown[0]!r}; known: column, "
+                "bins, labels"
+            )
+        found[str(key)] = bins_from(rule, where=f"{key} in dimensions of {name}")
+    return found
+
+
+def _tags(content: Mapping[str, Any], name: str) -> TagRules | None:
+    given = content.get("tags")
+    return None if given is None else tag_rules_from(given, name=f"tags of {name}")
 
 
 def _constants(content: Mapping[str, Any], name: str) -> dict[str, ScopeValue]:

@@ -32,7 +32,9 @@ from learning.importers.import_report import ReportTally
 from learning.importers.imported_trade import ImportedTrade, TradeAction, check_closed
 from learning.importers.mapping import ColumnMapping
 from learning.importers.table_file import Chunk, TableFile
+from learning.importers.tag_rules import TagReading
 from learning.importers.trade_outcomes import LEAST_RISK, NoRisk, initial_risk_pct, price_return_pct
+from learning.importers.value_bins import ValueBins
 
 SIGNAL_COLUMNS: Final = (
     "TS", "OX", "DX", "EDX", "OBV_z", "rsi14", "atr_pct", "vol_ratio", "bbw_rank",
@@ -106,7 +108,8 @@ class TradeTable:
             if not self._has(ours):
                 raise ImportRefused(self._lacks(ours, self.mapping.column(ours)))
         for theirs in _mapped_columns(self.mapping):
-            if theirs not in self.table.columns and theirs != "side":
+            is_made = theirs == "side" or (theirs == "tag" and self.mapping.tags is not None)
+            if theirs not in self.table.columns and not is_made:
                 raise ImportRefused(self._lacks(theirs, theirs))
         signals = [name for group, name in self._parsers(None) if group == "signal"]
         if len(signals) > MAX_SIGNALS:
@@ -231,7 +234,10 @@ class TradeTable:
         knobs = {name: name for name in KNOB_COLUMNS} | dict(mapping.knobs)
         signals |= mapping.signals
         return (
-            {("scope", name): (column, _scope_parser(name)) for name, column in scope.items()}
+            {
+                ("scope", name): (column, _scope_parser(name, mapping.bins.get(name)))
+                for name, column in scope.items()
+            }
             | {("signal", name): (column, number) for name, column in signals.items()}
             | {("knob", name): (column, number) for name, column in knobs.items()}
         )
@@ -246,15 +252,21 @@ class TradeTable:
         row["symbol"] = row["symbol"] or self.answers.symbol
         _side_of_quantity(row)
         summary, no_risk = _summary(row, self.max_stop_distance, self.answers)
-        pattern_key, origin = self._pattern_key(row), self._origin(row)
+        tag = None if self.mapping.tags is None else self.mapping.tags.read(row.get("tag"))
+        pattern_key, origin = self._pattern_key(row, tag), self._origin(row)
         trade = ImportedTrade(
             trade_id=trade_id,
             pattern_key=pattern_key,
             origin=origin or self.default_origin(),
             opened_at=opened_at,
             closed_at=closed_at,
-            scope={**self._said_scope(), **self.mapping.constants, **row["scope"]},
-            signals=row["signal"],
+            scope={
+                **self._said_scope(),
+                **self.mapping.constants,
+                **row["scope"],
+                **(tag.scope if tag else {}),
+            },
+            signals={**(tag.signals if tag else {}), **row["signal"]},
             applied_knobs=row["knob"],
             summary=summary,
             actions=index.take(trade_id) or (_only_action(row, opened_at),),
@@ -290,12 +302,13 @@ class TradeTable:
             raise RowRejected("origin", f"must be one of {', '.join(_ORIGINS)}", said)
         return said
 
-    def _pattern_key(self, row: Row) -> str:
+    def _pattern_key(self, row: Row, tag: TagReading | None) -> str:
         if self.mapping.pattern is not None:
             side = {"side": row["side"]} if row.get("side") else {}
-            return self.mapping.pattern_key({**row["pattern"], **side})
+            motif = {"tag": tag.motif} if tag else {}
+            return self.mapping.pattern_key({**row["pattern"], **side, **motif})
         if not self._has("pattern_key"):
-            return self._pattern_of_names(row)
+            return self._pattern_of_names(row if tag is None else {**row, "tag": tag.motif})
         given = _given(row, "pattern_key")
         try:
             return _one_spelling(given)
@@ -329,9 +342,13 @@ def _mapped_columns(mapping: ColumnMapping) -> Iterator[str]:
     yield from mapping.pattern_columns()
 
 
-def _scope_parser(name: str) -> Callable[[object], ScopeValue | None]:
+def _scope_parser(
+    name: str, bins: ValueBins | None = None
+) -> Callable[[object], ScopeValue | None]:
     @lru_cache(maxsize=1024, typed=True)
     def parse(value: object) -> ScopeValue | None:
+        if bins is not None:
+            return bins.label(value)
         # "3" in text and 3 in a typed column are the same rank
         if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
             value = int(value)
