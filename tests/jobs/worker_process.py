@@ -1,12 +1,14 @@
 """A worker in a process of its own, with jobs that take a while: ``python -m … URL JOB_S MODE``.
 
 Modes: drain (run what is queued, then end), patient (the same, but wait for more), worker (as
-``./run worker``), unlocked (drain without any lock: the control that must be caught).
+``./run worker``), ticking (the same with a slot each second, which tells how its clock is off),
+unlocked (drain without any lock: the control that must be caught).
 """
 
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import time
 from datetime import timedelta
@@ -15,15 +17,15 @@ import sqlalchemy as sa
 
 from jobs.job import Job, JobContext, JobReport
 from jobs.runner import Runner
-from jobs.scheduler import run_worker
+from jobs.scheduler import Scheduler, run_worker
 from jobs.timetable import TIMETABLE
 from learning.settings import Settings
 from learning.store import job_rows
-from learning.store.database import create_engine
+from learning.store.database import create_engine, transaction
 from learning.store.job_rows import ClaimedRun
 from learning.store.state_rows import touch
 
-SLOW = "slow"
+SLOW, TICKING = "slow", "ticking"
 
 
 def slow(context: JobContext, seconds: float) -> JobReport:
@@ -46,6 +48,23 @@ def runner_of(url: str, seconds: float) -> Runner:
     names = [SLOW, *(job.name for job in TIMETABLE)]
     jobs = {name: Job(name, run, hour, timedelta(0), 2 * hour, "a test") for name in names}
     return Runner(create_engine(url, pool_size=3), Settings.from_env(database_url=url), jobs)
+
+
+def told(context: JobContext) -> JobReport:
+    """Tell how this worker's clock differs from the database's."""
+    with transaction(context.engine, read_only=True) as connection:
+        return JobReport(changed={"skew_s": job_rows.clock_skew(connection).total_seconds()})
+
+
+def tick(runner: Runner) -> None:
+    """Work off a timetable of one job whose every second is a slot of its own."""
+    second = timedelta(seconds=1)
+    job = Job(TICKING, told, second, timedelta(0), 2 * second, "a test", catch_up="every")
+    runner.jobs = {TICKING: job}
+    scheduler = Scheduler(runner)
+    scheduler._jobs = (job,)
+    signal.signal(signal.SIGTERM, lambda *_: scheduler.stop())
+    scheduler.run()
 
 
 def claim_any(
@@ -71,6 +90,9 @@ def main() -> None:
     print("ready", flush=True)
     if mode == "worker":
         run_worker(runner)
+        return
+    if mode == "ticking":
+        tick(runner)
         return
     if mode == "unlocked":
         job_rows.claim = claim_any
