@@ -22,8 +22,11 @@ from learning.evidence.moments import N_SEGMENTS, R2_SCALE, R_SCALE
 #: Below this many trades a node is cheaper split than spread over a tensor (measured: 40-64).
 DENSE_TRADES = 48
 
+#: Below this many trades a node pushes them to the kept slots alone (measured: 150-600).
+SPARSE_TRADES = 300
+
 # One trade: what a cell adds up, on one cache line.
-ROW_SEGMENT, ROW_CLIPPED, ROW_SUMS, ROW_SLOT, ROW_WORDS = 0, 1, 2, 7, 8
+ROW_SEGMENT, ROW_CLIPPED, ROW_SUMS, ROW_WORDS = 0, 1, 2, 8
 # One tensor slot: three words with two 32-bit segment counts each, six segment sums, five sums.
 SLOT_SEG_SUM, SLOT_SUMS, SLOT_WORDS = 3, 9, 14
 N_SUMS = 5
@@ -44,7 +47,7 @@ class Plan(NamedTuple):
     slot_stride: Array  # (d,) 0 for wide positions
     slot_key: Array  # (n_slots, n_words)
     slot_mask: Array  # (n_slots,)
-    slot_size: Array  # (n_slots,) number of dimensions that the slot fixes
+    slot_need: Array  # (d + 1, n_slots) int32: fewest trades of each slot, by size of the node
     slot_within: Array  # (n_slots, 2**tail) the slots a slot's trades lie in, filled up with -1
 
 
@@ -64,13 +67,19 @@ class Scratch(NamedTuple):
 
     columns: Array  # (d, capacity) uint16; a value the trade lacks is coded as the cardinality
     rows: Array  # (capacity, ROW_WORDS) int64
-    lists: Array  # (d + 2, capacity) int32: trades of the node on each level
+    slots: Array  # (capacity,) uint16: slot of the tail's tensor
+    lists: Array  # (d + 2, capacity) uint32: trades of the node on each level
     starts: Array  # (d + 2, largest card + 3) where each value begins in the level's list
     frames: Array  # (d + 2, 7) the walk's stack
     level: Array  # (1,) where on the stack the walk is; -1 when it is over
     keys: Array  # (d + 2, n_words)
     tensor: Array  # (n_slots * SLOT_WORDS,) int64
+    own: Array  # (n_slots * SLOT_WORDS,) int64: sums of the trades that lie in the slot itself
     counts: Array  # (n_slots,) int32
+    kept: Array  # (n_slots,) int32: 1 where the slot has trades enough
+    listed: (
+        Array  # (3, n_slots + 1) uint32: kept slots; slots with trades of their own; one's targets
+    )
     magnitudes: Array  # (N_SUMS + 1,) float64: what the group's sums can reach
     blocks: Array  # (capacity,) int32: number of the time block, from 0
     block_runs: Array  # (4, n_slots) int64: trades of the block, and which slots have any
@@ -144,7 +153,7 @@ def load_group(
         if block_length:
             first_block = trades.closed_at[order[first]] // block_length
             scratch.blocks[i] = trades.closed_at[trade] // block_length - first_block
-        row[ROW_SLOT] = load_codes(trade, i, trades.codes, plan, scratch.columns)
+        scratch.slots[i] = load_codes(trade, i, trades.codes, plan, scratch.columns)
         for j in range(N_SUMS + 1):
             largest[j] += abs(float(row[ROW_CLIPPED + j]))
     highest = 0.0
@@ -194,21 +203,92 @@ def split(level: int, position: int, card: int, scratch: Scratch) -> None:
 
 
 @compiled_in_place
-def count_slots(level: int, plan: Plan, scratch: Scratch) -> None:
-    """Count the node's trades in every slot of the tail."""
-    counts = scratch.counts
+def count_slots(level: int, plan: Plan, scratch: Scratch) -> tuple[int, int]:
+    """Count the node's trades in every slot of the tail; list the kept slots, and those hit."""
+    counts, kept, listed = scratch.counts, scratch.kept, scratch.listed
     counts[:] = 0
-    rows, trades = scratch.rows, scratch.lists[level]
+    slots, trades = scratch.slots, scratch.lists[level]
     for i in range(scratch.frames[level, LOW], scratch.frames[level, HIGH]):
-        counts[rows[trades[i], ROW_SLOT]] += 1
-    for p in range(plan.n_wide, plan.dims.size):
-        stride, card = plan.slot_stride[p], plan.cards[p]
-        for outer in range(0, counts.size, stride * (card + 1)):
-            target = counts[outer + card * stride : outer + (card + 1) * stride]
+        counts[slots[trades[i]]] += 1
+    n_hit, n_kept = FIRST, FIRST
+    for slot in range(counts.size):
+        listed[1, n_hit] = slot
+        n_hit += counts[slot] > 0
+    sum_out(counts, plan, plan.dims.size)
+    need = plan.slot_need[scratch.frames[level, SIZE]]
+    for slot in range(counts.size):
+        kept[slot] = counts[slot] >= need[slot]
+    for slot in range(counts.size):
+        listed[0, n_kept] = slot
+        n_kept += kept[slot]
+    return n_kept, n_hit
+
+
+@compiled_in_place
+def sum_out(sums: Array, plan: Plan, end: int) -> None:
+    """Add up the tail's axes before position ``end``, one after the other."""
+    words = sums.size // plan.slot_mask.size
+    for p in range(plan.n_wide, end):
+        stride, card = plan.slot_stride[p] * words, plan.cards[p]
+        if stride == 1:
+            sum_out_neighbours(sums, card)
+            continue
+        for outer in range(0, sums.size, stride * (card + 1)):
+            target = sums[outer + card * stride : outer + (card + 1) * stride]
             for v in range(card):
-                source = counts[outer + v * stride : outer + (v + 1) * stride]
+                source = sums[outer + v * stride : outer + (v + 1) * stride]
                 for w in range(stride):
                     target[w] += source[w]
+
+
+@compiled_in_place
+def sum_out_neighbours(sums: Array, card: int) -> None:
+    """Add up an axis whose values lie side by side."""
+    for last in range(card, sums.size, card + 1):
+        total = sums[last]
+        for v in range(last - card, last):
+            total += sums[v]
+        sums[last] = total
+
+
+@compiled_in_place
+def push_trades(level: int, n_kept: int, n_hit: int, plan: Plan, scratch: Scratch) -> None:
+    """Add the node's few trades up in the kept slots, and in no other."""
+    own, tensor, listed, kept = scratch.own, scratch.tensor, scratch.listed, scratch.kept
+    for j in range(n_hit):
+        clear_slot(own, listed[1, j])
+    for j in range(n_kept):
+        clear_slot(tensor, listed[0, j])
+    trades = scratch.lists[level]
+    for i in range(scratch.frames[level, LOW], scratch.frames[level, HIGH]):
+        add_trade(scratch.rows[trades[i]], own, scratch.slots[trades[i]] * SLOT_WORDS)
+    for j in range(n_hit):
+        slot, n_targets = listed[1, j], FIRST
+        for t in range(plan.slot_within.shape[1]):
+            wider = plan.slot_within[slot, t]
+            if wider < 0:
+                break
+            listed[2, n_targets] = wider
+            n_targets += kept[wider]
+        for t in range(n_targets):
+            add_slot(own, slot, tensor, listed[2, t])
+
+
+@compiled_in_place
+def clear_slot(sums: Array, slot: int) -> None:
+    """Empty one slot."""
+    row = sums[slot * SLOT_WORDS : (slot + 1) * SLOT_WORDS]
+    for w in range(SLOT_WORDS):
+        row[w] = 0
+
+
+@compiled_in_place
+def add_slot(sums: Array, slot: int, into: Array, target: int) -> None:
+    """Add one slot to another."""
+    row = into[target * SLOT_WORDS : (target + 1) * SLOT_WORDS]
+    added = sums[slot * SLOT_WORDS : (slot + 1) * SLOT_WORDS]
+    for w in range(SLOT_WORDS):
+        row[w] += added[w]
 
 
 @compiled_in_place
@@ -218,35 +298,23 @@ def fill_tensor(level: int, plan: Plan, scratch: Scratch) -> None:
     tensor[:] = 0
     trades = scratch.lists[level]
     for i in range(scratch.frames[level, LOW], scratch.frames[level, HIGH]):
-        row = scratch.rows[trades[i]]
-        add_trade(row, tensor, row[ROW_SLOT] * SLOT_WORDS)
+        add_trade(scratch.rows[trades[i]], tensor, scratch.slots[trades[i]] * SLOT_WORDS)
     last = plan.dims.size - 1
-    for p in range(plan.n_wide, last):
-        stride, card = plan.slot_stride[p] * SLOT_WORDS, plan.cards[p]
-        for outer in range(0, tensor.size, stride * (card + 1)):
-            target = tensor[outer + card * stride : outer + (card + 1) * stride]
-            for v in range(card):
-                source = tensor[outer + v * stride : outer + (v + 1) * stride]
-                for w in range(stride):
-                    target[w] += source[w]
+    sum_out(tensor, plan, last)
     if plan.n_wide <= last:
-        fill_last_axis(scratch.frames[level, SIZE], plan.cards[last], plan, scratch)
+        fill_last_axis(plan.cards[last], scratch)
 
 
 @compiled_in_place
-def fill_last_axis(size: int, card: int, plan: Plan, scratch: Scratch) -> None:
+def fill_last_axis(card: int, scratch: Scratch) -> None:
     """Sum the last axis out, only where the slot is kept: nothing is built on it any more."""
     tensor, counts = scratch.tensor, scratch.counts
     for slot in range(card, counts.size, card + 1):
-        if counts[slot] < plan.n_min[size + plan.slot_size[slot]]:
+        if scratch.kept[slot] == 0:
             continue
-        target = tensor[slot * SLOT_WORDS : (slot + 1) * SLOT_WORDS]
         for v in range(slot - card, slot):
-            if counts[v] == 0:
-                continue
-            source = tensor[v * SLOT_WORDS : (v + 1) * SLOT_WORDS]
-            for w in range(SLOT_WORDS):
-                target[w] += source[w]
+            if counts[v] > 0:
+                add_slot(tensor, v, tensor, slot)
 
 
 @compiled_in_place
@@ -285,20 +353,19 @@ def spread_slots(level: int, plan: Plan, scratch: Scratch) -> None:
     runs, sums = scratch.block_runs, scratch.block_sums
     runs[:] = 0
     sums[:] = 0
-    trades, rows, blocks = scratch.lists[level], scratch.rows, scratch.blocks
+    trades, slots, blocks = scratch.lists[level], scratch.slots, scratch.blocks
     i, high = scratch.frames[level, LOW], scratch.frames[level, HIGH]
-    size = scratch.frames[level, SIZE]
     while i < high:
         block, n_own, n_hit = blocks[trades[i]], FIRST, FIRST
         while i < high and blocks[trades[i]] == block:
-            slot = rows[trades[i], ROW_SLOT]
+            slot = slots[trades[i]]
             if runs[0, slot] == 0:
                 runs[1, n_own] = slot
                 n_own += 1
             runs[0, slot] += 1
             i += 1
         for j in range(n_own):
-            n_hit = spread_slot(runs[1, j], n_hit, size, plan, scratch)
+            n_hit = spread_slot(runs[1, j], n_hit, plan, scratch)
         for j in range(n_hit):
             slot = runs[3, j]
             add_block(runs[2, slot], sums, slot)
@@ -306,7 +373,7 @@ def spread_slots(level: int, plan: Plan, scratch: Scratch) -> None:
 
 
 @compiled_in_place
-def spread_slot(slot: int, n_hit: int, size: int, plan: Plan, scratch: Scratch) -> int:
+def spread_slot(slot: int, n_hit: int, plan: Plan, scratch: Scratch) -> int:
     """Hand one slot's trades of the block on to the kept slots that contain it."""
     runs = scratch.block_runs
     n, runs[0, slot] = runs[0, slot], 0
@@ -314,7 +381,7 @@ def spread_slot(slot: int, n_hit: int, size: int, plan: Plan, scratch: Scratch) 
         wider = plan.slot_within[slot, t]
         if wider < 0:
             break
-        if scratch.counts[wider] < plan.n_min[size + plan.slot_size[wider]]:
+        if scratch.kept[wider] == 0:
             continue
         if runs[2, wider] == 0:
             runs[3, n_hit] = wider
@@ -348,17 +415,17 @@ def add_block(n: int, sums: Array, slot: int) -> None:
 @compiled_in_place
 def emit_slots(level: int, plan: Plan, scratch: Scratch, cells: Cells, at: int) -> int:
     """Keep the node and every slot of its tail that has trades enough."""
-    count_slots(level, plan, scratch)
-    size, mask = scratch.frames[level, SIZE], scratch.frames[level, MASK]
-    fill_tensor(level, plan, scratch)
+    n_kept, n_hit = count_slots(level, plan, scratch)
+    mask = scratch.frames[level, MASK]
+    if scratch.frames[level, HIGH] - scratch.frames[level, LOW] < SPARSE_TRADES:
+        push_trades(level, n_kept, n_hit, plan, scratch)
+    else:
+        fill_tensor(level, plan, scratch)
     if cells.effective_blocks.size:
         spread_slots(level, plan, scratch)
-    for slot in range(scratch.counts.size):
-        n = scratch.counts[slot]
-        k = size + plan.slot_size[slot]
-        if n < plan.n_min[k] or k == 0:
-            continue
-        write_cell(cells, at, n, mask | plan.slot_mask[slot], scratch, slot)
+    for j in range(n_kept):
+        slot = scratch.listed[0, j]
+        write_cell(cells, at, scratch.counts[slot], mask | plan.slot_mask[slot], scratch, slot)
         for w in range(cells.key.shape[1]):
             cells.key[at, w] = scratch.keys[level, w] | plan.slot_key[slot, w]
         at += 1

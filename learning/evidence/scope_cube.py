@@ -450,9 +450,19 @@ def _plan(layout: KeyLayout, n_min: tuple[int, ...]) -> kernel.Plan:
         slot_stride=stride,
         slot_key=slot_key,
         slot_mask=slot_mask,
-        slot_size=slot_size,
+        slot_need=_slot_need(slot_size, np.array([*n_min, _UNREACHABLE])),
         slot_within=-np.sort(-within, axis=1),
     )
+
+
+def _slot_need(
+    slot_size: npt.NDArray[np.int64], n_min: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int32]:
+    """Fewest trades of each slot, by size of the node; the empty cell is never kept."""
+    size = slot_size + np.arange(len(n_min))[:, None]
+    need = np.array([_UNREACHABLE, *n_min])[np.minimum(size, len(n_min))]
+    needed: npt.NDArray[np.int32] = need.astype(np.int32)
+    return needed
 
 
 def _order(
@@ -479,13 +489,17 @@ def _scratch(plan: kernel.Plan, capacity: int) -> kernel.Scratch:
     return kernel.Scratch(
         columns=np.empty((n_dims, capacity), np.uint16),
         rows=np.empty((capacity, kernel.ROW_WORDS), np.int64),
-        lists=np.empty((n_dims + 2, capacity), np.int32),
+        slots=np.empty(capacity, np.uint16),
+        lists=np.empty((n_dims + 2, capacity), np.uint32),
         starts=np.empty((n_dims + 2, int(plan.cards.max()) + 3), np.int64),
         frames=np.empty((n_dims + 2, 7), np.int64),
         level=np.empty(1, np.int64),
         keys=np.empty((n_dims + 2, n_words), np.uint64),
         tensor=np.empty(n_slots * kernel.SLOT_WORDS, np.int64),
+        own=np.empty(n_slots * kernel.SLOT_WORDS, np.int64),
         counts=np.empty(n_slots, np.int32),
+        kept=np.empty(n_slots, np.int32),
+        listed=np.empty((3, n_slots + 1), np.uint32),
         magnitudes=np.empty(kernel.N_SUMS + 1),
         blocks=np.empty(capacity, np.int32),
         block_runs=np.empty((4, n_slots), np.int64),
