@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from jobs.both_modules import ModuleFailures
 from jobs.dimension_list import check_dimensions
 from jobs.job import JobContext, JobReport
+from jobs.lesson_claims import days_of
 from jobs.standing_trades import STANDING, LessonTrades, lesson_trades
 from learning.domain.pattern_key import MODULES, Module
 from learning.lessons.stepwise import MAX_LESSONS_PER_GROUP
@@ -19,7 +20,6 @@ from learning.settings import Settings
 from learning.store import factor_rows, lesson_rows, state_rows
 from learning.store.lesson_rows import StoredLesson
 
-_DAY_SECONDS = 86400
 _ONE_LOOK_DAYS = 0.5  # lessons of one look carry its time, looks lie days apart
 
 
@@ -99,8 +99,7 @@ def _leads(lessons: Sequence[StoredLesson]) -> tuple[int, ...] | None:
 
 
 def _last_found_at_days(lesson: StoredLesson) -> float:
-    discovered = lesson.discovered_at.timestamp() / _DAY_SECONDS
-    return max(discovered, float(lesson.stats.get("claimed_at_days", discovered)))
+    return float(lesson.stats.get("last_found_at_days", days_of(lesson.discovered_at)))
 
 
 def _of_module(

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from jobs.dimension_list import DIMENSIONS
+from jobs.lesson_claims import days_of, new_claim, standing_claim
 from jobs.mining_inputs import Inputs, is_look_due, n_trades
-from jobs.tuning_findings import execution_groups, found_tuning, standing_tuning, tuning_counts
+from jobs.tuning_findings import (
+    execution_groups,
+    found_tuning,
+    standing_tuning,
+    tuning_confirmations,
+    tuning_counts,
+)
 from learning.evidence.aggregation import (
     FrozenReference,
     frozen_reference,
@@ -23,6 +29,7 @@ from learning.lessons.evidence_record import (
     EvidenceRecord,
     increment_stats,
     level_record,
+    scope_lesson_type,
     scope_record,
 )
 from learning.lessons.level_lessons import LevelMean, LevelRun, level_lessons, standing_levels
@@ -36,7 +43,8 @@ from learning.store.mining_run_rows import StoredRun
 
 _SEARCHED = (
     "q_value", "critical_z", "incremental_edge", "incremental_ci_low_rr",
-    "incremental_ci_high_rr", "parent_scope", "claim_rr", "claimed_at_days", "hypotheses",
+    "incremental_ci_high_rr", "parent_scope", "claim_rr", "claimed_at_days",
+    "last_found_at_days", "hypotheses",
 )  # fmt: skip
 COUNTS = (
     "scopes_stored", "searched", "distinct", "eligible", "tested", "groups", "groups_selected",
@@ -78,6 +86,7 @@ def find(inputs: Inputs, settings: Settings) -> Findings:
         "baselines": {},
     }
     confirmed = _confirmations(inputs, reference)
+    confirmed |= tuning_confirmations(inputs, groups, settings)
     return Findings(False, run, records, confirmed=confirmed)
 
 
@@ -140,6 +149,7 @@ def _discovered(inputs: Inputs, settings: Settings) -> Findings:
         "baselines": frozen.to_json(),
     }
     confirmed = {} if mined.reference is None else _confirmations(inputs, mined.reference)
+    confirmed |= tuning_confirmations(inputs, groups, settings)
     return Findings(True, run, {**old, **new}, frozenset(new), confirmed)
 
 
@@ -217,13 +227,19 @@ def _found_records(
     inputs: Inputs, mined: MiningRun, levels: LevelRun, frozen: FrozenReference
 ) -> dict[LessonKey, EvidenceRecord]:
     hypotheses = {"tested": mined.counts.n_tested, "groups": mined.counts.n_groups}
+    known = {one.identity: one for one in inputs.lessons}
     records = []
     for lesson in mined.lessons:
+        identity = lesson_rows.lesson_key(
+            lesson.group, dict(lesson.scope), scope_lesson_type(inputs.module)
+        )
+        claim = new_claim(lesson.ci_low_rr, lesson.ci_high_rr, inputs.now)
         search = {
             "q_value": lesson.q_value,
             "critical_z": lesson.critical_z,
             **increment_stats(lesson.increment),
-            **_claim(lesson.ci_low_rr, lesson.ci_high_rr, inputs.now),
+            **standing_claim(known.get(identity), claim),
+            "last_found_at_days": days_of(inputs.now),
             "hypotheses": hypotheses,
         }
         records.append(_scope_record(inputs, lesson, frozen, search))
@@ -231,13 +247,6 @@ def _found_records(
         search = {"q_value": level.q_value, "hypotheses": {"tested": levels.n_tested}}
         records.append(_level_record(inputs, level.level, frozen, search))
     return {_identity(record): record for record in records if record is not None}
-
-
-def _claim(low: float, high: float, now: datetime) -> dict[str, float]:
-    """Return the least that a lesson claims; nothing where its interval contains 0."""
-    if low <= 0 <= high:
-        return {}
-    return {"claim_rr": low if low > 0 else high, "claimed_at_days": now.timestamp() / 86400}
 
 
 def _identity(record: EvidenceRecord) -> LessonKey:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
+from jobs.lesson_claims import CLAIMED, new_claim, standing_claim
 from jobs.mining_inputs import Inputs
 from learning.domain.levers import THRESHOLD_PREFIX
 from learning.evidence.aggregation import FrozenReference, regime_weights_for, scope_scores
 from learning.evidence.block_statistics import ClipLimits
 from learning.evidence.trade_events import GroupKey
 from learning.lessons.evidence_record import EvidenceRecord
+from learning.lessons.execution_confirmation import (
+    ExecutionClaim,
+    ExecutionConfirmation,
+    ThresholdClaim,
+    TimingClaim,
+    execution_confirmations,
+)
 from learning.lessons.execution_evidence import ExecutionTrades, execution_trades
-from learning.lessons.execution_record import by_scope, tuning_record
+from learning.lessons.execution_record import by_scope, clearest_finding, tuning_record
 from learning.lessons.execution_search import (
     ExecutionFinding,
     ExecutionRun,
@@ -28,6 +37,7 @@ from learning.store.lesson_rows import LessonKey, StoredLesson
 
 Groups = Mapping[GroupKey, ExecutionTrades]
 _ENDED = ("retired", "rejected")
+_SEARCHED = ("hypotheses", *CLAIMED)
 
 
 def execution_groups(inputs: Inputs, clip: ClipLimits) -> dict[GroupKey, ExecutionTrades]:
@@ -69,7 +79,9 @@ def found_tuning(
             families = {one.family for one in found}
             measured = _measured_again(known[identity], groups, settings)
             kept = [one for one in measured if one.family not in families]
-        record = _record(inputs, [*found, *kept], frozen, searched)
+        findings = [*found, *kept]
+        claim = standing_claim(known.get(identity), _claim(findings, inputs.now))
+        record = _record(inputs, findings, frozen, {**searched, **claim})
         if record is not None:
             records[identity] = record
     return records, run
@@ -89,11 +101,79 @@ def standing_tuning(
             continue
         findings = _measured_again(lesson, groups, settings)
         if findings:
-            search = {name: lesson.stats[name] for name in ("hypotheses",) if name in lesson.stats}
+            search = {name: lesson.stats[name] for name in _SEARCHED if name in lesson.stats}
             record = _record(inputs, findings, frozen, search)
             if record is not None:
                 records[lesson.identity] = record
     return records
+
+
+def _claim(findings: Sequence[ExecutionFinding], now: datetime) -> dict[str, Any]:
+    """Return the least that the clearest finding claims; nothing where it is only watched."""
+    clearest = clearest_finding(findings)
+    if not clearest.excludes_zero:
+        return {}
+    least = new_claim(clearest.ci_low_rr, clearest.ci_high_rr, now)
+    return {**least, "claim_family": clearest.family}
+
+
+def tuning_confirmations(
+    inputs: Inputs, groups: Groups, settings: Settings
+) -> dict[int, tuple[str, str]]:
+    """Return for each open execution lesson what the trades since its claim say."""
+    open_ = [
+        (one.lesson_id, claim)
+        for one in inputs.lessons
+        if one.lesson_type == "pm_tuning"
+        and one.confirmation == "pending"
+        and one.status in ("proposed", "active", "disabled")
+        and one.outcome == inputs.outcome
+        and (claim := _open_claim(one, settings)) is not None
+    ]
+    judged = execution_confirmations(groups, [claim for _, claim in open_])
+    return {
+        lesson_id: (verdict.status, _since_found(verdict))
+        for (lesson_id, _), verdict in zip(open_, judged, strict=True)
+    }
+
+
+def _open_claim(lesson: StoredLesson, settings: Settings) -> ExecutionClaim | None:
+    """What a lesson claimed; None where it was watched then, or its setting is gone."""
+    family = str(lesson.stats.get("claim_family"))
+    stored = lesson.stats["execution"].get(family)
+    if stored is None:
+        return None
+    when, least = lesson.stats["claimed_at_days"], lesson.stats["claim_rr"]
+    if stored["threshold"] is None:
+        return TimingClaim(
+            group=lesson.key,
+            scope=tuple(lesson.scope.items()),
+            family=family,
+            found_at_days=when,
+            claim_rr=least,
+            hindsight_rr=stored["hindsight_rr"],
+            is_early=stored["is_early"],
+        )
+    name = family.removeprefix(THRESHOLD_PREFIX)
+    given = settings.signal_thresholds.get(name)
+    if given is None:
+        return None
+    return ThresholdClaim(
+        group=lesson.key,
+        name=name,
+        given=given,
+        value=stored["threshold"],
+        found_at_days=when,
+        claim_rr=least,
+    )
+
+
+def _since_found(verdict: ExecutionConfirmation) -> str:
+    found = verdict.prospective
+    if not isinstance(found, ExecutionFinding):
+        return f"since it was found: {found.reason}"
+    what = "missed beyond what is usual" if found.threshold is None else "apart by the threshold"
+    return f"{found.n} trades since it was found: {found.estimate_rr:+.2f} R {what}"
 
 
 def tuning_counts(run: ExecutionRun) -> dict[str, int]:

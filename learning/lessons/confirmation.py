@@ -86,7 +86,7 @@ def confirmations(
     edges = [edge if isinstance(edge, ScopeEdge) else None for edge in later]
     p_confirm = [_p_sign(edge, one) for edge, one in zip(edges, candidates, strict=True)]
     p_fail = [_p_below_claim(edge, one) for edge, one in zip(edges, candidates, strict=True)]
-    confirmed, failed = _rejected(p_confirm, level), _rejected(p_fail, level)
+    confirmed, failed = rejections(p_confirm, level), rejections(p_fail, level)
     return tuple(
         Confirmation(
             status="confirmed" if confirmed[i] else "failed" if failed[i] else "pending",
@@ -132,8 +132,13 @@ def _p_below_claim(edge: ScopeEdge | None, candidate: Candidate) -> float | None
     return float(stats.norm.cdf(short / max(edge.se_rr, edge.se_block_rr)))
 
 
-def _rejected(p_values: Sequence[float | None], level: float) -> list[bool]:
-    """Benjamini-Hochberg over all candidates; one without a p-value counts as 1."""
+def rejections(p_values: Sequence[float | None], level: float) -> list[bool]:
+    """Say which pass Benjamini-Hochberg at a level; one without a p-value counts as 1.
+
+    Examples:
+        >>> rejections([0.01, None, 0.5], 0.1)
+        [True, False, False]
+    """
     if not p_values:
         return []
     filled = np.array([1.0 if p is None else p for p in p_values])

@@ -67,6 +67,11 @@ class EvidenceRecord:
         return 1 if self.stats["posterior_mean_rr"] > 0 else -1
 
 
+def scope_lesson_type(module: Module) -> LessonType:
+    """Return the type of a module's lessons about the edge of a scope."""
+    return "dm_alloc" if module == "dm" else "pm_strength"
+
+
 def scope_record(
     edge: ScopeEdge,
     scores: ScopeScores,
@@ -90,7 +95,7 @@ def scope_record(
     return _record(
         key=edge.group,
         scope=dict(edge.scope),
-        lesson_type="dm_alloc" if module == "dm" else "pm_strength",
+        lesson_type=scope_lesson_type(module),
         numbers={**_shown(scores), **numbers, "rr_kind": outcome, **search},
         module=module,
         weights=weights,

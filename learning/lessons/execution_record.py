@@ -1,4 +1,17 @@
-"""From execution findings to levers, and to the record of a lesson of type ``pm_tuning``."""
+"""From execution findings to levers, and to the record of a lesson of type ``pm_tuning``.
+
+No evidence, no lever. What trades missed says when to enter, trim and exit, and outcomes on both
+sides of a signal say where its threshold belongs; that moves ``entry_delay_bars``,
+``phase1_frac_mult``, ``trim_delay_mult``, ``trail_mult`` and ``signal_thresholds``. Three levers
+of the table are never asked for, since nothing recorded is evidence for them:
+
+- ``panic_trigger_mult``: a panic exit has no price path without the panic beside it, and of the
+  trades that did not panic nobody knows what a nearer trigger would have done;
+- ``wait_n_bars_after_trim``: a better exit after a trim is evidence for a later trim, which
+  ``trim_delay_mult`` takes up; for a wait after it the path between two trims would be needed;
+- ``phase_scaling``: a pattern names one state, so that no trade of it tells another state apart,
+  and a state that does better than its group is an edge, taken up by the capital levers.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +115,7 @@ def tuning_record(
         weights: Regime weights of the scope; they move the strength only.
         search: What the search counted.
     """
-    clearest = min(findings, key=lambda one: (not one.excludes_zero, one.p_sign))
+    clearest = clearest_finding(findings)
     targets = execution_targets(findings)
     shown = asdict(scores)
     shown["recurrence_score"] = shown.pop("recurrence")
@@ -127,6 +140,11 @@ def tuning_record(
         excludes_zero=clearest.excludes_zero,
         trades=clearest.trades,
     )
+
+
+def clearest_finding(findings: Sequence[ExecutionFinding]) -> ExecutionFinding:
+    """Return the finding that a lesson is shown, claimed and confirmed by."""
+    return min(findings, key=lambda one: (not one.excludes_zero, one.p_sign))
 
 
 def _shown(one: ExecutionFinding) -> dict[str, Any]:

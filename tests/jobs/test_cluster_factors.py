@@ -71,7 +71,7 @@ TIMEFRAMES = ("15m", "1h", "4h", "1d")
 def test_lessons_of_many_looks_gather_round_those_of_the_last_one(fresh_database: str) -> None:
     """Four disjoint children of one parent: linkage takes the first two of them only."""
     engine = create_engine(fresh_database)
-    found_last = {**CLEAR, "posterior_mean_rr": 0.4, "claimed_at_days": 40_000.0}
+    found_last = {**CLEAR, "posterior_mean_rr": 0.4, "last_found_at_days": 40_000.0}
     with engine.begin() as connection:
         store_crossed_trades(connection)
         for bucket in ("micro", "mid"):

@@ -137,6 +137,19 @@ def test_planted_faults_of_execution_reach_the_bot_after_approval(connection: Co
     ]
 
 
+def test_trades_since_a_fault_was_found_confirm_it_or_fail_it(connection: Connection) -> None:
+    planted(connection)
+    found = START + timedelta(days=DAYS + 2)
+    mine(connection, now=found)
+    claims = {key: one.stats["claimed_at_days"] for key, one in tuned(connection).items()}
+    assert {one.confirmation for one in tuned(connection).values()} == {"pending"}
+    planted(connection, seed=2, n=210, first=DAYS + 2, missed=0.1)  # entries are fine by now
+    mine(connection, now=found + timedelta(days=DAYS + 2))  # a look: the trades grew by half
+    later = tuned(connection)
+    assert (later[EARLY].confirmation, later[FINE].confirmation) == ("failed", "confirmed")
+    assert later[FINE].stats["claimed_at_days"] == claims[FINE]  # found again, claimed once
+
+
 def test_materialising_twice_in_a_day_moves_no_threshold_twice(connection: Connection) -> None:
     planted(connection)
     mine(connection)

@@ -1,0 +1,43 @@
+"""What a lesson claimed on the day it was found: only later trades may confirm it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from learning.store.lesson_rows import StoredLesson
+
+CLAIMED = ("claim_rr", "claimed_at_days", "claim_family")
+_ENDED = ("retired", "rejected")
+_DAY_SECONDS = 86400
+
+
+def days_of(moment: datetime) -> float:
+    """Return a moment in days since 1970."""
+    return moment.timestamp() / _DAY_SECONDS
+
+
+def new_claim(ci_low_rr: float, ci_high_rr: float, now: datetime) -> dict[str, Any]:
+    """Return the least that a lesson claims; nothing where its interval contains 0."""
+    if ci_low_rr <= 0 <= ci_high_rr:
+        return {}
+    return {
+        "claim_rr": ci_low_rr if ci_low_rr > 0 else ci_high_rr,
+        "claimed_at_days": days_of(now),
+    }
+
+
+def standing_claim(known: StoredLesson | None, claim: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the first claim of a lesson that is found once more, else the new one.
+
+    Were the day moved with every look, the trades since would never be enough to confirm it.
+    A lesson that had ended, was only watched, or now claims the other sign begins anew.
+    """
+    if known is None or known.status in _ENDED or not claim:
+        return dict(claim)
+    first = {name: known.stats[name] for name in CLAIMED if name in known.stats}
+    same = first.get("claim_family") == claim.get("claim_family")
+    if not same or first.get("claim_rr", 0.0) * claim["claim_rr"] <= 0:
+        return dict(claim)
+    return first
