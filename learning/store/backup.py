@@ -1,7 +1,9 @@
-"""Backups of the whole database, and restoring one so that nothing of it acts by itself.
+"""Backups of all our tables, and restoring one so that nothing of it acts by itself.
 
 The programs are PostgreSQL's own: those of the wheel that brings the embedded server, else those
-on the path. A restore is one transaction, which replaces everything or nothing.
+on the path. A restore is one transaction, which replaces everything or nothing, and streams: it
+takes no more memory and no more disk for a large backup than for a small one. Only the schema that
+holds the tables is backed up and replaced; what else the database holds stays.
 """
 
 from __future__ import annotations
@@ -9,10 +11,11 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,9 +28,10 @@ from learning.store.database import masked
 from learning.store.state_rows import read_state
 
 _AFTER = Path(__file__).parent / "sql" / "after_restore.sql"
-_SCHEMA = "public"
 _ROLES = ("edgekeeper_bot", "edgekeeper_worker", "edgekeeper_dashboard", "edgekeeper_approver")
 _LOCK_TIMEOUT = "10s"
+_CHUNK = 1 << 20
+_OUR_TABLE = re.compile(r"^\d+; \d+ \d+ TABLE (\S+) edgekeeper_state ", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +44,24 @@ class Restored:
 
 
 def back_up(engine: Engine, path: Path) -> int:
-    """Write the whole database to a file that only its owner may read; return its bytes.
+    """Write the schema of our tables to a file that only its owner may read; return its bytes.
 
     The file appears when it is complete, never before.
 
     Raises:
         LearningError: If the programs are missing or refuse.
     """
-    _require_schema(engine)
+    with database.transaction(engine, read_only=True) as connection:
+        schema = _schema(connection)
     unfinished = path.with_name(path.name + ".unfinished")
     unfinished.touch(mode=0o600)
+    command = [
+        _program("pg_dump"), "--format=custom", "--no-owner", f"--schema={_quoted(schema)}",
+        f"--file={unfinished}",
+    ]  # fmt: skip
     try:
-        _run([_program("pg_dump"), "--format=custom", "--no-owner", f"--file={unfinished}"], engine)
+        with _connection_options(engine) as (options, environment):
+            _run([*command, *options], environment)
         size = unfinished.stat().st_size
         unfinished.replace(path)
     finally:
@@ -72,50 +82,78 @@ def restore(engine: Engine, path: Path, *, actor: str) -> Restored:
     """
     if not path.is_file():
         raise ConfigError(f"there is no backup {str(path)!r}")
-    _require_schema(engine)
+    with database.transaction(engine, read_only=True) as connection:
+        schema = _schema(connection)
+        _require_backup_of(path, schema)
+        before, after = _before(connection, schema), _after(connection, schema)
+        rights = [] if _has_all_roles(connection) else ["--no-privileges"]
+    dump = [
+        _program("pg_restore"), "--no-owner", "--exit-on-error", f"--schema={schema}", "--file=-",
+        *rights, str(path),
+    ]  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="edgekeeper-restore-") as folder:
-        script = Path(folder) / "restore.sql"
-        with database.transaction(engine, read_only=True) as connection:
-            text = _before() + _dumped(path, connection) + _after(connection)
-        script.touch(mode=0o600)
-        script.write_text(text, encoding="utf-8")
-        _run(
-            [
-                _program("psql"), "--no-psqlrc", "--quiet", "--single-transaction",
-                "--set=ON_ERROR_STOP=1", f"--set=actor={actor}", f"--file={script}",
-                "--output=/dev/null",
-            ],
-            engine,
-        )  # fmt: skip
+        parts = _written(Path(folder), before=before, after=after)
+        load = [
+            _program("psql"), "--no-psqlrc", "--quiet", "--single-transaction",
+            "--set=ON_ERROR_STOP=1", f"--set=actor={actor}", f"--file={parts[0]}", "--file=-",
+            f"--file={parts[1]}", "--output=/dev/null",
+        ]  # fmt: skip
+        _stream(dump, load, engine, Path(folder))
     engine.dispose()
     database.migrate(engine)  # a backup of an earlier version
     with database.transaction(engine, read_only=True) as connection:
         return _restored(connection)
 
 
-def _before() -> str:
-    return (
-        f"SET lock_timeout = '{_LOCK_TIMEOUT}';\n"
-        f"DROP SCHEMA {_SCHEMA} CASCADE;\nCREATE SCHEMA {_SCHEMA};\n"
-        f"GRANT USAGE ON SCHEMA {_SCHEMA} TO PUBLIC;\n"
-    )
+def _schema(connection: Connection) -> str:
+    return str(connection.scalar(sa.text("SELECT current_schema()")))
 
 
-def _dumped(path: Path, connection: Connection) -> str:
-    """The backup as SQL; without rights where the server lacks the roles they are given to."""
+def _quoted(schema: str) -> str:
+    """A name as a pattern of pg_dump that nothing else matches."""
+    return '"' + schema.replace('"', '""') + '"'
+
+
+def _require_backup_of(path: Path, schema: str) -> None:
+    """Refuse a file that is no backup of ours, or one of tables in another schema."""
+    listed = _run([_program("pg_restore"), "--list", str(path)], dict(os.environ))
+    found = _OUR_TABLE.search(listed)
+    if found is None:
+        raise ConfigError(f"{str(path)!r} is no backup of Edgekeeper")
+    if found[1] != schema:
+        raise ConfigError(
+            f"{str(path)!r} holds tables of the schema {found[1]!r}, those here are in {schema!r}"
+        )
+
+
+def _has_all_roles(connection: Connection) -> bool:
+    """Whether the server has the roles that a backup gives rights to."""
     known = connection.scalar(
         sa.text("SELECT count(*) FROM pg_roles WHERE rolname = ANY(:names)"),
         {"names": list(_ROLES)},
     )
-    rights = [] if known == len(_ROLES) else ["--no-privileges"]
-    options = ["--no-owner", "--exit-on-error", "--file=-", *rights]
-    text = _run([_program("pg_restore"), *options, str(path)], None)
-    if "CREATE TABLE public.edgekeeper_state" not in text:
-        raise ConfigError(f"{str(path)!r} is no backup of Edgekeeper")
-    return text
+    return int(known or 0) == len(_ROLES)
 
 
-def _after(connection: Connection) -> str:
+def _before(connection: Connection, schema: str) -> str:
+    """Make room, with the rights that the schema had."""
+    name = _quoted(schema)
+    granted = connection.scalars(
+        sa.text(
+            "SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(grantee::regrole::text) END "
+            "FROM pg_namespace, aclexplode(nspacl) "
+            "WHERE nspname = :schema AND privilege_type = 'USAGE'"
+        ),
+        {"schema": schema},
+    )
+    return (
+        f"SET lock_timeout = '{_LOCK_TIMEOUT}';\nDROP SCHEMA {name} CASCADE;\n"
+        f"CREATE SCHEMA {name};\n"
+        + "".join(f"GRANT USAGE ON SCHEMA {name} TO {role};\n" for role in granted)
+    )
+
+
+def _after(connection: Connection, schema: str) -> str:
     """What follows in the same transaction, with the state of the database that is replaced."""
     state, switch = read_state(connection), switch_rows.read_switch(connection)
     numbers = {
@@ -125,7 +163,52 @@ def _after(connection: Connection) -> str:
         "switch_revision": switch.switch_revision,
     }
     settings = "".join(f"\\set {name} {number:d}\n" for name, number in numbers.items())
-    return f"\nSET search_path = {_SCHEMA};\n{settings}{_AFTER.read_text()}"
+    return f"\nSET search_path = {_quoted(schema)};\n{settings}{_AFTER.read_text()}"
+
+
+def _written(folder: Path, **texts: str) -> list[Path]:
+    """Write texts to files that only their owner may read."""
+    paths = []
+    for name, text in texts.items():
+        path = folder / f"{name}.sql"
+        path.touch(mode=0o600)
+        path.write_text(text, encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+def _stream(dump: Sequence[str], load: Sequence[str], engine: Engine, folder: Path) -> None:
+    """Let one program's output be the other's input; end the second where the first fails.
+
+    It would commit what it was given, and call that all.
+    """
+    said = {"dump": folder / "dump.said", "load": folder / "load.said"}
+    with (
+        said["dump"].open("wb") as dump_said,
+        said["load"].open("wb") as load_said,
+        _connection_options(engine) as (options, environment),
+        subprocess.Popen(dump, stdout=subprocess.PIPE, stderr=dump_said) as source,  # noqa: S603
+        subprocess.Popen(  # noqa: S603
+            [*load, *options], stdin=subprocess.PIPE, stderr=load_said, env=environment
+        ) as sink,
+    ):
+        assert source.stdout is not None
+        assert sink.stdin is not None
+        try:
+            shutil.copyfileobj(source.stdout, sink.stdin, _CHUNK)
+            source_failed = source.wait() != 0
+        except BrokenPipeError:
+            source_failed = False  # the second one ended: it says why
+        source.stdout.close()
+        if source_failed:
+            sink.kill()
+        with contextlib.suppress(BrokenPipeError):
+            sink.stdin.close()
+        sink.wait()
+    if source_failed:
+        raise LearningError(_complaint("pg_restore", said["dump"].read_text(errors="replace")))
+    if sink.returncode:
+        raise LearningError(_complaint("psql", said["load"].read_text(errors="replace")))
 
 
 def _restored(connection: Connection) -> Restored:
@@ -135,15 +218,6 @@ def _restored(connection: Connection) -> Restored:
     )
     strands, proposed = connection.execute(count).one()
     return Restored(read_state(connection).generation, strands, proposed)
-
-
-def _require_schema(engine: Engine) -> None:
-    with database.transaction(engine, read_only=True) as connection:
-        schema = connection.scalar(sa.text("SELECT current_schema()"))
-    if schema != _SCHEMA:
-        raise ConfigError(
-            f"backups are made of the schema {_SCHEMA!r}, the tables are in {schema!r}"
-        )
 
 
 def _program(name: str) -> str:
@@ -161,29 +235,30 @@ def _program(name: str) -> str:
     return on_path
 
 
-def _run(command: Sequence[str], engine: Engine | None) -> str:
-    """Run a program on the database; return what it printed."""
-    with _connection_options(engine) as (options, environment):
-        ended = subprocess.run(  # noqa: S603
-            [*command, *options], env=environment, capture_output=True, text=True, check=False
-        )
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Run a program; return what it printed."""
+    ended = subprocess.run(  # noqa: S603
+        command, env=environment, capture_output=True, text=True, check=False
+    )
     if ended.returncode:
-        said = [line for line in ended.stderr.strip().splitlines() if "ERROR" in line.upper()]
-        first = masked(said[0] if said else ended.stderr.strip()[:300])
-        hint = "; stop workers, dashboards and bots first" if "lock timeout" in first else ""
-        raise LearningError(f"{Path(command[0]).name}: {first}{hint}")
+        raise LearningError(_complaint(Path(command[0]).name, ended.stderr))
     return ended.stdout
 
 
+def _complaint(program: str, said: str) -> str:
+    errors = [line for line in said.strip().splitlines() if "ERROR" in line.upper()]
+    first = masked(errors[0] if errors else said.strip()[:300])
+    hint = "; stop workers, dashboards and bots first" if "lock timeout" in first else ""
+    return f"{program}: {first}{hint}"
+
+
 @contextlib.contextmanager
-def _connection_options(engine: Engine | None) -> Iterator[tuple[list[str], dict[str, str]]]:
+def _connection_options(engine: Engine) -> Iterator[tuple[list[str], dict[str, str]]]:
     """Options that name the database; the password goes by the environment, never the list."""
     environment = {**os.environ, "PGTZ": "UTC"}
-    if engine is None:
-        yield [], environment
-        return
     url = make_url(engine.url).set(drivername="postgresql")
     if url.password:
         environment["PGPASSWORD"] = str(url.password)
-    plain = url.set(password=None).render_as_string(hide_password=False)
-    yield [f"--dbname={plain}"], environment
+    place, mark, query = url.set(password=None).render_as_string(hide_password=False).partition("?")
+    # the programs read a plus sign as itself, not as the space it stands for
+    yield [f"--dbname={place}{mark}{query.replace('+', '%20')}"], environment

@@ -14,7 +14,7 @@ from learning.errors import ConfigError, LearningError
 from learning.store import decision_rows, strand_rows, switch_rows
 from learning.store.backup import back_up, restore
 from learning.store.config_rows import read_configs
-from learning.store.database import create_engine, transaction
+from learning.store.database import create_engine, migrate, transaction
 from learning.store.schema import learning_lessons, metadata
 from learning.store.state_rows import read_state
 from tests.learning.store.stored_lessons import decide, store_lesson, store_override
@@ -135,7 +135,65 @@ def test_a_restore_that_fails_half_way_changes_nothing(
     with transaction(filled) as connection:
         strand_rows.append(connection, history(5, seed=2))
     before = digests(filled)
-    monkeypatch.setattr("learning.store.backup._after", lambda _: "SELECT 1 / 0;")
+    monkeypatch.setattr("learning.store.backup._after", lambda *_: "SELECT 1 / 0;")
     with pytest.raises(LearningError, match="division by zero"):
         restore(filled, file, actor="ann")
     assert digests(filled) == before
+
+
+def test_a_backup_that_breaks_off_changes_nothing(filled: Engine, tmp_path: Path) -> None:
+    file = tmp_path / "all.backup"
+    back_up(filled, file)
+    before = digests(filled)
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) * 9 // 10])  # the list of what it holds is in front
+    with pytest.raises(LearningError, match="pg_restore"):
+        restore(filled, file, actor="ann")
+    assert digests(filled) == before
+
+
+def test_tables_of_others_in_the_same_database_stay_as_they_are(
+    filled: Engine, tmp_path: Path
+) -> None:
+    with filled.begin() as connection:
+        connection.execute(sa.text("CREATE SCHEMA theirs"))
+        connection.execute(sa.text("CREATE TABLE theirs.notes AS SELECT 1 AS n"))
+    file = tmp_path / "all.backup"
+    back_up(filled, file)
+    with filled.begin() as connection:
+        connection.execute(sa.text("INSERT INTO theirs.notes VALUES (2)"))
+    restore(filled, file, actor="ann")
+    with filled.connect() as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM theirs.notes")) == 2
+
+
+def test_tables_in_a_schema_of_their_own_are_backed_up_and_restored(
+    filled: Engine, tmp_path: Path
+) -> None:
+    with filled.begin() as connection:
+        connection.execute(sa.text("CREATE SCHEMA kept"))
+    url = filled.url.update_query_dict({"options": "-c search_path=kept"})
+    own = create_engine(url.render_as_string(hide_password=False))
+    migrate(own)
+    with transaction(own) as connection:
+        strand_rows.append(connection, history(7, seed=4))
+    file, other = tmp_path / "own.backup", tmp_path / "public.backup"
+    back_up(own, file)
+    back_up(filled, other)
+    before, beside = digests(own), digests(filled)
+    rights = schema_rights(own)
+    with transaction(own) as connection:
+        strand_rows.append(connection, history(5, seed=2))
+    restore(own, file, actor="ann")
+    assert digests(own) == before
+    assert schema_rights(own) == rights
+    with pytest.raises(ConfigError, match="holds tables of the schema 'public'"):
+        restore(own, other, actor="ann")
+    assert digests(filled) == beside
+    own.dispose()
+
+
+def schema_rights(engine: Engine) -> list[str]:
+    query = "SELECT unnest(nspacl)::text FROM pg_namespace WHERE nspname = 'kept' ORDER BY 1"
+    with engine.connect() as connection:
+        return list(connection.scalars(sa.text(query)))
