@@ -22,7 +22,13 @@ from uuid import uuid4
 
 import psycopg
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DataError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    IntegrityError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 
 from learning.bot.bot_settings import bot_settings, existing_database
 from learning.bot.telemetry import Telemetry
@@ -92,7 +98,12 @@ def load_overrides(
         with transaction(engine) as connection:
             read_at = time.monotonic()
             mark, configs = read_configs(connection)
+            _check_version(mark)
             _install(mark, configs, settings.combine, settings.max_config_age_s, read_at, None)
+    except ProgrammingError as error:  # such as tables of an older version
+        said = f"the database cannot be understood: {_sentence(error)}"
+        distrust(said)
+        raise ConfigMissing(said) from error
     finally:
         engine.dispose()
 
@@ -243,6 +254,7 @@ class ConfigFeed:
         read_at = time.monotonic()
         try:
             mark = read_mark(connection)
+            _check_version(mark)
             if _identity(mark) != self._obeyed or in_force().problem is not None:
                 read_at = time.monotonic()
                 mark, configs = read_configs(connection)
@@ -337,6 +349,14 @@ class ConfigFeed:
         if engine is not None:
             with suppress(Exception):
                 engine.dispose()
+
+
+def _check_version(mark: ConfigMark) -> None:
+    """Trust nothing that a newer version wrote, but for its kill switch where that is off."""
+    newer = mark.of_a_newer_version
+    if newer is not None:
+        distrust(newer, overrides_on=mark.overrides_on)
+        raise ConfigMissing(newer)
 
 
 def _identity(mark: ConfigMark) -> tuple[object, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -13,6 +14,11 @@ from learning.errors import LearningError
 from learning.store.schema import edgekeeper_state, kill_switch, learning_configs
 
 CHANNEL = "edgekeeper_overrides"
+# As of the start of the process: a newer version may be put in its place while it runs.
+_REVISIONS = frozenset(
+    path.name.partition("_")[0]
+    for path in (Path(__file__).parents[2] / "migrations" / "versions").glob("*_*.py")
+)
 
 
 class ConfigMissing(LearningError):
@@ -24,7 +30,8 @@ class ConfigMark:
     """What to obey, without the overrides themselves: cheap enough to read twice a second.
 
     ``fingerprint`` changes whenever a row of ``learning_configs`` is written, whatever it says.
-    ``read_on`` is the database's clock, in seconds since 1970, UTC.
+    ``read_on`` is the database's clock, in seconds since 1970, UTC; ``schema_revision`` that of
+    the tables.
     """
 
     generation: int
@@ -33,6 +40,17 @@ class ConfigMark:
     switch_revision: int
     fingerprint: str
     read_on: float
+    schema_revision: str | None
+
+    @property
+    def of_a_newer_version(self) -> str | None:
+        """Why this version must not read it: the tables are newer; None where they are not."""
+        if not _REVISIONS or self.schema_revision in _REVISIONS:
+            return None
+        return (
+            f"the tables are at revision {self.schema_revision!r}, which this version of "
+            "Edgekeeper does not know: a newer one made them; update the bot and restart it"
+        )
 
 
 _MARK = sa.select(
@@ -53,6 +71,7 @@ _MARK = sa.select(
     .scalar_subquery()
     .label("fingerprint"),
     sa.func.extract("epoch", sa.func.clock_timestamp()).cast(sa.Double).label("read_on"),
+    sa.literal_column("(SELECT max(version_num) FROM alembic_version)").label("schema_revision"),
 ).select_from(edgekeeper_state.join(kill_switch, sa.true()))
 
 

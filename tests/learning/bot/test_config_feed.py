@@ -14,6 +14,7 @@ from learning.bot.config_feed import ConfigFeed, load_overrides, start_config_fe
 from learning.errors import DatabaseUnavailable, LearningError
 from learning.runtime.apply import apply_pattern_strength_overrides
 from learning.runtime.in_force import in_force, uninstall
+from learning.store.database import migrate, undo_migrations
 from tests.learning.runtime.configs import KEY, config, entry
 
 SOON = (datetime.now(UTC) + timedelta(days=1)).isoformat()
@@ -268,3 +269,42 @@ def a_lesson(database: psycopg.Connection[Any]) -> int:
             (KEY, run),
         ).fetchone()
     return lesson
+
+
+@pytest.mark.parametrize("mult", [1.2, 0.8])
+def test_tables_of_a_newer_version_leave_only_what_protects_and_say_so(feed, database, mult):
+    """The bot runs on while the tables are brought to a version that it does not know."""
+    write_config(database, entry(1, {"size_mult": mult}, expires_at=SOON))
+    running = feed(poll_interval_s=0.05)
+    assert size() == round(0.1 * mult, 6)
+    (known,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
+    database.execute("UPDATE alembic_version SET version_num = '9999'")
+    assert eventually(lambda: size() == round(0.1 * min(mult, 1.0), 6) and reason() != "applied")
+    assert "'9999'" in str(running.status().problem)
+    assert "update the bot" in str(running.status().problem)
+    database.execute("UPDATE kill_switch SET overrides_on = false, switch_revision = 9")
+    assert eventually(lambda: reason() == "kill switch")
+    database.execute("UPDATE kill_switch SET overrides_on = true, switch_revision = 10")
+    database.execute("UPDATE alembic_version SET version_num = %s", (known,))
+    assert eventually(lambda: size() == round(0.1 * mult, 6))
+    assert running.status().problem is None
+
+
+def test_a_bot_of_a_newer_version_than_the_tables_trusts_nothing(fresh_database, tmp_path):
+    """Tables from before the first migration: there is nothing that could be read."""
+    undo_migrations(fresh_database, revision="base")
+    running = start_config_feed(fresh_database, bot="bot-a")
+    assert running.status().problem
+    assert size() == 0.1
+    assert reason() == "no config"
+    with pytest.raises(LearningError):
+        load_overrides(fresh_database)
+    running.stop()
+    migrate(fresh_database)
+
+
+def test_a_script_is_told_of_tables_of_a_newer_version(fresh_database, database):
+    database.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(LearningError, match="update the bot"):
+        load_overrides(fresh_database)
+    assert size() == 0.1
