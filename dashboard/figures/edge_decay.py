@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from dashboard.theme import Palette, alpha, style
 
 _Z95 = 1.96
 _MOST_HALVINGS = 3
+_BREAK = timedelta(days=180)
+_ROOM = timedelta(days=28)
+_EDGE = timedelta(days=7)  # left of a pause on either side of it
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -45,7 +49,8 @@ class EdgeDecay:
         parts: Mean edges side by side, where a break or a missing fit asks for them.
         halvings: Moments at which half, a quarter, an eighth of the first edge is left.
         limits_rr: What the axis shows; a window beyond is drawn at its rim.
-        marks: Moments to be named.
+        breaks: Long pauses between windows, from the end of one to the start of the next.
+        marks: Moments to be named, where the windows reach to them.
         alt: The chart in words.
     """
 
@@ -60,6 +65,7 @@ class EdgeDecay:
     parts: tuple[Part, ...]
     halvings: tuple[datetime, ...]
     limits_rr: tuple[float, float]
+    breaks: tuple[tuple[datetime, datetime], ...]
     marks: tuple[tuple[datetime, str], ...]
     alt: str
 
@@ -98,7 +104,8 @@ def edge_decay(
         parts=parts if len(parts) > 1 or not curve_at else (),
         halvings=_halvings(curve_at, half_life_days),
         limits_rr=_limits(numbers, parts),
-        marks=marks,
+        breaks=_breaks(tuple(windows["mean_closed_at"])),
+        marks=_within(marks, tuple(windows["mean_closed_at"])),
         alt=_in_words(numbers, windows["n"], parts, half_life_days),
     )
 
@@ -121,6 +128,20 @@ def _halvings(curve_at: Sequence[datetime], half_life_days: float | None) -> tup
         curve_at[0] + timedelta(days=half_life_days * k) for k in range(1, _MOST_HALVINGS + 1)
     )
     return tuple(one for one in moments if one <= curve_at[-1])
+
+
+def _breaks(at: Sequence[datetime]) -> tuple[tuple[datetime, datetime], ...]:
+    return tuple((a, b) for a, b in pairwise(at) if b - a > _BREAK)
+
+
+def _within(
+    marks: tuple[tuple[datetime, str], ...], at: Sequence[datetime]
+) -> tuple[tuple[datetime, str], ...]:
+    """Leave out what lies far from all windows: it would press them together."""
+    if not at:
+        return ()
+    room = max((at[-1] - at[0]) / 8, _ROOM)
+    return tuple((when, name) for when, name in marks if at[0] - room < when < at[-1] + room)
 
 
 def _limits(numbers: pd.DataFrame, parts: Sequence[Part]) -> tuple[float, float]:
@@ -173,6 +194,7 @@ def draw_edge_decay(shown: EdgeDecay, palette: Palette, *, height: int = 320) ->
     figure.update_yaxes(range=list(shown.limits_rr), row=1)
     figure.update_yaxes(range=None, nticks=3, row=2)
     _add_moments(figure, shown, palette)
+    _add_parts(figure, shown, palette)
     figure.update_layout(margin={"t": 18})
     return figure
 
@@ -215,10 +237,8 @@ def _part_lines(shown: EdgeDecay, palette: Palette) -> list[go.Scatter]:
     """The mean of each part as a level line; nothing crosses the gap between two."""
     return [
         go.Scatter(
-            x=[one.start, one.end], y=[one.edge_rr, one.edge_rr], mode="lines+text",
-            line={"width": 1.8, "color": palette.violet, "dash": "dash"},
-            text=[_part_label(one), ""], textposition="top right",
-            textfont={"size": 11, "color": palette.violet}, hoverinfo="skip",
+            x=[one.start, one.end], y=[one.edge_rr, one.edge_rr], mode="lines",
+            line={"width": 1.8, "color": palette.violet, "dash": "dash"}, hoverinfo="skip",
         )
         for one in shown.parts
     ]  # fmt: skip
@@ -239,7 +259,7 @@ def _dots(shown: EdgeDecay, palette: Palette, told: list[str]) -> go.Scatter:
         y=np.clip(edge, low + rim, high - rim),
         mode="markers",
         marker={
-            "size": np.clip(np.sqrt(shown.n) * 1.3, 4.0, 11.0),
+            "size": np.clip(np.sqrt(shown.n) * 1.2, 4.0, 8.0),
             "symbol": symbols,
             "color": palette.muted,
             "opacity": 0.85,
@@ -277,4 +297,19 @@ def _add_moments(figure: go.Figure, shown: EdgeDecay, palette: Palette) -> None:
         figure.add_annotation(
             x=at, y=1, yref="y domain", text=name, showarrow=False, xanchor="left",
             yanchor="bottom", font={"size": 11, "color": colour},
+        )  # fmt: skip
+
+
+def _add_parts(figure: go.Figure, shown: EdgeDecay, palette: Palette) -> None:
+    """Name each part below it, and leave the pauses between them out of the axis."""
+    cut = [(a + _EDGE, b - _EDGE) for a, b in shown.breaks]
+    figure.update_xaxes(rangebreaks=[{"bounds": [a.isoformat(), b.isoformat()]} for a, b in cut])
+    for a, _ in cut:
+        line = {"color": palette.muted, "width": 1}
+        figure.add_vline(x=a, line=line, row=1, col=1)
+    for one in shown.parts:
+        figure.add_annotation(
+            x=one.start, y=0, yref="y domain", text=_part_label(one), showarrow=False,
+            xanchor="left", yanchor="bottom", font={"size": 11, "color": palette.violet},
+            bgcolor=alpha(palette.background, 0.75),
         )  # fmt: skip

@@ -155,8 +155,8 @@ def _dots(shown: HalfLifeForest, colours: Sequence[str]) -> go.Scatter:
             "color": list(colours),
             "line": {"width": np.where(known, 0, 2), "color": list(colours)},
         },
-        customdata=shown.hover,
-        hovertemplate="%{customdata}<extra></extra>",
+        customdata=list(zip(shown.labels, shown.hover, strict=True)),
+        hovertemplate="%{customdata[1]}<extra></extra>",
     )
 
 

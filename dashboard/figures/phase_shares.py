@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import pairwise
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -14,6 +15,8 @@ from dashboard.theme import Palette, alpha, safe_label, style
 from learning.domain.regime import PHASES
 
 _LEAST_NAMED = 0.06
+_WEEK = timedelta(days=7)
+_LONG = timedelta(days=180)  # a pause that is left out of the axis
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class PhaseShares:
     Attributes:
         weeks: Mondays, in order of time.
         shares: By phase, from the best to the worst, its share of each week; 0 where unseen.
-        n: Observations of each week.
+        n: Observations of each week; 0 where a pause begins.
         unit: What was counted.
         last: Shares of the last week, the largest first.
         alt: The chart in words.
@@ -45,9 +48,9 @@ def phase_shares(counts: pd.DataFrame, *, unit: str) -> PhaseShares:
         unit: What was counted, in the plural.
     """
     table = counts.pivot_table(index="week", columns="phase", values="n", aggfunc="sum")
-    table = table.fillna(0.0).sort_index()
+    table = _with_pauses(table.fillna(0.0).sort_index())
     total = table.sum(axis=1)
-    shares = table.div(total, axis=0)
+    shares = table.div(total.where(total > 0, 1.0), axis=0)
     seen = {str(name) for name in shares}
     order = [*(one for one in PHASES if one in seen), *sorted(seen - set(PHASES))]
     last = (
@@ -63,8 +66,15 @@ def phase_shares(counts: pd.DataFrame, *, unit: str) -> PhaseShares:
         n=tuple(int(one) for one in total),
         unit=unit,
         last=tuple(last),
-        alt=_in_words(last, weeks=len(shares), unit=unit),
+        alt=_in_words(last, weeks=int((total > 0).sum()), unit=unit),
     )
+
+
+def _with_pauses(table: pd.DataFrame) -> pd.DataFrame:
+    """End each run of weeks with one in which nothing was seen: no share holds over a pause."""
+    weeks = list(table.index)
+    ends = [a + _WEEK for a, b in pairwise(weeks) if b - a > _WEEK]
+    return table.reindex(sorted({*weeks, *ends}), fill_value=0.0)
 
 
 def _in_words(last: Sequence[tuple[str, float]], *, weeks: int, unit: str) -> str:
@@ -79,7 +89,7 @@ def draw_phase_shares(shown: PhaseShares, palette: Palette, *, height: int = 320
     """Draw stacked areas, named at the right edge where they are wide enough."""
     figure = go.Figure()
     # a step per week: what was seen in one says nothing about the days between two
-    weeks = [*shown.weeks, shown.weeks[-1] + timedelta(days=7)]
+    weeks = [*shown.weeks, shown.weeks[-1] + _WEEK]
     colours = _colours(tuple(shown.shares), palette)
     for name, shares in shown.shares.items():
         figure.add_trace(
@@ -97,6 +107,8 @@ def draw_phase_shares(shown: PhaseShares, palette: Palette, *, height: int = 320
         )
     style(figure, palette, height=height, hover="x unified")
     figure.update_yaxes(range=[0, 1], tickformat=".0%", showgrid=False)
+    pauses = [(a + _WEEK, b - _WEEK) for a, b in pairwise(shown.weeks) if b - a > _LONG]
+    figure.update_xaxes(rangebreaks=[{"bounds": [str(a), str(b)]} for a, b in pauses])
     _add_names(figure, shown, colours)
     return figure
 

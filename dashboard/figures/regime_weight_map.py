@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, safe_label, style, text_on
+from dashboard.theme import DARK, Palette, safe_label, style, text_on
 
 MOST_SHOWN = 12
 SCORES = {
@@ -89,7 +89,7 @@ def draw_regime_weight_map(shown: RegimeWeightMap, palette: Palette) -> go.Figur
             y=shown.regimes,
             customdata=shown.hover,
             hovertemplate="%{customdata}<extra></extra>",
-            colorscale=[(0.0, palette.warning), (0.5, palette.neutral), (1.0, palette.accent)],
+            colorscale=[(0.0, DARK.warning), (0.5, palette.neutral), (1.0, DARK.accent)],
             zmin=_LOW,
             zmid=1,
             zmax=_HIGH,
@@ -99,7 +99,7 @@ def draw_regime_weight_map(shown: RegimeWeightMap, palette: Palette) -> go.Figur
         )
     )
     figure.add_trace(_texts(shown, palette))
-    style(figure, palette, height=64 + 26 * max(len(shown.regimes), 3))
+    style(figure, palette, height=64 + 26 * max(len(shown.regimes), 1))
     figure.update_yaxes(showgrid=False, autorange="reversed", type="category", ticksuffix="  ")
     figure.update_xaxes(
         side="top", type="category", tickangle=0, tickvals=list(shown.scores),

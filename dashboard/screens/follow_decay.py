@@ -102,10 +102,14 @@ def _show_forest(page: Page, lessons: pd.DataFrame) -> None:
             "The table says what each one lacks."
         )
         return
-    controls.chart(draw_half_life_forest(forest, page.palette), key="half-lives", alt=forest.alt)
+    drawn = draw_half_life_forest(forest, page.palette)
+    clicked = controls.picked(drawn, key="half-lives", alt=forest.alt)
+    if clicked:
+        st.session_state["fit"] = clicked[0]  # the list of lessons beside it follows
     more = f" {forest.n_left_out} more in the table." if forest.n_left_out else ""
     st.caption(
-        "Blue: active, violet: candidate, amber tick: days since approval. Grey and dotted: not "
+        "Click one to see its fit. Blue: active, violet: candidate, amber tick: days since "
+        "approval. Grey and dotted: not "
         "identified, a constant edge is possible too; such a lesson does not fade, and its "
         f"override ends after 30 days.{more}"
     )

@@ -72,13 +72,22 @@ def test_after_a_break_two_parts_stand_side_by_side_and_no_curve_crosses() -> No
     assert shown.parts[1].start == START + timedelta(days=14)
     assert shown.curve_at[0] == START + timedelta(days=14)
     assert "a break of over 180 days between: +0.95 R (80 trades), then +0.15 R" in shown.alt
-    lines = [
-        one
-        for one in draw_edge_decay(shown, LIGHT).data
-        if one.type == "scatter" and one.mode == "lines+text"
-    ]
+    figure = draw_edge_decay(shown, LIGHT)
+    lines = [one for one in figure.data if one.type == "scatter" and one.line.dash == "dash"]
     assert [list(one.y) for one in lines] == [[0.95, 0.95], [0.15, 0.15]]
-    assert lines[1].text[0] == "+0.15 ±0.10 R, n 1 200"
+    told = [one.text for one in figure.layout.annotations]
+    assert told == ["+0.95 ±0.10 R, n 80", "+0.15 ±0.10 R, n 1 200"]
+
+
+def test_a_long_pause_takes_no_room_and_what_is_far_away_is_not_marked() -> None:
+    frame = windows([1.0, 0.9, 0.2, 0.1])
+    frame.loc[2:, "mean_closed_at"] += timedelta(days=700)
+    late = (START + timedelta(days=3000), "found")
+    shown = edge_decay(frame, marks=(late, (START + timedelta(days=8), "approved")))
+    assert shown.breaks == ((START + timedelta(days=7), START + timedelta(days=714)),)
+    assert [name for _, name in shown.marks] == ["approved"]
+    [gap] = draw_edge_decay(shown, DARK).layout.xaxis.rangebreaks
+    assert gap.bounds[0].startswith("2026-01-15")
 
 
 def test_one_part_without_a_fit_shows_its_mean() -> None:
@@ -151,5 +160,6 @@ def test_the_forest_draws_open_intervals_in_grey_to_the_rim() -> None:
     assert (wide_open.line.color, wide_open.line.dash) == (DARK.muted, "dot")
     assert list(dots.x) == [60.0, 30.0]
     assert list(dots.marker.symbol) == ["circle", "line-ns-open"]
+    assert [one[0] for one in dots.customdata] == ["L-0002", "L-0001"]
     assert (list(ages.x), list(ages.y)) == ([12.0], ["L-0001"])
     assert "<b>Good" not in figure.to_json().replace("\\u003c", "<")

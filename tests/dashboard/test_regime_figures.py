@@ -48,6 +48,16 @@ def test_areas_are_stacked_in_steps_and_named_at_the_edge() -> None:
     assert "<b>odd" not in figure.to_json().replace("\\u003c", "<")
 
 
+def test_nothing_is_said_of_weeks_in_which_nothing_was_seen() -> None:
+    counts = phases().assign(week=[MONDAYS[0], MONDAYS[0], date(2027, 1, 4), date(2027, 1, 4)])
+    shown = phase_shares(counts, unit="trades")
+    assert shown.weeks == (MONDAYS[0], MONDAYS[1], date(2027, 1, 4))
+    assert shown.n == (40, 0, 20)
+    assert shown.shares["Dip"] == (0.25, 0.0, 0.75)
+    [gap] = draw_phase_shares(shown, DARK).layout.xaxis.rangebreaks
+    assert list(gap.bounds) == ["2026-01-19", "2026-12-28"]
+
+
 def weights() -> pd.DataFrame:
     reason = (
         "time_efficiency: learned; field_coherence: the interval includes the slope of all "
