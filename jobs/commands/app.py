@@ -28,11 +28,13 @@ _SUBJECTS = (
     "jobs_list",
     "backup",
     "system",
+    "kill",
     "place",
 )
 # what needs no statistics starts without loading them
 _LIGHT = {
     "up": "serving", "web": "serving", "url": "place", "migrate": "place", "stop": "place",
+    "kill": "kill",
 }  # fmt: skip
 
 
@@ -52,7 +54,13 @@ def make_app(command: str | None = None) -> typer.Typer:
     light = _LIGHT.get(command or "")
     for subject in _SUBJECTS if light is None else (light,):
         importlib.import_module(f"jobs.commands.{subject}").register(app)
+    if light is not None:
+        app.callback()(_named)  # a command that is the only one would lose its name
     return app
+
+
+def _named() -> None:
+    """Do nothing before a command."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -19,7 +19,7 @@ from jobs.timetable import JOBS
 from jobs.validate_learning import run_all_checks
 from learning.errors import LearningError
 from learning.settings import Settings, documented
-from learning.store import database, job_rows, state_rows, switch_rows
+from learning.store import database, job_rows, state_rows
 from learning.store.embedded import server_status
 from learning.store.state_rows import FEATURE_FLAGS
 from learning.store.validation_rows import Check, State
@@ -31,7 +31,6 @@ _MAX_SKEW = timedelta(seconds=5)
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("doctor")(doctor)
-    app.command("kill")(kill)
     app.command("flag")(flag)
     app.command("settings")(settings_list)
     app.command("bench", context_settings={"ignore_unknown_options": True})(bench)
@@ -40,22 +39,6 @@ def register(app: typer.Typer) -> None:
 def settings_list() -> None:
     """List every setting with its meaning and default."""
     print_table(("environment variable", "meaning"), documented().items())
-
-
-def kill(
-    state: Annotated[str, typer.Argument(help="off: stop applying all overrides; on: again.")],
-    reason: Annotated[str, typer.Option(help="Why; needed to switch on again.")] = "",
-    confirm: Annotated[str, typer.Option(help="Type ENABLE to switch on again.")] = "",
-) -> None:
-    """Turn the kill switch: off stops all overrides at every bot's next read."""
-    if state not in ("on", "off"):
-        raise typer.BadParameter(f"the kill switch is on or off, got {state!r}")
-    engine = open_database(Settings.from_env())
-    with database.transaction(engine) as connection:
-        switch = switch_rows.set_switch(
-            connection, on=state == "on", actor=actor(None), reason=reason, confirmation=confirm
-        )
-    console.print(f"Overrides are {'ON' if switch.overrides_on else 'OFF'}.")
 
 
 def flag(
