@@ -83,7 +83,9 @@ def aggregate_scopes(context: JobContext) -> JobReport:
         context.progress(0, None, f"aggregating {module}")
         with failures.kept(module):
             with context.transaction() as connection:
-                done = aggregate_module(connection, module, context.settings)
+                done = aggregate_module(
+                    connection, module, context.settings, is_sweep=context.trigger != "notify"
+                )
             rows_in, rows_out = rows_in + done.n_events, rows_out + done.n_cells
             refreshed += done.refreshed
             removed += done.removed
@@ -96,11 +98,16 @@ def aggregate_scopes(context: JobContext) -> JobReport:
     return JobReport(rows_in, rows_out, changed)
 
 
-def aggregate_module(connection: Connection, module: Module, settings: Settings) -> Aggregated:
+def aggregate_module(
+    connection: Connection, module: Module, settings: Settings, *, is_sweep: bool = False
+) -> Aggregated:
     """Refresh the groups of one module whose trades, or what they are measured with, changed.
 
     What a group's cells rest on is fixed by its fingerprint: the ids of its trades and all that
     ``Measure`` holds. So the result is that of a rebuild, exactly.
+
+    Args:
+        is_sweep: Look at every group, not only at those whose events were written.
 
     Raises:
         ConfigError: If the settings name other dimensions, or another outcome, than those in
@@ -112,25 +119,59 @@ def aggregate_module(connection: Connection, module: Module, settings: Settings)
         return Aggregated()
     if scope_stat_rows.dimensions_changed(connection, module, settings.dimensions(module)):
         scope_stat_rows.clear(connection, module)
-    marks = group_mark_rows.read_marks(
-        connection, module, outcome=outcome, origins=settings.origins
-    )
-    stored = scope_stat_rows.read_groups(connection, module)
-    removed = tuple(sorted(set(stored) - set(marks)))
-    scope_stat_rows.remove_groups(connection, module, removed)
-    if not marks:
-        if removed:
-            state_rows.touch(connection)
-        return Aggregated(removed=removed)
-    measure = current_measure(connection, module, outcome, settings)
-    prints = fingerprints(marks, measure)
-    changed = sorted(
-        key for key in marks if key not in stored or stored[key].fingerprint != prints[key]
-    )
-    n_events, n_cells = _refresh(connection, changed, marks, prints, measure)
-    if changed or removed:
+    look = _look(connection, module, outcome, settings, is_sweep=is_sweep)
+    scope_stat_rows.remove_groups(connection, module, look.removed)
+    n_events, n_cells = _refresh(connection, look)
+    if look.changed or look.removed:
         state_rows.touch(connection)
-    return Aggregated(n_events, n_cells, tuple(changed), removed)
+    return Aggregated(n_events, n_cells, look.changed, look.removed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a look at the groups of a module found.
+
+    Attributes:
+        measure: None where no group has trades.
+        marks: Of the groups looked at, with their fingerprints.
+        changed: Groups whose statistics are not those of their trades.
+        removed: Stored groups without trades.
+        n_others: Trades of the groups that keep their statistics.
+    """
+
+    measure: Measure | None
+    marks: Mapping[GroupKey, GroupMark]
+    prints: Mapping[GroupKey, bytes]
+    changed: tuple[GroupKey, ...]
+    removed: tuple[GroupKey, ...]
+    n_others: int
+
+
+def _look(
+    connection: Connection, module: Module, outcome: str, settings: Settings, *, is_sweep: bool
+) -> _Look:
+    """Look at the groups whose events were written; at all where another measure is in force."""
+    told = group_mark_rows.take_changed(connection, module)
+    stored = scope_stat_rows.read_groups(connection, module)
+    # one group that nobody wrote to: it tells whether all are measured as before
+    witness = min(stored.keys() - told, key=lambda key: (stored[key].n, key), default=None)
+    while True:
+        asked = None if is_sweep or witness is None else {*told, witness}
+        marks = group_mark_rows.read_marks(
+            connection, module, outcome=outcome, origins=settings.origins, groups=asked
+        )
+        looked_at = stored.keys() if asked is None else stored.keys() & asked
+        removed = tuple(sorted(looked_at - marks.keys()))
+        measure = current_measure(connection, module, outcome, settings) if marks else None
+        prints = {} if measure is None else fingerprints(marks, measure)
+        changed = tuple(
+            sorted(k for k in marks if k not in stored or stored[k].fingerprint != prints[k])
+        )
+        if asked is None or not ({*changed, *removed} - told):
+            kept = stored.keys() - {*changed, *removed}
+            n_others = sum(stored[key].n for key in kept)
+            return _Look(measure, marks, prints, changed, removed, n_others)
+        is_sweep = True  # the witness changed, and so may any other
 
 
 def fingerprints(marks: Mapping[GroupKey, GroupMark], measure: Measure) -> dict[GroupKey, bytes]:
@@ -237,19 +278,16 @@ def with_levels(events: TradeEvents, levels: Sequence[Sequence]) -> TradeEvents:
     )
 
 
-def _refresh(
-    connection: Connection,
-    changed: Sequence[GroupKey],
-    marks: Mapping[GroupKey, GroupMark],
-    prints: Mapping[GroupKey, bytes],
-    measure: Measure,
-) -> tuple[int, int]:
+def _refresh(connection: Connection, look: _Look) -> tuple[int, int]:
     """Replace the cells of changed groups; return trades read and cells written."""
-    if not changed:
+    if look.measure is None or not look.changed:
         return 0, 0
-    share = sum(marks[key].n for key in changed) / sum(mark.n for mark in marks.values())
+    n_changed = sum(look.marks[key].n for key in look.changed)
     events, cube, statistics = measured_groups(
-        connection, changed, measure, is_all=share > ALL_FROM
+        connection,
+        look.changed,
+        look.measure,
+        is_all=n_changed > ALL_FROM * (n_changed + look.n_others),
     )
     mean, variance = cube.totals.avg_rr(), cube.totals.variance()
     rows = [
@@ -258,9 +296,9 @@ def _refresh(
             n=int(cube.totals.n[i]),
             avg_rr=float(mean[i]),
             variance=float(variance[i]),
-            fingerprint=prints[key],
+            fingerprint=look.prints[key],
         )
         for i, key in enumerate(events.groups)
     ]
-    written = scope_stat_rows.replace_groups(connection, measure.module, rows, cube, statistics)
-    return events.n, written
+    module = look.measure.module
+    return events.n, scope_stat_rows.replace_groups(connection, module, rows, cube, statistics)

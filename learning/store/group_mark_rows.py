@@ -7,7 +7,7 @@ which transactions committed: no watermark that a late commit could slip under.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from learning.domain.pattern_key import Module
 from learning.evidence.trade_events import GroupKey
-from learning.store.schema import OUTCOMES, pattern_trade_events
+from learning.store.schema import OUTCOMES, pattern_trade_events, scope_group_changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,29 @@ class GroupMark:
     events_hash: int
 
 
+def take_changed(connection: Connection, module: Module) -> frozenset[GroupKey]:
+    """Return the groups whose events were written since the last call that was committed."""
+    c = scope_group_changes.c
+    taken = (
+        sa.delete(scope_group_changes)
+        .where(c.module == module)
+        .returning(c.pattern_key, c.action_category)
+    )
+    return frozenset((pattern, category) for pattern, category in connection.execute(taken))
+
+
 def read_marks(
-    connection: Connection, module: Module, *, outcome: str, origins: Sequence[str]
+    connection: Connection,
+    module: Module,
+    *,
+    outcome: str,
+    origins: Sequence[str],
+    groups: Collection[GroupKey] | None = None,
 ) -> Mapping[GroupKey, GroupMark]:
     """Return the mark of every group that has a trade with the outcome.
+
+    Args:
+        groups: Only these; None: all.
 
     Raises:
         ValueError: If there is no such outcome.
@@ -46,6 +65,8 @@ def read_marks(
         .where(c.module == module, c.seq == 0, c.origin.in_(list(origins)), c[outcome].is_not(None))
         .group_by(c.pattern_key, c.action_category)
     )
+    if groups is not None:
+        query = query.where(sa.tuple_(c.pattern_key, c.action_category).in_(sorted(groups)))
     return {
         (pattern_key, category): GroupMark(n, events_hash)
         for pattern_key, category, n, events_hash in connection.execute(query)

@@ -372,6 +372,15 @@ scope_groups = sa.Table(
     sa.UniqueConstraint("module", "pattern_key", "action_category"),
     comment="A (pattern_key, action_category): the unit of incremental work.",
 )
+scope_group_changes = sa.Table(
+    "scope_group_changes",
+    metadata,
+    _text("module"),
+    _text("pattern_key"),
+    _text("action_category"),
+    comment="Groups whose events were written since their statistics; told by a trigger, "
+    "taken by the aggregation.",
+)
 scope_levels = sa.Table(
     "scope_levels",
     metadata,

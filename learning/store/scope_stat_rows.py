@@ -33,9 +33,10 @@ PACK_CELLS = 48
 
 @dataclass(frozen=True, slots=True)
 class StoredGroup:
-    """A group as stored: its id and the hash of what its cells rest on."""
+    """A group as stored: its id, its trades and the hash of what its cells rest on."""
 
     group_id: int
+    n: int
     fingerprint: bytes
 
 
@@ -54,11 +55,13 @@ def read_groups(connection: Connection, module: Module) -> dict[GroupKey, Stored
     """Return the stored groups of a module."""
     c = scope_groups.c
     rows = connection.execute(
-        sa.select(c.pattern_key, c.action_category, c.id, c.fingerprint).where(c.module == module)
+        sa.select(c.pattern_key, c.action_category, c.id, c.n, c.fingerprint).where(
+            c.module == module
+        )
     )
     return {
-        (pattern, category): StoredGroup(group_id, bytes(fingerprint))
-        for pattern, category, group_id, fingerprint in rows
+        (pattern, category): StoredGroup(group_id, n, bytes(fingerprint))
+        for pattern, category, group_id, n, fingerprint in rows
     }
 
 

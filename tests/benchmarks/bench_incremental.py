@@ -1,7 +1,8 @@
 """What one new trade costs against a full rebuild of the statistics: ``./run bench incremental``.
 
-First the aggregation alone: nothing new, one touched group (the largest, a middling, the
-smallest), more and more of them, and everything anew. Then the way of one new trade through a
+First the aggregation alone: after nothing new, one event of a small and of a large group (the
+eighth largest is that of the median event), the newest 0.1 % and 1 % of all events, against
+everything anew; CPU of this process and of the server. Then the way of one new trade through a
 worker that runs: from the commit of its close until pattern_scope_stats holds it.
 
     python -m tests.benchmarks.bench_incremental --trades 100000
@@ -10,11 +11,11 @@ worker that runs: from the commit of its close until pattern_scope_stats holds i
 from __future__ import annotations
 
 import argparse
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -24,50 +25,91 @@ from jobs.aggregate_scopes import Aggregated, aggregate_module
 from jobs.runner import Runner
 from jobs.scheduler import Scheduler
 from jobs.timetable import JOBS
+from learning.evidence.aggregation import aggregated_scopes, frozen_reference
 from learning.settings import Settings
 from learning.store import strand_rows
-from learning.store.database import create_engine, migrate, transaction
-from learning.store.embedded import start_server, stop_server
+from learning.store.database import transaction
 from learning.store.schema import job_settings
+from tests.benchmarks.bench_cube import CLIP, N_MIN
 from tests.benchmarks.loaded_trades import all_groups, load_trades, scope_of, touch_groups
+from tests.benchmarks.stored_scopes import cost, server, trades_of
 from tests.strand_builders import action, close
 
 N_CLOSES = 9
 
 
-def aggregate(engine: Engine, settings: Settings) -> tuple[float, Aggregated]:
-    """Aggregate PM; return the seconds, with what was done."""
-    started = time.perf_counter()
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One aggregation: what was done, and seconds of CPU (server and own) and of wall."""
+
+    done: Aggregated
+    cpu: float
+    wall: float
+
+
+def aggregate(home: Path, engine: Engine, settings: Settings) -> Round:
+    """Aggregate PM in one committed transaction."""
+    done: list[Aggregated] = []
+    took = cost(home, engine, lambda c: done.append(aggregate_module(c, "pm", settings)))
+    return Round(done[0], took.cpu, took.wall)
+
+
+def load_machine_code() -> None:
+    """Call the kernels once, so that no clock sees them being loaded."""
+    few = trades_of(2000)
+    reference = frozen_reference(few, clip=CLIP)
+    aggregated_scopes(few, reference, n_min=N_MIN, weights={})
+
+
+def touch_newest(engine: Engine, n: int) -> None:
+    """Derive the newest trades anew, as late strands make the ingestion do."""
     with transaction(engine) as connection:
-        done = aggregate_module(connection, "pm", settings)
-    return time.perf_counter() - started, done
+        connection.execute(
+            sa.text(
+                "UPDATE pattern_trade_events SET r_multiple = r_multiple + 0.01 WHERE id IN "
+                "(SELECT id FROM pattern_trade_events ORDER BY closed_at DESC LIMIT :n)"
+            ),
+            {"n": n},
+        )
 
 
-def compare(engine: Engine, settings: Settings) -> None:
-    """Print what touching more and more groups costs, as a share of everything."""
+def touches(engine: Engine, n_trades: int) -> dict[str, Callable[[], None]]:
+    """What may change between two aggregations, from nothing to every group."""
     groups = list(all_groups())
-    aggregate(engine, settings)
-    with transaction(engine) as connection:
-        connection.execute(sa.text("UPDATE scope_groups SET fingerprint = ''"))
-    everything, _ = aggregate(engine, settings)
-    print(f"{'touched':<24}{'trades read':>12}{'cells':>10}{'seconds':>10}{'of all':>9}")
     cases: dict[str, list[tuple[str, str]]] = {
         "nothing": [],
-        "the smallest group": groups[-1:],
-        "a middling group": groups[20:21],
-        "the largest group": groups[:1],
-        "one group in a hundred": groups[10:12],
-        "one group in ten": groups[5:17],
-        "half of the groups": groups[::2],
-        "every group": groups,
+        "one event, smallest group": groups[-1:],
+        "one event, middle group": groups[60:61],
+        "one event, 8th largest group": groups[7:8],
+        "one event, largest group": groups[:1],
+        "an event in 1 group of 10": groups[5:17],
     }
-    for name, touched in cases.items():
-        touch_groups(engine, touched)
-        seconds, done = aggregate(engine, settings)
-        assert len(done.refreshed) == len(touched), (name, len(done.refreshed))
-        share = seconds / everything
-        print(f"{name:<24}{done.n_events:>12}{done.n_cells:>10}{seconds:>10.2f}{share:>9.1%}")
-    print(f"{'everything anew':<24}{'':>22}{everything:>10.2f}")
+    by_group = {name: partial(touch_groups, engine, touched) for name, touched in cases.items()}
+    shares = {"newest 0.1 % of events": 0.001, "newest 1 % of events": 0.01}
+    newest = {
+        name: partial(touch_newest, engine, int(share * n_trades)) for name, share in shares.items()
+    }
+    return {**by_group, **newest, "an event in every group": partial(touch_groups, engine, groups)}
+
+
+def compare(home: Path, engine: Engine, settings: Settings, n_trades: int) -> None:
+    """Print what touching more and more costs, beside everything anew."""
+    load_machine_code()
+    everything = aggregate(home, engine, settings)
+    print(f"{n_trades:,} trades; a run after touching …, against everything anew")
+    print(f"{'':<29}{'read':>9}{'cells':>9}{'CPU s':>8}{'wall s':>8}{'CPU: times cheaper':>20}")
+    print(_line("everything anew", everything, everything))
+    for name, touch in touches(engine, n_trades).items():
+        touch()
+        print(_line(name, aggregate(home, engine, settings), everything), flush=True)
+
+
+def _line(name: str, one: Round, everything: Round) -> str:
+    done = one.done
+    return (
+        f"{name:<29}{done.n_events:>9}{done.n_cells:>9}{one.cpu:>8.2f}{one.wall:>8.2f}"
+        f"{everything.cpu / one.cpu:>20.1f}"
+    )
 
 
 def close_to_stats(engine: Engine, settings: Settings) -> list[float]:
@@ -125,24 +167,18 @@ def _scalar(engine: Engine, query: sa.TextClause, values: dict[str, str]) -> int
 
 
 def main() -> None:
+    """Read the options; compare, and follow closes through a worker."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trades", type=int, default=100_000)
-    home = Path(tempfile.mkdtemp(prefix="edgekeeper-bench-", dir="/tmp"))
-    home.chmod(0o711)
-    try:
-        url = start_server(home)
-        migrate(url)
-        engine = create_engine(url)
+    n_trades = parser.parse_args().trades
+    with server() as (home, engine):
+        url = engine.url.render_as_string(hide_password=False)
         settings = Settings.from_env(database_url=url)
-        n = parser.parse_args().trades
-        load_trades(engine, n)
-        compare(engine, settings)
+        load_trades(engine, n_trades)
+        compare(home, engine, settings, n_trades)
         print("from the commit of a close to its statistics, with a worker that runs:")
         seconds = sorted(close_to_stats(engine, settings))
         print(f"median {seconds[len(seconds) // 2]:.2f} s, longest {seconds[-1]:.2f} s")
-    finally:
-        stop_server(home)
-        shutil.rmtree(home)
 
 
 if __name__ == "__main__":

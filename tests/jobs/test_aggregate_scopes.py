@@ -179,3 +179,34 @@ def test_a_group_without_any_scope_of_enough_trades_is_stored_without_cells(
     done = aggregate_module(connection, "pm", SETTINGS)
     assert (done.n_events, done.n_cells, len(done.refreshed)) == (1, 0, 1)
     assert aggregate_module(connection, "pm", SETTINGS).refreshed == ()
+
+
+def prepared(connection: Connection, seed: int) -> None:
+    rng = random.Random(seed)
+    ingest(connection, [one for i in range(40) for one in trade(rng, f"t{i}")])
+    freeze(connection)
+    aggregate(connection)
+
+
+def test_only_groups_whose_events_were_written_are_looked_at(connection: Connection) -> None:
+    prepared(connection, 10)
+    ingest(connection, [action("x", pattern=PATTERNS[0], name="x1"), close("x")])
+    told = group_mark_rows.take_changed(connection, "pm")
+    assert told == {(PATTERNS[0], "entry")}
+    assert group_mark_rows.take_changed(connection, "pm") == frozenset()
+
+
+def test_a_sweep_finds_what_nobody_told(connection: Connection) -> None:
+    prepared(connection, 11)
+    largest = "SELECT id FROM scope_groups WHERE module = 'pm' ORDER BY n DESC LIMIT 1"
+    connection.execute(sa.text(f"UPDATE scope_groups SET fingerprint = '' WHERE id = ({largest})"))
+    assert aggregate_module(connection, "pm", SETTINGS).refreshed == ()
+    assert len(aggregate_module(connection, "pm", SETTINGS, is_sweep=True).refreshed) == 1
+
+
+def test_another_measure_refreshes_groups_that_nobody_wrote_to(connection: Connection) -> None:
+    prepared(connection, 12)
+    pm_groups = sa.text("SELECT count(*) FROM scope_groups WHERE module = 'pm'")
+    n_groups = connection.execute(pm_groups).scalar_one()
+    other = Settings(n_min=(3, 3, 4, 5), outcome="r_multiple")
+    assert len(aggregate_module(connection, "pm", other).refreshed) == n_groups > 3
