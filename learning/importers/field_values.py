@@ -81,6 +81,8 @@ def as_report_number(value: object, *, decimal: str = ".") -> float | None:
     """
     if not isinstance(value, str):
         return as_number(value)
+    if decimal == "." and _PLAIN.fullmatch(value):  # the common case
+        return _finite(float(value))
     text = value.strip().removesuffix("%").strip()
     if text.startswith("(") and text.endswith(")"):
         text = "-" + text[1:-1]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from learning.importers.import_report import ReportTally
 from learning.importers.round_trips import EPOCH, Fill
 from learning.importers.table_file import TableFile
 
+_repeated_name = lru_cache(maxsize=4096, typed=True)(as_name)
 NEEDED: Final = ("time", "quantity", "price")
 _UNIT: Final = re.compile(r"(.*?\d)\s*([A-Za-z][A-Za-z0-9]{1,9})")
 _ORDER_PREFIX: Final = re.compile(r"([A-Za-z][A-Za-z0-9]{1,30}?)[-_].+")
@@ -68,7 +70,7 @@ class FillTable:
 
     def _fill(self, row: int, cells: Mapping[str, object]) -> Fill:
         at = self._read(cells, "time", self._instant)
-        symbol = self._read(cells, "symbol", as_name) or self.answers.symbol
+        symbol = self._read(cells, "symbol", _repeated_name) or self.answers.symbol
         price = self._number(cells, "price")
         quantity = self._quantity(cells)
         if at is None or symbol is None or price is None:
@@ -247,13 +249,14 @@ def _is_absolute(value: object) -> bool:
 def _with_unit(value: object, decimal: str) -> tuple[float | None, str | None]:
     """A number, and the unit that some exports write behind it: ``0.5BTC``."""
     unit = None
-    if isinstance(value, str):
+    if isinstance(value, str) and not value[-1:].isdecimal():
         found = _UNIT.fullmatch(value.strip())
         if found is not None and not re.fullmatch(r"[eE][+-]?\d+", found[2]):
             value, unit = found[1], found[2]
     return as_report_number(value, decimal=decimal), unit
 
 
+@lru_cache(maxsize=1024, typed=True)
 def _trade_side(value: object) -> str | None:
     """long for what was bought, short for what was sold; ``BUY LIMIT`` and ``open long`` too."""
     text = str(value).strip().lower()
@@ -269,11 +272,13 @@ def _trade_side(value: object) -> str | None:
     return as_side(first or value)
 
 
+@lru_cache(maxsize=1024, typed=True)
 def _hedge_side(value: object) -> str | None:
     text = str(value).strip().lower()
     return None if text in ("both", "net", "", "none", "nan") else as_side(value)
 
 
+@lru_cache(maxsize=4096)
 def quote_of(symbol: str) -> str | None:
     """Return the quote currency of a symbol; None where it does not tell.
 

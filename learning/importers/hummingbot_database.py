@@ -114,7 +114,7 @@ def _position(record: Record) -> ClosedPosition:
         raise RowRejected("net_pnl_pct", "must be given", None)
     value = _entry_value(record, net)
     costs = _number(record, "cum_fees_quote")
-    name = as_name(record.get("id")) if isinstance(record.get("id"), str | int) else None
+    name = _text(str(record["id"])) if isinstance(record.get("id"), str | int) else None
     if name is None:
         raise RowRejected("id", "must be given", record.get("id"))
     return ClosedPosition(

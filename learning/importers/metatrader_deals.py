@@ -8,7 +8,7 @@ from datetime import timedelta, tzinfo
 from pathlib import Path
 from typing import Final
 
-from learning.importers.field_values import RowRejected, as_name, as_side
+from learning.importers.field_values import RowRejected, as_side
 from learning.importers.import_report import ReportTally
 from learning.importers.metatrader_report import (
     CASH,
@@ -16,6 +16,7 @@ from learning.importers.metatrader_report import (
     OrderBook,
     SectionRow,
     moment_in,
+    name_in,
     number_in,
     order_book,
     price_in,
@@ -76,7 +77,7 @@ class MetaTraderDeals:
         direction = "".join(cells[4].lower().split())
         if direction not in _DIRECTIONS:
             raise RowRejected("direction", "must be in, out or in/out", cells[4])
-        symbol, number = as_name(cells[2]), as_name(cells[1])
+        symbol, number = name_in("symbol", cells[2]), name_in("deal", cells[1])
         if symbol is None or number is None:
             raise RowRejected("symbol" if symbol is None else "deal", "must be given", None)
         volume = number_in("volume", cells[5])

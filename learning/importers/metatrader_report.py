@@ -320,6 +320,11 @@ def _parsed(name: str, cell: str, read: object) -> str | None:
     return found
 
 
+def name_in(name: str, cell: str) -> str | None:
+    """Return a cell as a short printable text; None where it is empty."""
+    return _parsed(name, cell, as_name)
+
+
 def number_in(name: str, cell: str) -> float | None:
     try:
         return as_report_number(cell.partition("/")[0])

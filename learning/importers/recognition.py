@@ -28,6 +28,7 @@ from learning.importers.table_files import open_tables
 CLOCKS_DIFFER: Final = timedelta(days=1)
 """How far ahead a close may be: clocks differ, and so do the time zones of tables."""
 
+MAX_IDENTITY_LENGTH: Final = 500
 ORIGINS: Final = ("live", "dry_run", "backtest", "simulated")
 
 Opener = Callable[[SourceFile, ImportSettings], Opened | None]
@@ -160,7 +161,7 @@ def _recognition(opened: Opened, files: Sequence[SourceFile], name: str | None) 
     if not any(option.required for option in options):
         paths = tuple(file.path for file in files)
         bot = _bot_name(name or _main_file(opened, files).stem)
-        source = ImportSource(bot, reader, paths, reader.first_trade())
+        source = ImportSource(bot, reader, paths, _printable(reader.first_trade()))
     return Recognition(
         format=reader.format,
         description=reader.description,
@@ -169,6 +170,11 @@ def _recognition(opened: Opened, files: Sequence[SourceFile], name: str | None) 
         columns=opened.columns,
         source=source,
     )
+
+
+def _printable(text: str) -> str:
+    """An identity as the database can hold it."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)[:MAX_IDENTITY_LENGTH]
 
 
 def _main_file(opened: Opened, files: Sequence[SourceFile]) -> Path:
