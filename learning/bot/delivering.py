@@ -113,8 +113,8 @@ class Deliverer:
         while not self._stopping.wait(_WATCH_S):
             since = self._busy_since
             if since is not None and time.monotonic() - since > _HANGS_S and self.n_waiting:
-                self._note_problem(TimeoutError("the database does not answer"))
-                self._save_all()
+                if self._save_all():  # else what keeps the spool from it is the worse problem
+                    self._note_problem(TimeoutError("the database does not answer"))
                 self._wake.set()  # to look into the spool when the delivery has ended
 
     # --- the thread that delivers ---
@@ -225,8 +225,8 @@ class Deliverer:
 
     # --- both ---
 
-    def _save_all(self) -> None:
-        """Move the notes to the spool: a file outlives this process."""
+    def _save_all(self) -> bool:
+        """Move the notes to the spool: a file outlives this process. Say whether it took them."""
         with self._handing:
             while self._notes:
                 self._in_flight.append(self._notes.popleft())
@@ -236,7 +236,10 @@ class Deliverer:
             except OSError as error:
                 self._note_problem(error)  # they stay in memory
                 self._notes.extendleft(reversed(self._in_flight))
-            self._in_flight.clear()
+                return False
+            finally:
+                self._in_flight.clear()
+            return True
 
     def _note_problem(self, error: Exception) -> None:
         origin = error.orig if isinstance(error, DBAPIError) else error

@@ -386,3 +386,20 @@ def test_a_close_with_candles_says_what_its_path_offered(fresh_database, databas
     assert outcome_of(found, max_stop_distance=0.12).r_multiple == -1.0
     assert isinstance(cut_off, ClosedTrade)
     assert cut_off.summary.max_drawdown_pct is None  # two bars are not its path
+
+
+def test_where_even_the_spool_cannot_be_written_notes_stay_in_memory_and_arrive_once(
+    fresh_database, database, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(delivering, "_HANGS_S", 0.2)
+    (tmp_path / "no-folder").write_text("a file stands where the folder should be")
+    bot = recorder(fresh_database, tmp_path / "no-folder")
+    with database.transaction():
+        database.execute("LOCK TABLE ad_strands IN ACCESS EXCLUSIVE MODE")
+        for i in range(5):
+            record_entry(bot, trade_id=f"T-{i}")
+        assert eventually(lambda: "File exists" in str(bot.status().problem))
+        assert (bot.status().n_waiting, bot.status().n_dropped) == (5, 0)
+    assert eventually(lambda: bot.status().n_waiting == 0)
+    bot.stop()
+    assert (n_strands(database), bot.status().n_dropped) == (5, 0)
