@@ -5,9 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import controls, formats, queries
+from dashboard import controls, data_queries, formats, queries
 from dashboard.controls import Page
-from dashboard.figures.trades_per_week import draw_trades_per_week, trades_per_week
+from dashboard.figures.context_drift import THRESHOLD, context_drift, draw_context_drift
+from dashboard.figures.missing_values import draw_missing_values, missing_values
+from dashboard.figures.trades_per_day import draw_trades_per_day, trades_per_day
+from dashboard.import_form import show_import_form
 
 _WORDS = {
     "action_strand": "the bot recorded the action itself",
@@ -25,17 +28,16 @@ def show() -> None:
         counts = counts[counts["bot"] == page.filters.bot]
     if not inbox["strands"]:
         controls.nothing(
-            "The inbox is empty. Import closed trades: ./run import path/to/trades, or let a bot "
-            "record them."
+            "The inbox is empty. Import closed trades here or by ./run import path/to/trades, or "
+            "let a bot record them."
         )
+        show_import_form(page)
         return
     _show_indicators(page, inbox, counts)
-    controls.section("Trades per week")
-    if counts.empty:
-        controls.nothing("No closed trade yet.")
-    else:
-        shown = trades_per_week(counts)
-        controls.chart(draw_trades_per_week(shown, page.palette), key="weeks", alt=shown.alt)
+    with st.expander("Import a file", expanded="import-files" in st.session_state):
+        show_import_form(page)
+    _show_days(page)
+    _show_missing_and_drift(page)
     left, right = st.columns([1, 1], gap="medium")
     with left:
         _show_provenance(page)
@@ -43,6 +45,41 @@ def show() -> None:
         _show_origins(counts)
     _show_refused(page)
     _show_imports(page)
+
+
+def _show_days(page: Page) -> None:
+    controls.section("Trades per day, by bot")
+    days = data_queries.read_trades_per_day(page.source)
+    if page.filters.bot is not None:
+        days = days[days["bot"] == page.filters.bot]
+    if days.empty:
+        controls.nothing("No closed trade yet.")
+        return
+    shown = trades_per_day(days)
+    controls.chart(draw_trades_per_day(shown, page.palette), key="days", alt=shown.alt)
+
+
+def _show_missing_and_drift(page: Page) -> None:
+    dims = page.settings.dimensions("dm" if page.filters.module == "dm" else "pm")
+    counted = data_queries.read_missing(page.source, dims, page.filters.bot)
+    if counted.empty:
+        return
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        controls.section("Missing values", "Share of entries without the field, by close.")
+        lacks = missing_values(counted)
+        controls.chart(draw_missing_values(lacks, page.palette), key="missing", alt=lacks.alt)
+    with right:
+        controls.section(
+            "Drift of the context",
+            f"The last {data_queries.RECENT_DAYS} days against all before; beyond {THRESHOLD} it "
+            "is another population.",
+        )
+        moved = context_drift(data_queries.read_levels(page.source, dims, page.filters.bot))
+        if moved is None:
+            controls.nothing("Fewer than 30 trades on one side: nothing to compare yet.")
+            return
+        controls.chart(draw_context_drift(moved, page.palette), key="drift", alt=moved.alt)
 
 
 def _show_indicators(page: Page, inbox: dict[str, int], counts: pd.DataFrame) -> None:
@@ -111,17 +148,21 @@ def _show_imports(page: Page) -> None:
     imports = queries.read_imports(page.source)
     if imports.empty:
         return
-    controls.section("Imports")
+    controls.section("Imports", "Every import with who brought it, and what was in the file.")
+    reports = list(imports["report"])
     table = pd.DataFrame(
         {
             "imported": imports["imported_at"],
             "source": [formats.guarded(one) for one in imports["source_name"]],
             "format": imports["format"],
             "file": [formats.guarded(one) for one in imports["file_name"]],
-            "report": [
-                formats.guarded(", ".join(f"{k} {v}" for k, v in one.items() if isinstance(v, int)))
-                for one in imports["report"]
-            ],
+            "trades": [_counted(one, "trades_usable") for one in reports],
+            "open": [_counted(one, "trades_open") for one in reports],
+            "rejected": [_counted(one, "rows_rejected", "trades_rejected") for one in reports],
+            "outcomes": [formats.guarded(", ".join(one.get("outcomes") or {})) for one in reports],
+            "from": [str(one.get("opened_first") or "")[:10] for one in reports],
+            "to": [str(one.get("closed_last") or "")[:10] for one in reports],
+            "first_trade": [formats.guarded(one) for one in imports["first_trade"]],
             "by": [formats.guarded(one) for one in imports["imported_by"]],
         }
     )
@@ -130,6 +171,19 @@ def _show_imports(page: Page) -> None:
         alt=f"{len(table)} imports",
         column_config={"imported": st.column_config.DatetimeColumn(format="D MMM YYYY HH:mm")},
     )
+    rejected = [
+        {"source": row["source_name"], "imported_at": row["imported_at"], "row": said}
+        for row in imports.to_dict("records")
+        for said in row["report"].get("rejected_rows") or []
+    ]
+    if rejected:
+        controls.downloads(pd.DataFrame(rejected), "rejected_rows")
+
+
+def _counted(report: dict[str, object], *names: str) -> int | None:
+    """A count of a report, under the first of the names it has had."""
+    found = next((report[name] for name in names if name in report), None)
+    return found if isinstance(found, int) else None
 
 
 if __name__ == "__main__":

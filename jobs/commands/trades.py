@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,21 +13,20 @@ import typer
 
 from jobs.commands.console import console, print_table, progress_bar
 from jobs.commands.session import actor, open_database
+from jobs.import_trades import import_trades as import_recognised
+from jobs.import_trades import told
 from jobs.ingest_strands import redrive_quarantined
-from jobs.job import Progress
-from jobs.saved_mappings import content_to_keep, remember_mapping, remembered_mapping
+from jobs.saved_mappings import content_to_keep, remembered_mapping
 from learning.errors import ImportRefused
 from learning.importers.import_answers import AnswersNeeded, ImportAnswers, answers_from
 from learning.importers.import_report import ImportReport, RejectedRow, ReportTally
 from learning.importers.import_source import ImportSource
-from learning.importers.imported_trade import ImportedTrade
 from learning.importers.mapping import ColumnMapping, read_mapping
-from learning.importers.opened_file import TradeReader
 from learning.importers.preview import ImportPreview, preview
 from learning.importers.recognition import Recognition, examine_files
-from learning.importers.store_import import StoredImport, store_import
+from learning.importers.store_import import StoredImport
 from learning.settings import Settings
-from learning.store import database, state_rows, strand_rows
+from learning.store import database, strand_rows
 
 
 def register(app: typer.Typer) -> None:
@@ -161,7 +159,7 @@ def _told_recognition(found: Recognition, paths: list[Path]) -> ImportSource:
 def _examined(source: ImportSource, rejects: Path | None) -> ImportReport:
     """Read the source once and say what is in it; rejected rows go to a file where one is named."""
     with _rejects_file(rejects) as on_reject, progress_bar("reading") as tell:
-        report = _told(source, tell, total=None).examine(ReportTally(on_reject))
+        report = told(source, tell, total=None).examine(ReportTally(on_reject))
     for sentence in report.sentences():
         console.print(sentence, markup=False)
     for row in report.rejected_rows[:10]:
@@ -247,50 +245,14 @@ def _store(
     keep: Mapping[str, Any],
 ) -> StoredImport:
     engine = open_database(settings)
-    with database.transaction(engine) as connection, progress_bar("importing") as tell:
-        if state_rows.read_state(connection).is_demo:
-            raise ImportRefused(
-                "this database holds demo trades, which real ones never meet: unset "
-                "EDGEKEEPER_HOME or DATABASE_URL"
-            )
-        stored = store_import(
-            connection,
-            _told(source, tell, total=report.trades_found),
+    with progress_bar("importing") as tell:
+        return import_recognised(
+            engine,
+            source,
             imported_by=actor(None),
             report=report,
+            progress=tell,
             variants=variants,
+            paths=paths,
+            keep=keep,
         )
-        remember_mapping(connection, paths, name=source.name, content=keep, saved_by=actor(None))
-        state_rows.touch(connection)
-    return stored
-
-
-def _told(source: ImportSource, tell: Progress, *, total: int | None) -> ImportSource:
-    """Return the source, telling how many trades were read."""
-    return replace(source, reader=_ToldReader(source.reader, tell, total))
-
-
-@dataclass(frozen=True, slots=True)
-class _ToldReader:
-    """A reader that tells its progress."""
-
-    reader: TradeReader
-    tell: Progress
-    total: int | None
-
-    @property
-    def format(self) -> str:
-        return self.reader.format
-
-    @property
-    def description(self) -> str:
-        return self.reader.description
-
-    def first_trade(self) -> str:
-        return self.reader.first_trade()
-
-    def trades(self, tally: ReportTally) -> Iterator[ImportedTrade]:
-        for done, trade in enumerate(self.reader.trades(tally), start=1):
-            if done % 500 == 0:
-                self.tell(done, self.total, "trades")
-            yield trade

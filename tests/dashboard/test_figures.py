@@ -8,16 +8,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dashboard.figures.context_drift import (
+    context_drift,
+    draw_context_drift,
+    population_stability,
+)
 from dashboard.figures.edge_history import draw_edge_over_time, edge_over_time
 from dashboard.figures.edge_map import draw_edge_map, edge_map
 from dashboard.figures.effect_forest import draw_effect_forest, effect_forest
 from dashboard.figures.lesson_forest import draw_lesson_forest, lesson_forest
+from dashboard.figures.missing_values import draw_missing_values, missing_values
 from dashboard.figures.outcome_spread import draw_outcome_spread, outcome_spread
 from dashboard.figures.override_periods import draw_override_periods, override_periods
 from dashboard.figures.run_timeline import draw_run_timeline, run_timeline
 from dashboard.figures.scope_lattice import draw_scope_lattice, scope_lattice
 from dashboard.figures.search_funnel import draw_search_funnel, search_funnel
-from dashboard.figures.trades_per_week import draw_trades_per_week, trades_per_week
+from dashboard.figures.trades_per_day import draw_trades_per_day, trades_per_day
 from dashboard.figures.what_if import MOST_POINTS, draw_what_if, sample_table, what_if
 from dashboard.theme import DARK, LIGHT, Palette
 from learning.overrides.replay import LessonReplay, ReplayTrades, replayed
@@ -309,9 +315,64 @@ def test_overrides_that_end_first_stand_on_top() -> None:
 
 
 def test_small_bots_are_joined_into_one_series() -> None:
-    week = pd.Timestamp("2026-01-05", tz="UTC")
-    counts = pd.DataFrame({"week": [week] * 8, "bot": list("abcdefgh"), "n": range(8, 0, -1)})
-    shown = trades_per_week(counts)
+    day = pd.Timestamp("2026-01-05", tz="UTC")
+    counts = pd.DataFrame({"day": [day] * 8, "bot": list("abcdefgh"), "n": range(8, 0, -1)})
+    shown = trades_per_day(counts)
     assert list(shown.series)[:2] == ["a", "b"]
     assert shown.series["other bots"] == (3,)
-    assert len(draw_trades_per_week(shown, DARK).data) == 7
+    assert len(draw_trades_per_day(shown, DARK).data) == 7
+
+
+def test_what_lacks_most_stands_at_the_top_with_its_share() -> None:
+    weeks = pd.to_datetime(["2026-01-05", "2026-01-12"], utc=True)
+    counted = pd.DataFrame(
+        {
+            "period": [*weeks, *weeks],
+            "field": ["symbol", "symbol", "mfe_r", "mfe_r"],
+            "n": [10, 30, 10, 30],
+            "missing": [0, 0, 10, 15],
+            "filled": [0, 0, 0, 12],
+        }
+    )
+    shown = missing_values(counted)
+    assert shown.fields == ("symbol", "mfe_r")  # plotly draws from the bottom
+    assert shown.share == [[0.0, 0.0], [1.0, 0.5]]
+    assert "12 were filled from candles" in shown.hover[1][1]
+    assert "mfe_r is missing in 62" in shown.alt
+    for palette in PALETTES:
+        (heat,) = draw_missing_values(shown, palette).data
+        assert (heat.zmin, heat.zmax) == (0.0, 1.0)
+
+
+def test_population_stability_of_a_worked_example() -> None:
+    # shares 0.6 and 0.4 against 0.5 and 0.5, by hand: 0.1 ln 1.2 - 0.1 ln 0.8
+    found = population_stability(np.array([6e6, 4e6]), np.array([5e6, 5e6]))
+    assert found == pytest.approx(0.1 * np.log(1.2) - 0.1 * np.log(0.8), abs=1e-6)
+
+
+def test_drift_draws_its_threshold_and_its_values() -> None:
+    levels = pd.DataFrame(
+        {
+            "dimension": ["bucket", "bucket", "phase", "phase", "never"],
+            "level": ["xl", None, "Good", "Dip", None],
+            "recent": [50, 50, 90, 10, 100],
+            "before": [500, 500, 100, 900, 1000],
+        }
+    )
+    shown = context_drift(levels)
+    assert shown is not None
+    assert shown.dims == ("bucket", "phase")  # one that no trade has cannot move
+    assert shown.index[0] == pytest.approx(0.0, abs=1e-3)
+    assert shown.index[1] > 0.25
+    assert shown.hover[1] == "Good: 10 % → 90 %"
+    assert shown.alt.endswith("phase.")
+    figure = draw_context_drift(shown, DARK)
+    assert list(figure.data[0].text) == [f"{one:.2f}" for one in shown.index]
+    assert figure.layout.shapes[0].x0 == 0.25
+
+
+def test_drift_of_few_trades_is_not_told() -> None:
+    levels = pd.DataFrame(
+        {"dimension": ["bucket"], "level": ["xl"], "recent": [29], "before": [500]}
+    )
+    assert context_drift(levels) is None

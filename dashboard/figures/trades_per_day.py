@@ -1,4 +1,4 @@
-"""How many trades closed each week, by bot."""
+"""How many trades closed each day, by bot."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ MOST_BOTS = 6
 
 
 @dataclass(frozen=True)
-class TradesPerWeek:
-    """Weeks as columns, one stacked series per bot; the smallest are joined."""
+class TradesPerDay:
+    """Days as columns, one stacked series per bot; the smallest are joined."""
 
-    weeks: tuple[object, ...]
+    days: tuple[object, ...]
     series: dict[str, tuple[int, ...]]
     alt: str
 
 
-def trades_per_week(counts: pd.DataFrame) -> TradesPerWeek:
+def trades_per_day(counts: pd.DataFrame) -> TradesPerDay:
     """Arrange counted trades.
 
     Args:
-        counts: With week, bot and n.
+        counts: With day, bot and n.
     """
     largest = counts.groupby("bot")["n"].sum().sort_values(ascending=False)
     named = counts["bot"].where(counts["bot"].isin(largest.index[:MOST_BOTS]), "other bots")
     wide = counts.assign(bot=named).pivot_table(
-        index="week", columns="bot", values="n", aggfunc="sum", fill_value=0
+        index="day", columns="bot", values="n", aggfunc="sum", fill_value=0
     )
     total = int(counts["n"].sum())
-    return TradesPerWeek(
-        weeks=tuple(wide.index),
+    return TradesPerDay(
+        days=tuple(wide.index),
         series={str(bot): tuple(int(n) for n in wide[bot]) for bot in _by_size(wide)},
-        alt=f"{formats.plural(total, 'trade')} in {formats.plural(len(wide), 'week')}.",
+        alt=f"{formats.plural(total, 'trade')} in {formats.plural(len(wide), 'day')}.",
     )
 
 
@@ -46,22 +46,22 @@ def _by_size(wide: pd.DataFrame) -> list[Any]:
     return list(wide.sum().sort_values(ascending=False).index)
 
 
-def draw_trades_per_week(shown: TradesPerWeek, palette: Palette) -> go.Figure:
+def draw_trades_per_day(shown: TradesPerDay, palette: Palette) -> go.Figure:
     """Draw stacked bars."""
     colours = (palette.accent, palette.warning, palette.violet, palette.positive,
                palette.negative, palette.text, palette.muted)  # fmt: skip
     figure = go.Figure(
         [
             go.Bar(
-                x=list(shown.weeks), y=list(n), name=safe_label(bot, longest=24),
+                x=list(shown.days), y=list(n), name=safe_label(bot, longest=24),
                 marker={"color": colours[i % len(colours)], "line": {"width": 0}}, opacity=0.85,
-                hovertemplate="week of %{x|%d %b %Y}: %{y} trades<extra>"
+                hovertemplate="%{x|%d %b %Y}: %{y} trades<extra>"
                 + safe_label(bot) + "</extra>",
             )
             for i, (bot, n) in enumerate(shown.series.items())
         ]
     )  # fmt: skip
     style(figure, palette, height=230)
-    figure.update_layout(barmode="stack", bargap=0.15, showlegend=len(shown.series) > 1,
+    figure.update_layout(barmode="stack", bargap=0.05, showlegend=len(shown.series) > 1,
                          margin={"t": 30})  # fmt: skip
     return figure
