@@ -29,6 +29,44 @@ from learning.settings import Settings
 from learning.store import database, strand_rows
 
 
+_Option = typer.Option
+_Paths = Annotated[
+    list[Path],
+    typer.Argument(
+        help="A file of trades, fills or orders, of any tool that is known; or a table of "
+        "closed trades with the table of its actions; or a freqtrade results folder."
+    ),
+]
+_DryRun = Annotated[bool, _Option("--dry-run", help="Say what is in it, and write nothing.")]
+_Preview = Annotated[bool, _Option("--preview", help="Show 20 trades, and write nothing.")]
+_Rejects = Annotated[
+    Path | None, _Option(help="Write every rejected row with its reason to this CSV file.")
+]
+_Mapping = Annotated[
+    Path | None, _Option(help="YAML or JSON that says what the columns are called here.")
+]
+_Symbol = Annotated[str | None, _Option(help="What was traded, if it is not in it.")]
+_Timeframe = Annotated[str | None, _Option(help="Bars of the strategy: 15m, 1h, …")]
+_Zone = Annotated[str | None, _Option(help="Of times without an offset: Europe/Athens, +02:00.")]
+_Strategy = Annotated[str | None, _Option(help="The strategy or expert, if it is not in it.")]
+_RiskPct = Annotated[
+    float | None, _Option(help="Your fixed risk: distance of the stop, % of the entry.")
+]
+_RiskAmount = Annotated[
+    float | None, _Option(help="Your fixed risk: what one trade may lose, in money.")
+]
+_Market = Annotated[str | None, _Option(help="Of fills: spot (never short) or derivative.")]
+_Bot = Annotated[
+    str | None, _Option(help="The bot or account the trades belong to; default the file's name.")
+]
+_Origin = Annotated[
+    str | None, _Option(help="live, dry_run, backtest or simulated; default what the file says.")
+]
+_Variants = Annotated[
+    bool, _Option("--variants", help="The backtest is a variant on purpose, no re-run.")
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("import")(import_trades)
@@ -36,53 +74,21 @@ def register(app: typer.Typer) -> None:
 
 
 def import_trades(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            help="A file of trades, fills or orders, of any tool that is known; or a table of "
-            "closed trades with the table of its actions; or a freqtrade results folder."
-        ),
-    ],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what is in the file, and write nothing.")
-    ] = False,
-    show: Annotated[
-        bool, typer.Option("--preview", help="Show the first 20 trades, and write nothing.")
-    ] = False,
-    rejects: Annotated[
-        Path | None, typer.Option(help="Write every rejected row with its reason to this CSV file.")
-    ] = None,
-    mapping: Annotated[
-        Path | None, typer.Option(help="YAML or JSON that says what the columns are called here.")
-    ] = None,
-    symbol: Annotated[str | None, typer.Option(help="What was traded, if it is not in it.")] = None,
-    timeframe: Annotated[str | None, typer.Option(help="Bars of the strategy: 15m, 1h, …")] = None,
-    time_zone: Annotated[
-        str | None, typer.Option(help="Of times without an offset: Europe/Athens, +02:00, UTC.")
-    ] = None,
-    strategy: Annotated[
-        str | None, typer.Option(help="The strategy or expert, if it is not in it.")
-    ] = None,
-    risk_pct: Annotated[
-        float | None, typer.Option(help="Your fixed risk: distance of the stop, % of the entry.")
-    ] = None,
-    risk_amount: Annotated[
-        float | None, typer.Option(help="Your fixed risk: what one trade may lose, in money.")
-    ] = None,
-    market: Annotated[
-        str | None, typer.Option(help="Of fills: spot (never short) or derivative.")
-    ] = None,
-    bot: Annotated[
-        str | None,
-        typer.Option(help="The bot or account the trades belong to; default the file's name."),
-    ] = None,
-    origin: Annotated[
-        str | None,
-        typer.Option(help="live, dry_run, backtest or simulated; default what the file says."),
-    ] = None,
-    variants: Annotated[
-        bool, typer.Option("--variants", help="The backtest is a variant on purpose, no re-run.")
-    ] = False,
+    paths: _Paths,
+    dry_run: _DryRun = False,
+    show: _Preview = False,
+    rejects: _Rejects = None,
+    mapping: _Mapping = None,
+    symbol: _Symbol = None,
+    timeframe: _Timeframe = None,
+    time_zone: _Zone = None,
+    strategy: _Strategy = None,
+    risk_pct: _RiskPct = None,
+    risk_amount: _RiskAmount = None,
+    market: _Market = None,
+    bot: _Bot = None,
+    origin: _Origin = None,
+    variants: _Variants = False,
 ) -> None:
     """Import closed trades. The file is only read; importing twice adds nothing."""
     settings = Settings.from_env()
