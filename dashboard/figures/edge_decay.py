@@ -193,6 +193,7 @@ def draw_edge_decay(shown: EdgeDecay, palette: Palette, *, height: int = 320) ->
     figure.add_hline(y=0, line={"color": palette.muted, "width": 1, "dash": "dot"}, row=1, col=1)
     figure.update_yaxes(range=list(shown.limits_rr), row=1)
     figure.update_yaxes(range=None, nticks=3, row=2)
+    figure.update_xaxes(nticks=6, tickangle=0)
     _add_moments(figure, shown, palette)
     _add_parts(figure, shown, palette)
     figure.update_layout(margin={"t": 18})

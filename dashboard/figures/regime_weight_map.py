@@ -103,8 +103,10 @@ def draw_regime_weight_map(shown: RegimeWeightMap, palette: Palette) -> go.Figur
     figure.update_yaxes(showgrid=False, autorange="reversed", type="category", ticksuffix="  ")
     figure.update_xaxes(
         side="top", type="category", tickangle=0, tickvals=list(shown.scores),
-        ticktext=[one.replace(" ", "<br>") for one in shown.scores],
+        ticktext=["time<br>efficiency", "field<br>coherence", "recur-<br>rence", "vari-<br>ance"],
+        tickfont={"size": 10},
     )  # fmt: skip
+    figure.update_layout(margin={"t": 34})
     return figure
 
 

@@ -186,7 +186,7 @@ def _show_similarity(page: Page, members: pd.DataFrame, factor: dict[Any, Any]) 
 # ------------------------------------------------------------------ one factor
 def _show_members(page: Page, factor: dict[Any, Any], own: pd.DataFrame) -> None:
     controls.section(
-        f"Members of {factor['factor_id']}",
+        f"Members of {formats.plain(factor['factor_id'])}",
         f"{formats.plural(len(own), 'lesson')}, effectively {factor['effective_lessons']:.1f}; "
         f"{formats.share(factor['shared_trade_share'])} of their trades are shared.",
     )

@@ -55,7 +55,8 @@ def _show_now(page: Page, phases: pd.DataFrame, weights: pd.DataFrame) -> None:
         for horizon in HORIZONS:
             if is_tracked:
                 known = getattr(tracked, f"{horizon}_phase")
-                _metric(f"Now, {horizon}", known or formats.NOTHING, "as the tracker sees it")
+                said = formats.plain(known, longest=20) if known else formats.NOTHING
+                _metric(f"Now, {horizon}", said, "as the tracker sees it")
             else:
                 _show_last(horizon, phases)
         learned = int((weights[list(WEIGHTS)] != 1.0).to_numpy().sum())
