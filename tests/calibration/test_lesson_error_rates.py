@@ -2,46 +2,33 @@
 
 The slow sets look at means over worlds: one world's scopes depend on one another, so that a
 single lesson more or less is multiplier noise. Their seeds were never used to choose a setting.
+The full set, every figure in a line: ``python -m tests.calibration.figures``.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
 
-from learning.lessons.mining import MiningRun, surviving_lessons
-from learning.simulation.planted_world import (
-    PlantedEffect,
-    PlantedWorld,
-    planted_world,
-    trade_events,
-)
-from learning.simulation.scoring import LessonScore, emitted_lesson, score_lessons
+from learning.simulation.planted_world import PlantedEffect, PlantedWorld, planted_world
+from tests.calibration.figures import mean_of, tails_per_1000
+from tests.calibration.worlds import NULL_SEEDS, PLANTED_SEEDS, Searched, default_world, searched
 
-PLANTED_SEEDS = range(100, 112)
-NULL_SEEDS = range(400, 410)
-
-
-def scored(world: PlantedWorld) -> tuple[LessonScore, MiningRun]:
-    trades = world.sample()
-    run = surviving_lessons(trade_events(world, trades), fdr_target=0.1, look=1, seed=0)
-    lessons = [emitted_lesson(world, one) for one in run.lessons if one.status == "proposed"]
-    return score_lessons(world, trades, lessons), run
+N_NULL = 10  # of the worlds of the full set
 
 
 def test_small_worlds_without_an_edge_yield_no_lesson():
     """At most one of six: with q = 0.10 two or more happen by chance in one case in nine."""
     worlds = [planted_world(s, null=True, n_trades=4000, n_patterns=5) for s in range(600, 606)]
-    scores = [scored(world)[0] for world in worlds]
+    scores = [searched(world).score for world in worlds]
     assert sum(score.n_lessons > 0 for score in scores) <= 1
 
 
 def test_small_worlds_with_large_edges_yield_mostly_true_lessons():
     """Eight edges of 2 R a world, each in one phase of one large group."""
-    scores = [scored(with_plain_effects(seed))[0] for seed in (700, 701, 702)]
+    scores = [searched(with_plain_effects(seed)).score for seed in (700, 701, 702)]
     n = sum(score.n_lessons for score in scores)
     n_false = sum(score.n_lessons * score.false_share for score in scores)
     assert n >= 12
@@ -61,19 +48,12 @@ def with_plain_effects(seed: int) -> PlantedWorld:
     return replace(world, effects=tuple(effects))
 
 
-@cache
-def planted_runs() -> tuple[tuple[LessonScore, MiningRun], ...]:
-    return tuple(scored(planted_world(seed)) for seed in PLANTED_SEEDS)
-
-
-@cache
-def null_runs() -> tuple[tuple[LessonScore, MiningRun], ...]:
-    return tuple(scored(planted_world(seed, null=True)) for seed in NULL_SEEDS)
+def null_worlds() -> list[Searched]:
+    return [default_world(seed, null=True) for seed in NULL_SEEDS[:N_NULL]]
 
 
 def mean(name: str) -> float:
-    values = [getattr(score, name) for score, _ in planted_runs()]
-    return float(np.mean([value for value in values if value is not None]))
+    return mean_of((default_world(seed).score for seed in PLANTED_SEEDS), name)
 
 
 @pytest.mark.slow
@@ -97,20 +77,12 @@ def test_intervals_of_emitted_lessons_hold_the_truth():
 @pytest.mark.slow
 def test_worlds_without_an_edge_hardly_ever_yield_a_lesson():
     """The target is 0.10; at a true share of 0.07 three or more of ten have chance 0.03."""
-    assert np.mean([score.n_lessons > 0 for score, _ in null_runs()]) <= 0.2
+    assert np.mean([one.score.n_lessons > 0 for one in null_worlds()]) <= 0.2
 
 
 @pytest.mark.slow
-def test_scores_without_an_edge_are_standard_normal_in_their_tails():
-    """Nominal one in a thousand on each side.
-
-    Levels whose sample holds no big win have both a small variance and a low mean, which
-    leans the tails to the left; together they are nominal.
-    """
-    counts = [run.counts for _, run in null_runs()]
-    n = sum(count.n_eligible for count in counts)
-    upper = 1000 * sum(count.n_upper_tail for count in counts) / n
-    lower = 1000 * sum(count.n_lower_tail for count in counts) / n
-    assert 0.7 <= (upper + lower) / 2 <= 1.3
-    assert 0.3 <= upper <= 1.3
-    assert 0.7 <= lower <= 1.7
+def test_scores_without_an_edge_are_standard_normal_in_both_tails():
+    """Nominal one in a thousand on each side; over ten worlds either has an error of 0.1."""
+    upper, lower = tails_per_1000(one.run for one in null_worlds())
+    assert 0.7 <= upper <= 1.3
+    assert 0.7 <= lower <= 1.3

@@ -1,54 +1,38 @@
 """What the search says about trades on real prices, where entries are known to have no edge.
 
-``A_mode`` was assigned by a hash, so its effect on the path outcome is as in a randomised trial.
+``A_mode`` and ``E_mode`` were assigned by a hash, so their effects are as in a randomised trial.
+The whole table: ``python -m tests.calibration.real_sets``.
 """
 
 from __future__ import annotations
 
 import os
-from functools import cache
-from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from learning.evidence.trade_events import TradeEvents
 from learning.lessons.level_lessons import level_lessons
-from learning.lessons.mining import FoundLesson, surviving_lessons
+from learning.lessons.mining import FoundLesson
+from tests.calibration.real_sets import (
+    entries,
+    later_evidence,
+    proposed,
+    real_trades,
+    run_on_all,
+    trial_sizes,
+)
+from tests.calibration.sign_flips import flipped_tails
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 
-DIMS = (
-    "macro_phase", "meso_phase", "micro_phase", "bucket_leader", "bucket_rank_position",
-    "market_family", "bucket", "timeframe", "A_mode", "E_mode",
-)  # fmt: skip
 
-
-@cache
-def real_trades(market: str) -> pd.DataFrame:
-    folder = os.environ.get("EDGEKEEPER_REAL_DATA")
-    if not folder:
+@pytest.fixture(autouse=True)
+def _real_data() -> None:
+    if not os.environ.get("EDGEKEEPER_REAL_DATA"):
         pytest.skip("EDGEKEEPER_REAL_DATA names no folder with real trades")
-    return pd.read_parquet(Path(folder) / f"trades_{market}.parquet")
 
 
-def entries(market: str, outcome: str) -> TradeEvents:
-    trades = real_trades(market)
-    epoch = pd.Timestamp("1970-01-01", tz="UTC")
-    return TradeEvents.from_columns(
-        pattern_key=trades["pattern_key"].astype(str).tolist(),
-        action_category=["entry"] * len(trades),
-        scope={name: trades[name].astype(object).tolist() for name in DIMS},
-        closed_at_days=(trades["exit_time"] - epoch) / pd.Timedelta(days=1),
-        rr=trades[outcome],
-        trade=trades["trade_id"],
-    )
-
-
-@cache
 def lessons(market: str, outcome: str) -> tuple[FoundLesson, ...]:
-    run = surviving_lessons(entries(market, outcome), fdr_target=0.1, look=1, seed=0)
-    return tuple(one for one in run.lessons if one.status == "proposed")
+    return proposed(run_on_all(market, outcome))
 
 
 @pytest.mark.parametrize("market", ["crypto", "tradfi"])
@@ -69,8 +53,40 @@ def test_the_randomised_mode_is_found_in_the_path_outcome(market: str, at_least:
     assert sum(patient) >= len(patient) / 2
 
 
+@pytest.mark.parametrize("market", ["crypto", "tradfi"])
+def test_sizes_of_the_randomised_modes_are_those_of_the_plain_trial(market: str):
+    """Pooled over patterns ours is clipped at 99 %, hence two standard errors of the trial."""
+    sizes = list(trial_sizes(market, "rr_path"))
+    assert len(sizes) == 6
+    for one in sizes:
+        assert one.ours_rr == pytest.approx(one.trial_rr, abs=2 * one.trial_se_rr), one.mode
+        assert one.n_agree >= 8, one.mode
+
+
+@pytest.mark.parametrize("market", ["crypto", "tradfi"])
+def test_lessons_of_the_first_part_hold_in_the_rest(market: str):
+    """One lesson of seven may lose its sign by chance: its later edge has an error too."""
+    later = later_evidence(market, "rr_path")
+    assert later.n_measured >= 2
+    assert later.same_sign is not None
+    assert round(later.same_sign * later.n_measured) >= later.n_measured - 1
+    assert later.coverage is not None
+    assert later.coverage >= 0.85
+    assert later.uplift_rr > 0
+    assert later.uplift_within_rr > 0
+
+
 def test_patterns_that_lose_net_of_costs_are_level_lessons():
-    run = level_lessons(entries("crypto", "r_multiple_net"), fdr_target=0.1, look=1)
+    trades = real_trades("crypto")
+    run = level_lessons(entries(trades, trades["r_multiple_net"]), fdr_target=0.1, look=1)
     losing = [one for one in run.lessons if one.level.mean_rr < 0]
     assert len(run.lessons) >= 8
     assert len(losing) >= 0.9 * len(run.lessons)
+
+
+def test_flipping_the_signs_of_weeks_leaves_no_more_than_chance():
+    """One random sign per week on the residuals: no mean effect survives, dependence does."""
+    tails = flipped_tails(n_flips=2)
+    assert 0.5 <= tails.upper_per_1000 <= 1.3
+    assert 0.5 <= tails.lower_per_1000 <= 1.3
+    assert tails.share_of_groups_below_a_tenth <= 0.12
