@@ -222,7 +222,9 @@ def _strip(engine: Engine, profile: Profile) -> None:
     except LearningError:
         st.badge("database away", icon=":material/cloud_off:", color="red")
         return
+    broken = health.broken_promises(now)
     notices = [
+        *([] if broken is None else [broken]),
         health.switch_notice(now),
         *health.bot_notices(now)[:3],
         health.stalest_job(now),
@@ -333,41 +335,36 @@ def finish(done: commands.Done) -> None:
 # ------------------------------------------------------------------ filters
 def _show_filters(bots: list[str], setups: list[Group]) -> None:
     with st.sidebar:
-        module = st.segmented_control(
-            "Module",
-            ["pm", "dm"],
-            key="module",
-            bind="query-params",
-            help="pm: portfolio manager. dm: decision maker.",
-        )
-        keys = sorted({one.pattern_key for one in setups if module in (None, one.module)})
-        st.selectbox(
-            "Setup",
-            keys,
-            index=None,
-            placeholder="all setups",
-            key="setup",
-            bind="query-params",
-        )
-        st.selectbox(
-            "Bot", bots, index=None, placeholder="all bots", key="bot", bind="query-params"
-        )
-        st.segmented_control(
-            "Period",
-            list(PERIODS),
-            default="all",
-            key="period",
-            required=True,
-            bind="query-params",
-            help="Counted back from the last closed trade.",
-        )
-        st.segmented_control(
-            "Unit", UNITS, default="R", key="unit", required=True, bind="query-params"
-        )
+        _show_subjects(bots, setups)
+        _segments("Period", list(PERIODS), "all", help="Counted back from the last closed trade.")
+        _segments("Unit", list(UNITS), "R")
         st.caption(
             "Bot, period and unit recompute edge maps from trades. Lessons are always shown whole, "
             "in R, with their composition."
         )
+
+
+def _show_subjects(bots: list[str], setups: list[Group]) -> None:
+    module = st.segmented_control(
+        "Module",
+        ["pm", "dm"],
+        key="module",
+        bind="query-params",
+        help="pm: portfolio manager. dm: decision maker.",
+    )
+    keys = sorted({one.pattern_key for one in setups if module in (None, one.module)})
+    for label, known in (("Setup", keys), ("Bot", bots)):
+        name = label.lower()
+        st.selectbox(
+            label, known, index=None, placeholder=f"all {name}s", key=name, bind="query-params"
+        )
+
+
+def _segments(label: str, options: list[str], default: str, *, help: str | None = None) -> None:
+    st.segmented_control(
+        label, options, default=default, key=label.lower(), required=True, bind="query-params",
+        help=help,
+    )  # fmt: skip
 
 
 def _chosen(origins: tuple[str, ...]) -> tuple[Filters, Unit]:

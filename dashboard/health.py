@@ -139,6 +139,24 @@ def stalest_job(health: Health) -> Notice:
     )
 
 
+def broken_promises(health: Health) -> Notice | None:
+    """Say which checks failed when all were run last; None where none did."""
+    runs = health.runs[health.runs["job"] == "validate_learning"]
+    changed = None if runs.empty else runs.iloc[0]["changed"]
+    checks = changed.get("checks", []) if isinstance(changed, dict) else []
+    failed = [check for check in checks if check["state"] == "failed"]
+    if not failed:
+        return None
+    promises = "promise is" if len(failed) == 1 else "promises are"
+    told = "; ".join(f"{check['name']}: {check['finding']}" for check in failed)
+    return Notice(
+        f"{len(failed)} {promises} broken",
+        "red",
+        ":material/gpp_bad:",
+        formats.plain(f"{told}. ./run validate tells all.", longest=400),
+    )
+
+
 def stale_sentence(health: Health, jobs: tuple[str, ...]) -> str | None:
     """Say that a page's numbers are old, where a job they come from failed or is late."""
     bad = [one for one in job_states(health) if one.job in jobs and one.state in ("failed", "late")]

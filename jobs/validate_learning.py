@@ -11,11 +11,12 @@ from sqlalchemy import Connection
 
 from jobs.aggregate_scopes import Measure, current_measure, fingerprints, measured_groups
 from jobs.job import JobContext, JobReport
+from jobs.planned import planned_runs, utc
 from learning.domain.pattern_key import MODULES, Module
 from learning.evidence.edge_score import ScopeStatistics
 from learning.evidence.scope_cube import ScopeCube
 from learning.evidence.trade_events import GroupKey
-from learning.settings import Settings
+from learning.settings import Profile, Settings
 from learning.store import (
     database,
     group_mark_rows,
@@ -29,6 +30,7 @@ from learning.store.scope_cell_rows import VALUES, CellKey
 from learning.store.validation_rows import Check, State
 
 MAX_SKEW = timedelta(seconds=5)
+_FAILS_AGAIN = 3  # failures in a row from which a job is broken, not unlucky
 _SAMPLE_TRADES = 10_000  # recomputed at each run: some seconds; every group has its turn
 _FLOAT32 = ("time_efficiency", "field_coherence", "recurrence_score")
 
@@ -54,6 +56,7 @@ def run_all_checks(
     return [
         *validation_rows.run_checks(connection),
         clock_check(connection),
+        timetable_check(connection, settings.profile),
         *(recomputation_check(connection, one, settings, now, every_group) for one in MODULES),
     ]
 
@@ -77,6 +80,22 @@ def clock_check(connection: Connection) -> Check:
     skew = job_rows.clock_skew(connection)
     state: State = "warning" if abs(skew) > MAX_SKEW else "ok"
     return Check("clock of the worker", state, f"{skew.total_seconds():+.1f} s to the database's")
+
+
+def timetable_check(connection: Connection, profile: Profile) -> Check:
+    """Say which jobs are late, and since when, or keep failing."""
+    told: list[str] = []
+    state: State = "ok"
+    for one in planned_runs(connection, profile):
+        name = one.job.name
+        if one.failures is not None and one.failures.in_a_row >= _FAILS_AGAIN:
+            told.append(f"{name} failed {one.failures.in_a_row} times in a row")
+            state = "failed"
+        elif one.late_since is not None:
+            told.append(f"{name} is late since {utc(one.late_since)}")
+    if told and state == "ok":
+        state = "warning"
+    return Check("jobs keep to their timetable", state, "; ".join(told) or "all do")
 
 
 def recomputation_check(

@@ -149,6 +149,17 @@ def _levers_within_bounds(connection: Connection) -> Check:
     return Check("lever targets are within bounds", state, ", ".join(wrong[:5]) or "all")
 
 
+def _lessons_have_payloads(connection: Connection) -> Check:
+    c = learning_lessons.c
+    rows = connection.execute(
+        sa.select(c.id, c.effect).where(c.status.in_(("proposed", "active"))).order_by(c.id)
+    ).all()
+    without = [f"L-{lesson_id:04d}" for lesson_id, effect in rows if not levers_of_effect(effect)]
+    told = f"{len(without)} of {len(rows)} lessons ask for nothing"
+    named = f": {', '.join(without[:5])}" if without else ""
+    return Check("lessons have payloads", "warning" if without else "ok", told + named)
+
+
 def _overrides_of_active_lessons(connection: Connection) -> Check:
     n = _count(
         connection,
@@ -281,6 +292,7 @@ CHECKS: Sequence[Callable[[Connection], Check]] = (
     _trades_counted_once,
     _provenance,
     _stats_exist,
+    _lessons_have_payloads,
     _levers_within_bounds,
     _overrides_of_active_lessons,
     _expired_overrides,

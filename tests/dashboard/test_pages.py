@@ -183,6 +183,27 @@ def test_a_failed_job_makes_the_pages_it_feeds_amber(
     assert "Numbers from never: mine_pm_lessons failed" in said
 
 
+def test_a_broken_promise_is_told_on_every_page(open_page: Open, engine_of_page: Engine) -> None:
+    def validated(state: str) -> None:
+        check = {"name": "decisions are unbroken", "state": state, "finding": "decision 7 changed"}
+        with engine_of_page.begin() as connection:
+            connection.execute(
+                sa.insert(job_runs).values(
+                    job="validate_learning",
+                    slot=sa.func.clock_timestamp(),
+                    run_trigger="schedule",
+                    requested_by="timetable",
+                    status="ok",
+                    changed={"failed": 1, "warnings": 0, "checks": [check]},
+                )
+            )
+
+    validated("failed")
+    assert "1 promise is broken" in words_of(open_page("see_overview.py"))
+    validated("ok")
+    assert "broken" not in words_of(open_page("see_overview.py"))
+
+
 def test_the_kill_switch_stops_overrides_in_one_click_and_comes_back_with_the_word(
     open_page: Open, engine_of_page: Engine
 ) -> None:
