@@ -27,6 +27,12 @@ BitArray = npt.NDArray[np.uint64]
 
 MIN_SIMILARITY = 0.3
 """Average linkage stops merging below this similarity."""
+
+MIN_SIMILARITY_TO_LEAD = 0.1
+"""Below, a lesson has next to nothing to do with a lead."""
+
+NESTED_SHARE = 0.95
+"""Of the smaller of two lessons, from which on it is part of the larger."""
 MOST_MAPPED = 150
 _NO_SPREAD = 1e-9
 
@@ -196,25 +202,37 @@ def lead_labels(similarity: FloatArray, leads: Sequence[int]) -> IntArray:
 
 
 def distinct_leads(
-    similarity: FloatArray,
-    candidates: Sequence[int],
-    *,
-    min_similarity: float = MIN_SIMILARITY,
+    similarity: FloatArray, matched: BoolArray, candidates: Sequence[int]
 ) -> tuple[int, ...]:
-    """Keep of the candidates, foremost first, those that are not like one kept before.
+    """Keep of the candidates, foremost first, those that are not nested with one kept before.
 
     A parent and its child may both be stepwise lessons; as two factors they would count the
-    effect of the parent twice.
+    effect of the parent twice. Effects that overlap only in part stay two.
+
+    Args:
+        similarity: Shape (L, L); 0 between lessons of opposite direction, which are never one.
+        matched: Shape (L, N).
+        candidates: Positions of the candidates.
 
     Examples:
-        >>> distinct_leads(np.array([[1, 0.5, 0], [0.5, 1, 0.1], [0, 0.1, 1]]), [1, 0, 2])
+        A parent, its child, and a lesson that shares half of the parent's trades:
+
+        >>> trades = np.arange(100)
+        >>> matched = np.array([trades < 20, trades < 15, (trades >= 10) & (trades < 30)])
+        >>> distinct_leads(similarity_matrix(matched), matched, [1, 0, 2])
         (1, 2)
     """
     kept: list[int] = []
     for lead in candidates:
-        if all(similarity[lead, other] < min_similarity for other in kept):
+        near = [other for other in kept if similarity[lead, other] > 0]
+        if not any(_are_nested(matched[lead], matched[other]) for other in near):
             kept.append(lead)
     return tuple(kept)
+
+
+def _are_nested(first: BoolArray, second: BoolArray) -> bool:
+    smaller = min(int(first.sum()), int(second.sum()))
+    return int((first & second).sum()) >= NESTED_SHARE * smaller
 
 
 def lattice_labels(similarity: FloatArray, leads: Sequence[int]) -> IntArray:
@@ -228,7 +246,7 @@ def lattice_labels(similarity: FloatArray, leads: Sequence[int]) -> IntArray:
         Shape (L,), cluster of each lesson, numbered from 0 by first appearance.
     """
     labels = lead_labels(similarity, leads)
-    far = np.flatnonzero(similarity[:, list(leads)].max(axis=1) < MIN_SIMILARITY)
+    far = np.flatnonzero(similarity[:, list(leads)].max(axis=1) < MIN_SIMILARITY_TO_LEAD)
     labels[far] = len(labels) + linkage_labels(similarity[np.ix_(far, far)])
     return _by_first_appearance(labels)
 
@@ -343,7 +361,7 @@ class _Draft:
 
 def _group_factors(group: GroupLessons) -> Iterator[_Draft]:
     similarity = group.similarity()
-    leads = distinct_leads(similarity, group.leads or ())
+    leads = distinct_leads(similarity, group.matched, group.leads or ())
     labels = lattice_labels(similarity, leads) if leads else linkage_labels(similarity)
     for label in range(int(labels.max(initial=-1)) + 1):
         members = np.flatnonzero(labels == label)

@@ -6,7 +6,12 @@ import numpy as np
 
 from learning.evidence.trade_events import ABSENT, TradeEvents
 from learning.lessons.mining import GroupScores, MiningRun
-from learning.meta.latent_factors import lead_labels, linkage_labels, similarity_matrix
+from learning.meta.latent_factors import (
+    distinct_leads,
+    lattice_labels,
+    linkage_labels,
+    similarity_matrix,
+)
 from learning.simulation.planted_world import (
     PlantedTrades,
     PlantedWorld,
@@ -53,8 +58,11 @@ def lattice_score(
         return None
     leads = [i for i, row in enumerate(matched) if set(events.trade[rows[row]]) in lessons]
     similarity = similarity_matrix(matched)
+    sign = np.sign(group.z[rejected])
+    same_sign = np.where(np.equal.outer(sign, sign), similarity, 0.0)
+    distinct = distinct_leads(same_sign, matched, leads)
     return (
-        adjusted_rand(truth, lead_labels(similarity, leads)),
+        adjusted_rand(truth, lattice_labels(same_sign, distinct)),
         adjusted_rand(truth, linkage_labels(similarity)),
     )
 

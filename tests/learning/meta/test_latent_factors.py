@@ -88,15 +88,18 @@ def test_leads_are_never_merged():
     assert lead_labels(similarity_matrix(matched), [0, 1]).tolist() == [0, 1]
 
 
-def test_leads_that_say_the_same_are_one_factor_of_the_foremost():
-    parent_child_other = matches((0, 30), (0, 24), (60, 90))
-    similarity = similarity_matrix(parent_child_other)
-    assert distinct_leads(similarity, [1, 0, 2]) == (1, 2)
-    factors = latent_factors([lessons(parent_child_other, leads=(1, 0, 2))], previous={})
-    assert {tuple(sorted(f.lesson_ids)): f.representative_id for f in factors} == {
-        (1, 2): 2,
-        (3,): 3,
-    }
+def test_a_lead_and_its_child_are_one_factor_and_leads_that_only_overlap_are_two():
+    parent_child_overlap = matches((0, 30), (0, 24), (20, 50))
+    similarity = similarity_matrix(parent_child_overlap)
+    assert distinct_leads(similarity, parent_child_overlap, [1, 0, 2]) == (1, 2)
+    factors = latent_factors([lessons(parent_child_overlap, leads=(1, 0, 2))], previous={})
+    members = {tuple(sorted(one.lesson_ids)): one.representative_id for one in factors}
+    assert members == {(1, 2): 2, (3,): 3}
+
+
+def test_nested_leads_of_opposite_direction_stay_two():
+    matched = matches((0, 30), (0, 24))
+    assert distinct_leads(np.eye(2), matched, [0, 1]) == (0, 1)
 
 
 def test_what_is_unlike_every_lead_clusters_by_linkage():
