@@ -28,7 +28,6 @@ from learning.importers.store_import import StoredImport
 from learning.settings import Settings
 from learning.store import database, strand_rows
 
-
 _Option = typer.Option
 _Paths = Annotated[
     list[Path],
