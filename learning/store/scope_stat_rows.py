@@ -5,6 +5,10 @@ array per statistic. The views ``scope_stat_cells`` and ``pattern_scope_stats`` 
 cell; mean, difference to the baseline, scope values, their hash and the ``stats`` object are
 made as they are read. A pack fits into a page, has one entry in the one index and is found by
 group and mask, which is how screens ask.
+
+Measured at 5.2 million scopes of a million trades: 86 bytes a scope with the index, where a row a
+scope with its key takes 226. From trades to stored scopes takes 25 s of CPU, of which the server's
+part is 8 s; a plain COPY of the finished rows takes 28 s (``./run bench cube``).
 """
 
 from __future__ import annotations
