@@ -78,8 +78,8 @@ class Runner:
         self, name: str, *, requested_by: str, trigger: str = "manual", progress: Progress = silent
     ) -> RunOutcome | None:
         """Queue a job and run it here; None where another worker is running it."""
+        self._mark_lost()
         with self._bookkeeping() as connection:
-            job_rows.mark_lost(connection, is_dead=is_dead, is_stopped=is_stopped)
             run_id = job_rows.enqueue(
                 connection, name, slot=None, trigger=trigger, requested_by=requested_by
             )
@@ -87,8 +87,7 @@ class Runner:
 
     def run_next(self) -> RunOutcome | None:
         """Run the oldest queued run, if there is one."""
-        with self._bookkeeping() as connection:
-            job_rows.mark_lost(connection, is_dead=is_dead, is_stopped=is_stopped)
+        self._mark_lost()
         return self._claim_and_run(None, silent)
 
     def run_queued(self, name: str) -> RunOutcome | None:
@@ -130,6 +129,16 @@ class Runner:
                 self._write_end(claimed, outcome, retry=False)
             except (SQLAlchemyError, DatabaseUnavailable):
                 log.warning("run %s stays open until its silence is noticed", claimed.run_id)
+
+    def _mark_lost(self) -> None:
+        """Mark what other workers left behind when they died, and tell of it for them."""
+        with self._bookkeeping() as connection:
+            lost = job_rows.mark_lost(connection, is_dead=is_dead, is_stopped=is_stopped)
+            errors = job_rows.read_errors(connection, lost)
+            failures = job_rows.read_failures(connection, list(errors))
+        for job, error in errors.items():
+            before = failures[job].in_a_row - 1 if job in failures else 0
+            self.notices.after_run(job, RunOutcome("lost", error=error), before)
 
     @contextlib.contextmanager
     def _bookkeeping(self) -> Iterator[Connection]:

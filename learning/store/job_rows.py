@@ -272,6 +272,14 @@ def _mark_lost(connection: Connection, run_id: int, error: str) -> None:
     _queue_again(connection, job, run_id)
 
 
+def read_errors(connection: Connection, run_ids: Sequence[int]) -> dict[str, str]:
+    """Return what some runs ended with, by job."""
+    if not run_ids:
+        return {}
+    c = job_runs.c
+    return dict(connection.execute(sa.select(c.job, c.error).where(c.id.in_(run_ids))).all())
+
+
 def _running() -> sa.Select[int, str, float]:
     """Running rows with the seconds since their heartbeat."""
     c = job_runs.c

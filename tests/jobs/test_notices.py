@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+import pytest
+import sqlalchemy as sa
 
 from jobs.job import Job, JobContext, JobReport
 from jobs.notices import Notices, messenger
 from jobs.runner import Runner
 from learning.store import database, job_rows
 from learning.store.job_rows import RunOutcome
+from learning.store.schema import job_runs
 from tests.jobs.test_scheduler import HOUR, job, until
 
 FAILED, OK = RunOutcome("failed", error="no space"), RunOutcome("ok")
@@ -86,3 +93,45 @@ def test_the_worker_tells_of_its_runs_and_not_of_those_a_person_asked_for(runner
         job_rows.enqueue(connection, "bad", slot=now - HOUR, trigger="schedule", requested_by="w")
     runner.run_next()
     until(lambda: told == ["bad failed: ValueError: no"])
+
+
+def test_a_worker_tells_of_a_run_that_another_one_died_of(runner: Runner) -> None:
+    told: list[str] = []
+    runner.notices = Notices(told.append)
+    with database.transaction(runner.engine) as connection:
+        run_id = job_rows.enqueue(
+            connection, "measure_effects", slot=None, trigger="schedule", requested_by="t"
+        )
+        job_rows.claim(connection, worker="dead", code_version="1", run_id=run_id)
+        connection.execute(
+            sa.update(job_runs).values(heartbeat_at=sa.text("now() - interval '61 seconds'"))
+        )
+    runner.jobs = {}
+    runner.run_next()
+    until(lambda: bool(told))  # by a thread of its own
+    assert any("measure_effects lost: no heartbeat for 60 s" in sentence for sentence in told)
+
+
+def test_a_sentence_goes_to_every_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the package apprise is called; it is no dependency, so it stands in for itself."""
+    sent: list[tuple[str, str]] = []
+
+    class Apprise:
+        def __init__(self) -> None:
+            self.urls: list[str] = []
+
+        def add(self, url: str) -> None:
+            self.urls.append(url)
+
+        def notify(self, *, title: str, body: str) -> None:
+            sent.extend((url, f"{title}: {body}") for url in self.urls)
+
+    module = ModuleType("apprise")
+    module.Apprise = Apprise  # type: ignore[attr-defined]
+    module.__spec__ = ModuleSpec("apprise", None)
+    monkeypatch.setitem(sys.modules, "apprise", module)
+    send = messenger(["mailto://a", "tgram://b"])
+    assert send is not None
+    send("A guardrail was crossed.")
+    said = "Edgekeeper: A guardrail was crossed."
+    assert sent == [("mailto://a", said), ("tgram://b", said)]
