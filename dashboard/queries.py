@@ -196,7 +196,20 @@ _STATS = (
 @kept
 def read_lessons(source: Source) -> pd.DataFrame:
     """Return every lesson, one row each, its numbers as columns."""
-    found = _read(source.engine, sa.select(learning_lessons).order_by(learning_lessons.c.id))
+    query = sa.select(learning_lessons).order_by(learning_lessons.c.id)
+    found = _described(_read(source.engine, query))
+    found["meets_active"] = meets_active(found)
+    return found
+
+
+@kept
+def read_lesson(source: Source, lesson_id: int | None) -> pd.DataFrame:
+    """Return one lesson, described as all are, or no row; what others do is not told."""
+    query = sa.select(learning_lessons).where(learning_lessons.c.id == lesson_id)
+    return _described(_read(source.engine, query))
+
+
+def _described(found: pd.DataFrame) -> pd.DataFrame:
     for name in _STATS:
         numbers = [_number(stats.get(name)) for stats in found["stats"]]
         found[name] = pd.Series(numbers, index=found.index, dtype="float64")
@@ -215,7 +228,6 @@ def read_lessons(source: Source) -> pd.DataFrame:
     found["half_life_days"] = found["decay_halflife_hours"].astype("float64") / 24
     # what the change is about: the cautious quartile of the edge, times the trades it was seen on
     found["value_rr"] = found["delta_q25_rr"].abs() * found["n"]
-    found["meets_active"] = meets_active(found)
     return found
 
 

@@ -262,12 +262,11 @@ def _show_decisions(page: Page, factor: dict[Any, Any], own: pd.DataFrame) -> No
         draw_shared_conditions(conditions, page.palette), key="conditions", alt=conditions.alt
     )
     controls.section("Its representative")
-    lessons = queries.read_lessons(page.source)
-    rows = lessons[lessons["id"] == factor["representative_lesson_id"]]
-    if rows.empty:
+    lessons = queries.read_lesson(page.source, int(factor["representative_lesson_id"]))
+    if lessons.empty:
         controls.nothing("It is no longer stored: cluster the factors again.")
         return
-    lesson: dict[Any, Any] = rows.iloc[0].to_dict()
+    lesson: dict[Any, Any] = lessons.iloc[0].to_dict()
     with st.container(border=True):
         lesson_card.show_head(page, lesson)
         st.caption(

@@ -25,16 +25,14 @@ WHEN = st.column_config.DatetimeColumn(format="D MMM YYYY HH:mm")
 def show() -> None:
     """Draw the page."""
     page = controls.open_page("Lesson", jobs=("mine_pm_lessons", "mine_dm_lessons", JOB))
-    lessons = queries.read_lessons(page.source)
     asked = st.query_params.get("id", "")
-    lesson_id = _number(asked)
-    found = lessons[lessons["id"] == lesson_id]
+    found = queries.read_lesson(page.source, _number(asked))
     if found.empty:
         _show_unknown(asked)
         return
     lesson: dict[Any, Any] = found.iloc[0].to_dict()
     _show_lesson(page, lesson, _number(st.query_params.get("v", "")))
-    lesson_card.show_open_dialog(page, lessons)
+    lesson_card.show_open_dialog(page, found)
 
 
 def _number(text: str) -> int | None:
