@@ -20,6 +20,7 @@ from learning.importers.freqtrade_trades import (
 )
 from learning.importers.import_report import ReportTally
 from learning.importers.imported_trade import ImportedTrade
+from learning.importers.json_stream import JsonRecord, json_records
 from learning.importers.mapping import ColumnMapping
 from learning.importers.source_file import json_members, kind_of, read_json
 
@@ -131,12 +132,14 @@ class FreqtradeTradeList:
         """Say what the source is."""
         return f"freqtrade trade list: {self.path.name}"
 
-    def _rows(self) -> list[Any]:
-        content = read_json(self.path)
-        if not is_trade_list(content):
-            raise ImportRefused(f"{self.path.name} {_NO_TRADES}")
-        rows: list[Any] = content["trades"]
-        return rows
+    def _rows(self) -> Iterator[Any]:
+        """The trades, one by one: a list, the list of an answer of the REST interface."""
+        for record in json_records(self.path):
+            value = record.value
+            if isinstance(value, dict) and isinstance(value.get("trades"), list):
+                yield from value["trades"]
+            elif record.group in ("", "trades"):
+                yield value
 
     def first_trade(self) -> str:
         """Return the identity of the trade with the lowest id: id, pair and open time."""
@@ -204,9 +207,15 @@ def is_backtest(content: object) -> bool:
     )
 
 
-def is_trade_list(content: object) -> bool:
-    """Say whether JSON content is a REST trade list."""
-    return isinstance(content, dict) and isinstance(content.get("trades"), list)
+def is_trade_list(records: Sequence[JsonRecord]) -> bool:
+    """Say whether the first records of a file are trades as the REST interface gives them."""
+    for record in records:
+        value = record.value
+        if isinstance(value, dict) and isinstance(value.get("trades"), list):
+            return True
+        if isinstance(value, dict) and record.group in ("", "trades"):
+            return {"trade_id", "open_rate"} <= set(value)
+    return False
 
 
 def backtest_content(path: Path) -> Any:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from learning.errors import ImportRefused
 from learning.importers.freqtrade_backtest import (
     FreqtradeBacktest,
@@ -11,7 +14,10 @@ from learning.importers.freqtrade_backtest import (
     is_trade_list,
 )
 from learning.importers.freqtrade_database import FreqtradeDatabase
+from learning.importers.json_stream import first_records
 from learning.importers.opened_file import ImportSettings, Opened, SourceFile
+
+_BACKTEST: Final = re.compile(r'\s*\{\s*"(strategy|strategy_comparison|metadata)"')
 
 
 def open_freqtrade(file: SourceFile, settings: ImportSettings) -> Opened | None:
@@ -25,11 +31,22 @@ def open_freqtrade(file: SourceFile, settings: ImportSettings) -> Opened | None:
     common = (file.path, settings.mapping, settings.max_stop_distance, settings.origin)
     if file.kind == "sqlite":
         return Opened(FreqtradeDatabase(*common, closed_by=settings.closed_by))
-    content = backtest_content(file.path)
-    if is_backtest(content):
-        return Opened(FreqtradeBacktest(*common, closed_by=settings.closed_by))
-    if is_trade_list(content):
+    if file.kind == "json" and _holds_trades(file):
         return Opened(FreqtradeTradeList(*common, closed_by=settings.closed_by))
+    if is_backtest(backtest_content(file.path)):
+        return Opened(FreqtradeBacktest(*common, closed_by=settings.closed_by))
     raise ImportRefused(
         f"{file.path.name} is JSON, but neither a freqtrade backtest export nor a list of trades"
     )
+
+
+def _holds_trades(file: SourceFile) -> bool:
+    """Whether a file is a list of trades; a backtest's one large object is looked at elsewhere."""
+    with file.path.open("rb") as stream:
+        head = stream.read(400).decode("utf-8-sig", "replace")
+    if _BACKTEST.match(head):
+        return False
+    try:
+        return is_trade_list(first_records(file.path, 3))
+    except ImportRefused:
+        return False

@@ -161,3 +161,15 @@ def test_json_of_something_else_is_refused(tmp_path):
     path.write_text('{"strategy": ')
     with pytest.raises(ImportRefused, match="no valid JSON"):
         recognise([path])
+
+
+def test_a_plain_list_of_trades_is_the_list_of_the_rest_interface(tmp_path):
+    trades = [{**BACKTEST_TRADE, "trade_id": n, "strategy": "S"} for n in (1, 2)]
+    answer, plain = tmp_path / "answer.json", tmp_path / "plain.json"
+    answer.write_text(json.dumps({"trades_count": 2, "trades": trades}))
+    plain.write_text(json.dumps(trades))
+    found = [trades_of(recognise([path])) for path in (answer, plain)]
+    assert [report.format for _, report in found] == ["freqtrade_trade_list"] * 2
+    assert [[t.summary for t in listed] for listed, _ in found][0] == [
+        t.summary for t in found[1][0]
+    ]
