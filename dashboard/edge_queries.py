@@ -319,20 +319,7 @@ def _scope_query(
     # of the mask, not of the codes: then whole packs are passed over
     size = sa.func.bit_count(sa.cast(sa.cast(c.scope_mask, sa.Integer), BIT(16)))
     query = (
-        sa.select(
-            c.scope_mask,
-            c.scope_codes,
-            c.n,
-            c.sum_rr,
-            c.sum_rr_sq,
-            c.variance,
-            c.edge_raw,
-            c.rr_baseline,
-            c.segments_tested,
-            c.segments_positive,
-            g.n.label("group_n"),
-            g.avg_rr.label("group_avg_rr"),
-        )
+        sa.select(*_scope_columns())
         .join_from(scope_stat_cells, scope_groups, g.id == c.group_id)
         .where(
             g.module == group.module,
@@ -341,17 +328,28 @@ def _scope_query(
             c.scope_mask.op("&")(mask) == mask,
             size > len(codes),
             size <= len(codes) + depth,
+            *(_has_code(dimension, code) for dimension, code in codes),
         )
         .order_by(c.n.desc())
         .limit(limit)
     )
-    for dimension, code in codes:
-        # the code of dimension i stands where the mask's bits up to i count it
-        upto = sa.cast(sa.cast(c.scope_mask, sa.Integer).op("&")((2 << dimension) - 1), BIT(16))
-        query = query.where(c.scope_codes[sa.func.bit_count(upto)] == code)
-    if any(one is None for one in fixed):
-        query = query.where(sa.false())
-    return query
+    return query.where(sa.false()) if any(one is None for one in fixed) else query
+
+
+def _scope_columns() -> list[sa.ColumnElement[Any]]:
+    g, c = scope_groups.c, scope_stat_cells.c
+    names = (
+        "scope_mask", "scope_codes", "n", "sum_rr", "sum_rr_sq", "variance", "edge_raw",
+        "rr_baseline", "segments_tested", "segments_positive",
+    )  # fmt: skip
+    return [*(c[name] for name in names), g.n.label("group_n"), g.avg_rr.label("group_avg_rr")]
+
+
+def _has_code(dimension: int, code: int) -> sa.ColumnElement[bool]:
+    # the code of dimension i stands where the mask's bits up to i count it
+    c = scope_stat_cells.c
+    upto = sa.cast(sa.cast(c.scope_mask, sa.Integer).op("&")((2 << dimension) - 1), BIT(16))
+    return c.scope_codes[sa.func.bit_count(upto)] == code
 
 
 def _spelled(rows: Any, levels: _Levels) -> pd.DataFrame:

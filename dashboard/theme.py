@@ -45,6 +45,12 @@ PLOT_CONFIG: Final[dict[str, Any]] = {
 }
 
 
+# room between the names of rows and the bars beside them: ticks that nobody sees
+LABEL_GAP: Final[dict[str, Any]] = {
+    "ticks": "outside", "ticklen": 6, "tickcolor": "rgba(0,0,0,0)",
+}  # fmt: skip
+
+
 def palette_of(mode: str | None) -> Palette:
     """Return the colours of a mode; dark where the browser has not said."""
     return LIGHT if mode == "light" else DARK

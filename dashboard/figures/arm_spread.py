@@ -60,7 +60,7 @@ def draw_arm_spread(shown: ArmSpread, palette: Palette, *, height: int = 240) ->
     style(figure, palette, height=height)
     add_zero_line(figure, palette, vertical=True)
     figure.update_yaxes(showgrid=False)
-    figure.update_xaxes(showgrid=True, title={"text": "outcome (R)", "standoff": 4})
+    figure.update_xaxes(showgrid=True, title={"text": "outcome (R)", "standoff": 8})
     return figure
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, diverging, safe_label, style, text_on
+from dashboard.theme import LABEL_GAP, Palette, diverging, safe_label, style, text_on
 
 Layer = Literal["edge", "raw", "n", "q"]
 
@@ -70,13 +70,7 @@ def edge_map(
     """
     rows = sorted(cells[row].unique(), key=str)
     columns = sorted(cells[column].unique(), key=_numbers_first)
-    value = np.full((len(rows), len(columns)), np.nan)
-    text = [["" for _ in columns] for _ in rows]
-    hover = [["no trades" for _ in columns] for _ in rows]
-    for cell in cells.to_dict("records"):
-        i, j = rows.index(cell[row]), columns.index(cell[column])
-        value[i, j], text[i][j] = _shown(cell, layer, min_n)
-        hover[i][j] = _told(cell, row, column, unit, min_n)
+    value, text, hover = _filled(cells, rows, columns, (row, column, unit, min_n), layer)
     limit = _limit(value, cells, layer)
     return EdgeMap(
         rows=[safe_label(name) for name in _without_common_end(rows)],
@@ -91,6 +85,25 @@ def edge_map(
         is_diverging=layer not in ("n", "q"),
         alt=_in_words(cells, row, column, unit, min_n),
     )
+
+
+def _filled(
+    cells: pd.DataFrame,
+    rows: list[Any],
+    columns: list[Any],
+    asked: tuple[str, str, str, int],
+    layer: Layer,
+) -> tuple[npt.NDArray[np.float64], list[list[str]], list[list[str]]]:
+    """Return value, text and hover of every cell of the map, (rows, columns) each."""
+    row, column, unit, min_n = asked
+    value = np.full((len(rows), len(columns)), np.nan)
+    text = [["" for _ in columns] for _ in rows]
+    hover = [["no trades" for _ in columns] for _ in rows]
+    for cell in cells.to_dict("records"):
+        i, j = rows.index(cell[row]), columns.index(cell[column])
+        value[i, j], text[i][j] = _shown(cell, layer, min_n)
+        hover[i][j] = _told(cell, row, column, unit, min_n)
+    return value, text, hover
 
 
 def _without_common_end(names: list[str]) -> list[str]:
@@ -168,10 +181,7 @@ def draw_edge_map(shown: EdgeMap, palette: Palette, *, height: int | None = None
     """Draw an edge map: colours below, numbers on them, and what is clicked on top."""
     figure = go.Figure([_cells(shown, palette), *_texts(shown, palette), _targets(shown)])
     style(figure, palette, height=height or max(160, 56 + 34 * len(shown.rows)))
-    figure.update_yaxes(
-        showgrid=False, autorange="reversed", ticks="outside", ticklen=6, tickcolor="rgba(0,0,0,0)",
-        type="category",
-    )  # fmt: skip
+    figure.update_yaxes(showgrid=False, autorange="reversed", type="category", **LABEL_GAP)
     figure.update_xaxes(ticks="", type="category")
     figure.update_layout(hoverdistance=200)  # the nearest centre is the cell one points at
     return figure

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, add_zero_line, safe_label, style
+from dashboard.theme import LABEL_GAP, Palette, add_zero_line, safe_label, style
 
 MOST_SHOWN = 30
 
@@ -68,31 +68,32 @@ def _told(row: dict[Any, Any]) -> str:
 
 def draw_effect_forest(shown: EffectForest, palette: Palette) -> go.Figure:
     """Draw the forest: blue where it is clear, grey where it is not."""
+    figure = go.Figure(_dots(shown, palette))
+    style(figure, palette, height=64 + 22 * max(len(shown.labels), 3))
+    add_zero_line(figure, palette, vertical=True)
+    figure.update_yaxes(autorange="reversed", showgrid=False, type="category", **LABEL_GAP)
+    figure.update_xaxes(showgrid=True, title={"text": "effect (R per trade)", "standoff": 8})
+    return figure
+
+
+def _dots(shown: EffectForest, palette: Palette) -> go.Scatter:
     effect = np.array(shown.effect_rr)
     low, high = np.array(shown.low_rr), np.array(shown.high_rr)
     clear = (low > 0) | (high < 0)
-    colours = [palette.accent if one else palette.muted for one in clear]
-    figure = go.Figure(
-        go.Scatter(
-            x=effect,
-            y=list(shown.labels),
-            mode="markers",
-            marker={"size": 9, "color": colours},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "color": palette.muted,
-                "thickness": 1.4,
-                "width": 0,
-                "array": high - effect,
-                "arrayminus": effect - low,
-            },
-            customdata=shown.hover,
-            hovertemplate="%{customdata}<extra></extra>",
-        )
+    return go.Scatter(
+        x=effect,
+        y=list(shown.labels),
+        mode="markers",
+        marker={"size": 9, "color": [palette.accent if one else palette.muted for one in clear]},
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "color": palette.muted,
+            "thickness": 1.4,
+            "width": 0,
+            "array": high - effect,
+            "arrayminus": effect - low,
+        },
+        customdata=shown.hover,
+        hovertemplate="%{customdata}<extra></extra>",
     )
-    style(figure, palette, height=64 + 22 * max(len(shown.labels), 3))
-    add_zero_line(figure, palette, vertical=True)
-    figure.update_yaxes(autorange="reversed", showgrid=False, type="category")
-    figure.update_xaxes(showgrid=True, title={"text": "effect (R per trade)", "standoff": 4})
-    return figure

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, add_zero_line, alpha, safe_label, style
+from dashboard.theme import LABEL_GAP, Palette, add_zero_line, alpha, safe_label, style
 
 if TYPE_CHECKING:  # a page must not wait for the statistics behind it
     from learning.overrides.effect_path import EffectPath
@@ -132,7 +132,7 @@ def draw_effect_over_time(
     figure.add_trace(_line(shown, palette))
     style(figure, palette, height=height, hover="x unified")
     add_zero_line(figure, palette, vertical=False)
-    figure.update_yaxes(title={"text": shown.unit, "standoff": 4})
+    figure.update_yaxes(title={"text": shown.unit, "standoff": 16}, **LABEL_GAP)
     _add_marks(figure, shown, palette)
     return figure
 

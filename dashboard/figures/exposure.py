@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, safe_label, style
+from dashboard.theme import LABEL_GAP, Palette, safe_label, style
 
 MOST_SHOWN = 30
 
@@ -65,7 +65,7 @@ def draw_exposure(shown: Exposure, palette: Palette) -> go.Figure:
         )
     )
     style(figure, palette, height=56 + 22 * max(len(shown.labels), 3))
-    figure.update_yaxes(autorange="reversed", showgrid=False, type="category")
-    figure.update_xaxes(title={"text": "% of all trades", "standoff": 4}, rangemode="tozero")
+    figure.update_yaxes(autorange="reversed", showgrid=False, type="category", **LABEL_GAP)
+    figure.update_xaxes(title={"text": "% of all trades", "standoff": 8}, rangemode="tozero")
     figure.update_layout(margin={"t": 18, "r": 34})
     return figure

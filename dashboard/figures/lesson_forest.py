@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, add_zero_line, safe_label, style
+from dashboard.theme import LABEL_GAP, Palette, add_zero_line, safe_label, style
 
 MOST_SHOWN = 25
 
@@ -97,38 +97,7 @@ def _in_words(lessons: pd.DataFrame) -> str:
 
 def draw_lesson_forest(shown: LessonForest, palette: Palette) -> go.Figure:
     """Draw a forest: colour is the band of q, never the sign."""
-    bands = (palette.accent, palette.violet, palette.muted)
-    colours = [bands[band] for band in shown.band]
-    rows = list(shown.labels)
-    edge = np.array(shown.edge_rr)
-    figure = go.Figure(
-        go.Scatter(
-            x=edge,
-            y=rows,
-            mode="markers",
-            marker={"size": shown.size, "color": colours, "line": {"width": 0}},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "color": palette.muted,
-                "thickness": 1.4,
-                "width": 0,
-                "array": np.array(shown.high_rr) - edge,
-                "arrayminus": edge - np.array(shown.low_rr),
-            },
-            customdata=shown.hover,
-            hovertemplate="%{customdata}<extra></extra>",
-        )
-    )
-    figure.add_trace(
-        go.Scatter(
-            x=shown.raw_rr,
-            y=rows,
-            mode="markers",
-            hoverinfo="skip",
-            marker={"symbol": "line-ns-open", "size": 9, "color": palette.muted},
-        )
-    )
+    figure = go.Figure([_dots(shown, palette), _raw(shown, palette)])
     if shown.selected is not None:
         figure.add_hrect(
             y0=shown.selected - 0.5,
@@ -137,8 +106,44 @@ def draw_lesson_forest(shown: LessonForest, palette: Palette) -> go.Figure:
             opacity=0.10,
             line_width=0,
         )
-    style(figure, palette, height=64 + 24 * max(len(rows), 3))
+    style(figure, palette, height=64 + 24 * max(len(shown.labels), 3))
     add_zero_line(figure, palette, vertical=True)
-    figure.update_yaxes(autorange="reversed", showgrid=False, ticks="")
-    figure.update_xaxes(showgrid=True, title={"text": "edge (R per trade)", "standoff": 4})
+    figure.update_yaxes(autorange="reversed", showgrid=False, **LABEL_GAP)
+    figure.update_xaxes(showgrid=True, title={"text": "edge (R per trade)", "standoff": 8})
     return figure
+
+
+def _dots(shown: LessonForest, palette: Palette) -> go.Scatter:
+    bands = (palette.accent, palette.violet, palette.muted)
+    edge = np.array(shown.edge_rr)
+    return go.Scatter(
+        x=edge,
+        y=list(shown.labels),
+        mode="markers",
+        marker={
+            "size": shown.size,
+            "color": [bands[band] for band in shown.band],
+            "line": {"width": 0},
+        },
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "color": palette.muted,
+            "thickness": 1.4,
+            "width": 0,
+            "array": np.array(shown.high_rr) - edge,
+            "arrayminus": edge - np.array(shown.low_rr),
+        },
+        customdata=shown.hover,
+        hovertemplate="%{customdata}<extra></extra>",
+    )
+
+
+def _raw(shown: LessonForest, palette: Palette) -> go.Scatter:
+    return go.Scatter(
+        x=shown.raw_rr,
+        y=list(shown.labels),
+        mode="markers",
+        hoverinfo="skip",
+        marker={"symbol": "line-ns-open", "size": 9, "color": palette.muted},
+    )

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, safe_label, style
+from dashboard.theme import LABEL_GAP, Palette, safe_label, style
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def draw_override_periods(shown: OverridePeriods, palette: Palette) -> go.Figure
         )
     )  # fmt: skip
     style(figure, palette, height=56 + 22 * max(len(shown.labels), 3))
-    figure.update_yaxes(autorange="reversed", showgrid=False)
+    figure.update_yaxes(autorange="reversed", showgrid=False, **LABEL_GAP)
     figure.update_xaxes(type="date", showgrid=True)
     figure.add_vline(x=shown.now, line={"color": palette.warning, "width": 1})
     figure.add_annotation(

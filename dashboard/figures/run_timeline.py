@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, safe_label, style
+from dashboard.theme import LABEL_GAP, Palette, safe_label, style
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def draw_run_timeline(
     style(figure, palette, height=50 + 24 * len(jobs))
     figure.update_yaxes(
         categoryorder="array", categoryarray=list(reversed(jobs)), showgrid=False,
-        range=[-0.6, len(jobs) - 0.4], type="category",
+        range=[-0.6, len(jobs) - 0.4], type="category", **LABEL_GAP,
     )  # fmt: skip
     figure.update_xaxes(type="date", showgrid=True, range=[start, end])
     return figure

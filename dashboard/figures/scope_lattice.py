@@ -97,7 +97,7 @@ def draw_scope_lattice(shown: ScopeLattice, palette: Palette) -> go.Figure:
         autorange="reversed",
     )
     figure.update_xaxes(
-        title={"text": "raw difference against the setup (R)", "standoff": 4}, showgrid=True
+        title={"text": "raw difference against the setup (R)", "standoff": 8}, showgrid=True
     )
     return figure
 

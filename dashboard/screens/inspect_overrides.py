@@ -20,6 +20,8 @@ from learning.domain.levers import LEVERS
 
 _JOBS = ("materialise_overrides",)
 _SOON = timedelta(days=3)
+_SHOWN_FIRST = ("lesson", "setup", "context", "effect", "watch", "exposure", "touched", "ends",
+                "change", "heads", "holdout", "since")  # fmt: skip
 
 
 def show() -> None:
@@ -194,6 +196,7 @@ def _show_overrides(page: Page, overrides: pd.DataFrame) -> None:
         selection_mode="single-row",
         key=f"overrides-{tuple(overrides['lesson_id'])}-{page.source.edition.data_version}",
         column_config=_columns(),
+        column_order=_SHOWN_FIRST,
         height="content" if len(table) < 11 else 400,
         alt=f"{len(table)} overrides in force",
     )
@@ -304,7 +307,7 @@ def _columns() -> dict[str, Any]:
     return {
         "lesson": column.LinkColumn("Lesson", display_text=r"id=(L-\d+)", width=80, pinned=True),
         "setup": column.TextColumn("Setup"),
-        "context": column.TextColumn("Context", width=190),
+        "context": column.TextColumn("Context", width=150),
         "change": column.TextColumn("Applies now"),
         "heads": column.TextColumn("Lesson says"),
         "since": column.DatetimeColumn("Since (UTC)", format="D MMM YYYY"),

@@ -86,7 +86,8 @@ def _show_forest(page: Page, own: pd.DataFrame) -> None:
 
 def _show_table(own: pd.DataFrame) -> dict[Any, Any] | None:
     """Show the effects; return the one that is selected, or that the address names."""
-    ordered = own.sort_values("effect_rr", ascending=False, na_position="last")
+    told = own["effect_rr"].where(own["ci_low_rr"].notna())  # what is not shown gives no order
+    ordered = own.assign(told=told).sort_values(["told", "n_treated"], ascending=False)
     table = _table(ordered)
     asked = st.query_params.get("id", "")
     labels = ordered["label"].tolist()

@@ -27,7 +27,7 @@ from dashboard.waiting_list import (
 
 _JOBS = ("ingest_strands", "mine_pm_lessons", "mine_dm_lessons")
 _DAYS_OFF = 7
-_SHOWN_FIRST = ("lesson", "edge", "interval", "n", "context", "setup", "q", "outcome", "change")
+_SHOWN_FIRST = ("lesson", "edge", "interval", "n", "q", "context", "setup", "change", "outcome")
 
 
 def show() -> None:

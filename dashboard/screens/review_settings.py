@@ -61,8 +61,8 @@ def _show_limits(page: Page) -> None:
         alt=f"{len(table)} limits in force",
         column_config={
             "limit": column.TextColumn("Limit", pinned=True),
-            "in_force": column.TextColumn("In force"),
-            "kept_by": column.TextColumn("Kept by"),
+            "in_force": column.TextColumn("In force", width="large"),
+            "kept_by": column.TextColumn("Kept by", width="small"),
             "change": column.TextColumn("Changed by"),
         },
     )
@@ -92,7 +92,10 @@ def _show_levers(page: Page) -> None:
     )
     table = lever_bounds(page.settings.signal_thresholds)
     column = st.column_config
-    number = {name: column.NumberColumn(format="%g") for name in ("lowest", "highest", "neutral")}
+    number = {
+        name: column.NumberColumn(name.capitalize(), format="%g")
+        for name in ("lowest", "highest", "neutral")
+    }
     controls.table(
         table,
         height="content",
