@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
 _ABSENT: Final = frozenset(
@@ -25,6 +25,9 @@ _SIDES: Final = {
 }  # fmt: skip
 _EARLIEST: Final = datetime(1970, 1, 2, tzinfo=UTC)
 _LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
+_SHEET_EPOCH: Final = datetime(1899, 12, 30)  # noqa: DTZ001 (its zone is the file's)
+_FIRST_SHEET_DAY: Final = 25_569 + 2  # of 1970; seconds as few are before the earliest instant
+_LAST_SHEET_DAY: Final = 73_050  # of 2100
 MAX_TEXT_LENGTH: Final = 200
 
 
@@ -127,7 +130,8 @@ def as_instant(value: object, *, zone: tzinfo = UTC) -> datetime | None:
     """Return a cell as an instant in UTC; None where it is empty.
 
     Text is ISO 8601 (year first); without an offset it is in ``zone``. Numbers are seconds,
-    milli-, micro- or nanoseconds since 1970, told apart by their size.
+    milli-, micro- or nanoseconds since 1970, told apart by their size; small ones are days since
+    1899-12-30 in ``zone``, as spreadsheets keep times.
 
     Raises:
         ValueError: If it is neither, or outside 1970 to 2100.
@@ -149,7 +153,7 @@ def as_instant(value: object, *, zone: tzinfo = UTC) -> datetime | None:
         raise ValueError("must be a time, not true or false")
     if isinstance(value, int | float):
         number = _finite(value)
-        return None if number is None else _from_epoch(number)
+        return None if number is None else _from_number(number, zone)
     if isinstance(value, str):
         return _instant_in_text(value.strip(), zone)
     raise ValueError("must be a time such as 2024-03-01 12:00:00")
@@ -166,6 +170,13 @@ def _instant_in_text(text: str, zone: tzinfo) -> datetime | None:
     except ValueError:
         raise ValueError("must be a time such as 2024-03-01 12:00:00") from None
     return _in_range(moment if moment.tzinfo else moment.replace(tzinfo=zone))
+
+
+def _from_number(number: float, zone: tzinfo) -> datetime:
+    if _FIRST_SHEET_DAY <= number < _LAST_SHEET_DAY:
+        seconds = round(number * 86_400, 3)
+        return _in_range((_SHEET_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=zone))
+    return _from_epoch(number)
 
 
 def _from_epoch(number: float) -> datetime:

@@ -26,7 +26,7 @@ from learning.importers.table_file import TableFile
 _repeated_name = lru_cache(maxsize=4096, typed=True)(as_name)
 NEEDED: Final = ("time", "quantity", "price")
 _UNIT: Final = re.compile(r"(.*?\d)\s*([A-Za-z][A-Za-z0-9]{1,9})")
-_ORDER_PREFIX: Final = re.compile(r"([A-Za-z][A-Za-z0-9]{1,30}?)[-_].+")
+_ORDER_PREFIX: Final = re.compile(r"([A-Za-z][A-Za-z0-9]{0,30}?)[-_].+")
 _MICROSECOND: Final = timedelta(microseconds=1)
 _LARGEST: Final = 1e15  # beyond it a price or quantity is mistyped
 _SAMPLE: Final = 500

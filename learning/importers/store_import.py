@@ -130,7 +130,8 @@ def refuse_doubles(
         if same_first and not same_name and not (is_backtest and variants):
             raise ImportRefused(
                 f"{report.description} was imported before as {batch.source_name!r} on "
-                f"{batch.imported_at:%Y-%m-%d}: under another name its trades would count twice"
+                f"{batch.imported_at:%Y-%m-%d}: under another name its trades would count twice "
+                f"(--bot {batch.source_name} adds what is new)"
             )
         if is_backtest and same_format and not same_name and not variants:
             _refuse_rerun(report, batch)

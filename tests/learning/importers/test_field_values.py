@@ -1,11 +1,17 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learning.importers.field_values import as_instant, as_name, as_number, as_side
+from learning.importers.field_values import (
+    as_instant,
+    as_name,
+    as_number,
+    as_report_number,
+    as_side,
+)
 
 
 @pytest.mark.parametrize(
@@ -109,3 +115,20 @@ def test_every_cell_is_a_value_or_absent_or_says_which_rule_it_breaks(value):
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_number_that_python_wrote_is_read_back_exactly(number):
     assert as_number(repr(number)) == number
+
+
+def test_times_of_spreadsheets_are_days_in_the_files_zone():
+    noon = datetime(2024, 3, 1, 12, tzinfo=UTC)
+    assert as_instant(45352.5) == noon
+    assert as_instant(45352.5, zone=timezone(timedelta(hours=2))) == noon - timedelta(hours=2)
+
+
+def test_numbers_of_reports_have_one_reading_once_the_decimal_sign_is_known():
+    assert as_report_number("1,234") == 1234.0
+    assert as_report_number("1,234", decimal=",") == 1.234
+    assert as_report_number("1.234", decimal=",") == 1234.0
+    assert as_report_number("- 70.25") == -70.25
+    assert as_report_number("(124.75)") == -124.75
+    assert as_report_number("—") is None
+    with pytest.raises(ValueError, match="must be a number"):
+        as_report_number("12,34,5")

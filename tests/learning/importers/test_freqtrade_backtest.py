@@ -170,6 +170,5 @@ def test_a_plain_list_of_trades_is_the_list_of_the_rest_interface(tmp_path):
     plain.write_text(json.dumps(trades))
     found = [trades_of(recognise([path])) for path in (answer, plain)]
     assert [report.format for _, report in found] == ["freqtrade_trade_list"] * 2
-    assert [[t.summary for t in listed] for listed, _ in found][0] == [
-        t.summary for t in found[1][0]
-    ]
+    summaries = [[trade.summary for trade in listed] for listed, _ in found]
+    assert summaries[0] == summaries[1]
