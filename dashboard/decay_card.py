@@ -155,26 +155,28 @@ def _override_told(lesson: Lesson, now: datetime, ends_if_approved: datetime | N
     if lesson["half_life_state"] == "sign_flip":
         return "An edge that turns round in the windows since it was found retires its lesson."
     if status == "active":
-        return f"So its override {_fading(lesson, now, hours)}"
+        return _fading(lesson, now, hours)
     if ends_if_approved is not None:
-        share = share_left(_age_hours(lesson, now), hours)
-        whole = "whole" if hours is None else f"at {formats.share(share)} of its target, fading on"
-        ends = formats.utc(ends_if_approved, with_year=True)
-        return f"Approved now, its override would start {whole}, and end {ends}."
+        return _if_approved(lesson, now, hours, ends_if_approved)
     return f"It is {status}: no override fades with it."
+
+
+def _if_approved(lesson: Lesson, now: datetime, hours: float | None, ends: datetime) -> str:
+    until = f"it would end {formats.utc(ends, with_year=True)}."
+    if hours is None:
+        return f"Approved now, its override would not fade; {until}"
+    left = formats.share(share_left(_age_hours(lesson, now), hours))
+    return f"Approved now, its half-life would leave {left} of its override to begin with; {until}"
 
 
 def _fading(lesson: Lesson, now: datetime, hours: float | None) -> str:
     ends = lesson["expires_at"]
-    until = f"ends {formats.utc(ends, with_year=True)} unless somebody renews it."
+    until = f"it ends {formats.utc(ends, with_year=True)} unless somebody renews it."
     if hours is None:
-        return f"does not fade; it {until}"
-    left = share_left(_age_hours(lesson, now), hours)
-    then = share_left(_age_hours(lesson, ends), hours)
-    return (
-        f"heads for {formats.share(left)} of what was approved now, for {formats.share(then)} at "
-        f"its end; it {until}"
-    )
+        return f"So its override does not fade; {until}"
+    left = formats.share(share_left(_age_hours(lesson, now), hours))
+    then = formats.share(share_left(_age_hours(lesson, ends), hours))
+    return f"So its half-life leaves {left} of its override today, {then} at its end; {until}"
 
 
 def _age_hours(lesson: Lesson, at: datetime) -> float:

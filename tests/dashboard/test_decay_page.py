@@ -83,7 +83,7 @@ def test_a_decaying_lesson_says_when_it_halves_and_what_its_override_does(
     assert not page.exception
     said = words_of(page)
     assert "It halves every 30 d (95 %: 18 d to 61 d), from 300 trades in 20 windows." in said
-    assert "So its override heads for 0 % of what was approved now" in said
+    assert "So its half-life leaves 0 % of its override today, 0 % at its end" in said
     assert "unless somebody renews it" in said
     assert [one for one in charts(page) if "halving every 30 days" in one]
     assert [one for one in charts(page) if "decaying 97 %" in one]
@@ -127,7 +127,7 @@ def test_a_candidate_says_what_approving_it_now_would_start(
     closed = datetime.now(UTC) - timedelta(days=30)
     fitted(engine_of_page, stored(engine_of_page, "proposed", mean_closed_at=closed))
     page = open_page("follow_decay.py")
-    assert "would start at 50 % of its target, fading on, and end" in words_of(page)
+    assert "its half-life would leave 50 % of its override to begin with" in words_of(page)
     [table] = [one.value for one in page.dataframe if "edge_now" in one.value]
     assert table["edge"].tolist() == [0.42]
     assert table["edge_now"].tolist() == [pytest.approx(0.21)]
