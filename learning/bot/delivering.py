@@ -33,6 +33,7 @@ from learning.store.regime_rows import OBSERVATIONS, insert_observations
 _CAPACITY: Final = 100_000
 _BATCH: Final = 500
 _RETRY_S: Final = (0.5, 1.0, 2.0, 5.0)
+_LOOK_S: Final = 0.1
 _HANGS_S: Final = 3.0
 _WATCH_S: Final = 0.5
 _STATEMENT_TIMEOUT_MS: Final = 10_000
@@ -59,7 +60,6 @@ class Deliverer:
         self._notes: deque[Note] = deque()
         self._in_flight: list[Note] = []
         self._handing = threading.Lock()  # between the two threads; no caller ever takes it
-        self._wake = threading.Event()
         self._stopping = threading.Event()
         self._busy_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="edgekeeper recorder", daemon=True)
@@ -85,8 +85,7 @@ class Deliverer:
         if self.n_waiting >= _CAPACITY:
             self.lose(MemoryError(f"{_CAPACITY} strands wait to be delivered"))
             return False
-        self._notes.append(note)
-        self._wake.set()
+        self._notes.append(note)  # and wakes nobody: that would take a lock
         return True
 
     def lose(self, error: Exception) -> None:
@@ -102,7 +101,6 @@ class Deliverer:
     def stop(self, *, timeout_s: float) -> None:
         """Deliver or spool what was noted, and end the threads."""
         self._stopping.set()
-        self._wake.set()
         self._thread.join(timeout_s)
         if self._thread.is_alive():  # it hangs; it ends with the process
             self._save_all()
@@ -112,17 +110,16 @@ class Deliverer:
     def _run_watch(self) -> None:
         while not self._stopping.wait(_WATCH_S):
             since = self._busy_since
-            if since is not None and time.monotonic() - since > _HANGS_S and self.n_waiting:
-                if self._save_all():  # else what keeps the spool from it is the worse problem
-                    self._note_problem(TimeoutError("the database does not answer"))
-                self._wake.set()  # to look into the spool when the delivery has ended
+            hangs = since is not None and time.monotonic() - since > _HANGS_S
+            # where the spool does not take them either, that is the worse problem
+            if hangs and self.n_waiting and self._save_all():
+                self._note_problem(TimeoutError("the database does not answer"))
 
     # --- the thread that delivers ---
 
     def _run(self) -> None:
         n_failures = 0
         while True:
-            self._wake.clear()  # before looking: what comes from here on wakes it again
             is_last = self._stopping.is_set()
             try:
                 self._deliver_all()
@@ -136,10 +133,8 @@ class Deliverer:
             if is_last:
                 self._forget_engine()
                 return
-            if n_failures:
-                self._stopping.wait(_RETRY_S[min(n_failures, len(_RETRY_S)) - 1])
-            else:
-                self._wake.wait()
+            pause_s = _RETRY_S[min(n_failures, len(_RETRY_S)) - 1] if n_failures else _LOOK_S
+            self._stopping.wait(pause_s)
 
     def _deliver_all(self) -> None:
         """Deliver the spool, then the notes; on a failure every one of them is still there."""
