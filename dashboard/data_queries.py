@@ -86,18 +86,19 @@ def read_levels(source: Source, dims: Sequence[str], bot: str | None) -> pd.Data
     chosen = _entries(bot)
     last = sa.select(sa.func.max(e.closed_at)).where(*chosen).scalar_subquery()
     is_recent = e.closed_at > last - sa.text(f"interval '{RECENT_DAYS} days'")
-    dim = sa.func.unnest(sa.cast(list(dims), sa.ARRAY(sa.Text))).table_valued("dimension")
-    level = e.scope.op("->>")(dim.c.dimension).label("level")
+    named = sa.func.unnest(sa.cast(list(dims), sa.ARRAY(sa.Text)))
+    dim = named.table_valued(sa.column("dimension", sa.Text), name="dims").render_derived()
+    entries = sa.select(e.scope, is_recent.label("is_recent")).where(*chosen).subquery()
+    level = entries.c.scope.op("->>")(dim.c.dimension)
     query = (
         sa.select(
             dim.c.dimension,
-            level,
-            sa.func.count().filter(is_recent).label("recent"),
-            sa.func.count().filter(~is_recent).label("before"),
+            level.label("level"),
+            sa.func.count().filter(entries.c.is_recent).label("recent"),
+            sa.func.count().filter(~entries.c.is_recent).label("before"),
         )
-        .select_from(pattern_trade_events.join(dim, sa.true()))
-        .where(*chosen)
-        .group_by(dim.c.dimension, sa.text("level"))
+        .select_from(entries.join(dim, sa.true()))
+        .group_by(dim.c.dimension, level)
     )
     return _read(source.engine, query)
 

@@ -23,10 +23,9 @@ _MOST_RULES = 12
 
 def show_import_form(page: Page) -> None:
     """Draw the form; the database decides whether this person's import is taken."""
-    controls.section(
-        "Import a file",
+    st.caption(
         "Closed trades, fills or orders of freqtrade, TradingView, MetaTrader, ccxt, Hummingbot, "
-        "Interactive Brokers, or a table of your own. It is only read: nothing in it is run.",
+        "Interactive Brokers, or a table of your own. It is only read: nothing in it is run."
     )
     files = st.file_uploader(
         f"A file of at most {MAX_UPLOAD_MB} MB, or a table of trades with the table of its actions",
@@ -186,10 +185,15 @@ def _show_report(page: Page, upload: Upload, examined: Examined) -> None:
         frame = pd.DataFrame(list(shown.rows), columns=list(shown.columns)).dropna(
             axis=1, how="all"
         )
+        safe = frame.map(formats.guarded)
+        for name in ("opened_at", "closed_at"):
+            safe[name] = pd.to_datetime(frame[name], utc=True)
+        when = st.column_config.DatetimeColumn(format="D MMM YYYY HH:mm")
         controls.table(
-            frame.map(formats.guarded),
+            safe,
             alt=f"The first {len(frame)} trades",
-            height=38 + 35 * min(len(frame), 20),
+            height=38 + 35 * len(frame),
+            column_config={"opened_at": when, "closed_at": when},
         )
     _show_rejects(upload, report)
     _show_button(page, upload, examined, report)

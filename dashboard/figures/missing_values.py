@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -13,11 +15,14 @@ from dashboard.theme import Palette, safe_label, style
 
 @dataclass(frozen=True)
 class MissingValues:
-    """Shares between 0 and 1, a row per field and a column per period; what the hover says."""
+    """Shares between 0 and 1, a row per field and a column per period; what the hover says.
 
-    periods: tuple[object, ...]
+    A period without trades has no share.
+    """
+
+    periods: tuple[pd.Timestamp, ...]
     fields: tuple[str, ...]
-    share: list[list[float]]
+    share: list[list[float | None]]
     hover: list[list[str]]
     alt: str
 
@@ -31,24 +36,38 @@ def missing_values(counted: pd.DataFrame) -> MissingValues:
     totals = counted.groupby("field", sort=False)[["missing", "n"]].sum()
     shares = (totals["missing"] / totals["n"].clip(lower=1)).sort_values(kind="stable")
     fields = [str(name) for name in shares.index]
-    periods = sorted(counted["period"].unique())
+    periods = _unbroken(counted["period"])
     cells = {(row["field"], row["period"]): row for row in counted.to_dict("records")}
-    rows = [[cells[name, period] for period in periods] for name in fields]
+    rows = [[cells.get((name, period)) for period in periods] for name in fields]
     worst = fields[-1]
     return MissingValues(
         periods=tuple(periods),
         fields=tuple(fields),
-        share=[[row["missing"] / max(row["n"], 1) for row in line] for line in rows],
+        share=[[_share(row) for row in line] for line in rows],
         hover=[[_told(row) for row in line] for line in rows],
         alt=f"{formats.plural(len(fields), 'field')}; {worst} is missing in "
         f"{formats.share(float(shares.iloc[-1]))} of the entries, the most.",
     )
 
 
-def _told(row: dict[object, object]) -> str:
-    n, missing, filled = (int(str(row[name])) for name in ("n", "missing", "filled"))
-    text = f"{missing:,} of {n:,} entries lack it"
-    return text + (f"<br>{filled:,} were filled from candles" if filled else "")
+def _unbroken(periods: pd.Series) -> list[pd.Timestamp]:
+    """Every week, or every month, from the first to the last: an empty one is shown as such."""
+    known = sorted(periods.unique())
+    is_weekly = all(one.weekday() == 0 for one in known)
+    step = "W-MON" if is_weekly else "MS"
+    every = pd.date_range(known[0], known[-1], freq=step)
+    return sorted({*known, *every})
+
+
+def _share(row: dict[Hashable, Any] | None) -> float | None:
+    return None if row is None or not row["n"] else row["missing"] / row["n"]
+
+
+def _told(row: dict[Hashable, Any] | None) -> str:
+    if row is None:
+        return "no entries"
+    text = f"{row['missing']:,} of {row['n']:,} entries lack it"
+    return text + (f"<br>{row['filled']:,} were filled from candles" if row["filled"] else "")
 
 
 def draw_missing_values(shown: MissingValues, palette: Palette) -> go.Figure:

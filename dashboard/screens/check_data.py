@@ -31,6 +31,7 @@ def show() -> None:
             "The inbox is empty. Import closed trades here or by ./run import path/to/trades, or "
             "let a bot record them."
         )
+        controls.section("Import a file")
         show_import_form(page)
         return
     _show_indicators(page, inbox, counts)

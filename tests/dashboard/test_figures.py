@@ -324,7 +324,7 @@ def test_small_bots_are_joined_into_one_series() -> None:
 
 
 def test_what_lacks_most_stands_at_the_top_with_its_share() -> None:
-    weeks = pd.to_datetime(["2026-01-05", "2026-01-12"], utc=True)
+    weeks = pd.to_datetime(["2026-01-05", "2026-01-19"], utc=True)
     counted = pd.DataFrame(
         {
             "period": [*weeks, *weeks],
@@ -336,8 +336,9 @@ def test_what_lacks_most_stands_at_the_top_with_its_share() -> None:
     )
     shown = missing_values(counted)
     assert shown.fields == ("symbol", "mfe_r")  # plotly draws from the bottom
-    assert shown.share == [[0.0, 0.0], [1.0, 0.5]]
-    assert "12 were filled from candles" in shown.hover[1][1]
+    assert shown.share == [[0.0, None, 0.0], [1.0, None, 0.5]]  # the week between had no trades
+    assert shown.hover[0][1] == "no entries"
+    assert "12 were filled from candles" in shown.hover[1][2]
     assert "mfe_r is missing in 62" in shown.alt
     for palette in PALETTES:
         (heat,) = draw_missing_values(shown, palette).data

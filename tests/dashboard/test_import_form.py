@@ -14,7 +14,10 @@ from sqlalchemy import Engine
 from streamlit.testing.v1 import AppTest
 
 from dashboard import formats
-from dashboard.importing import Examined, examine, import_upload, keep_upload, safe_name
+from dashboard.data_queries import read_levels, read_missing
+from dashboard.importing import Examined, Upload, examine, import_upload, keep_upload, safe_name
+from dashboard.queries import read_health
+from jobs.ingest_strands import ingest_strands
 from jobs.job import silent
 from learning.settings import Settings
 from learning.store import people_rows
@@ -57,10 +60,13 @@ def count(engine: Engine, table: sa.Table) -> int:
         return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
 
 
-def looked_at(content: bytes, engine: Engine, name: str = "t.csv", **said: object) -> Examined:
-    upload = keep_upload([(name, content)], identity="1")
+def looked_at(content: bytes, engine: Engine, name: str = "t.csv") -> Examined:
+    return examined(keep_upload([(name, content)], identity="1"), engine)
+
+
+def examined(upload: Upload, engine: Engine) -> Examined:
     return examine(
-        upload, engine=engine, settings=Settings(), name=None, origin=None, said=said,
+        upload, engine=engine, settings=Settings(), name=None, origin=None, said={},
         progress=silent,
     )  # fmt: skip
 
@@ -105,10 +111,7 @@ def test_rejected_rows_can_be_had_as_a_table_that_no_spreadsheet_runs(
     engine_of_page: Engine,
 ) -> None:
     upload = keep_upload([("t.csv", BAD.encode())], identity="1")
-    found = examine(
-        upload, engine=engine_of_page, settings=Settings(), name=None, origin=None, said={},
-        progress=silent,
-    )  # fmt: skip
+    found = examined(upload, engine_of_page)
     assert found.report is not None
     assert (found.report.trades_usable, found.report.rows_rejected) == (25, 2)
     rows = list(csv.DictReader(upload.rejects.read_text().splitlines()))
@@ -165,10 +168,7 @@ def test_a_viewer_is_not_offered_the_button_and_the_database_refuses_them_too(
         assert done.said == f"'{actor}' may not import: this takes the role approver or admin"
     assert count(engine_of_page, ad_strands) == count(engine_of_page, import_batches) == 0
     own = keep_upload([("mine.csv", GOOD.encode())], identity="1")
-    again = examine(
-        own, engine=engine_of_page, settings=Settings(), name=None, origin=None, said={},
-        progress=silent,
-    )  # fmt: skip
+    again = examined(own, engine_of_page)
     assert import_upload(own, again, engine=engine_of_page, actor="boss", progress=silent).is_done
 
 
@@ -186,3 +186,31 @@ def test_the_name_of_an_upload_steers_nothing(name: str, kept: str) -> None:
     assert safe_name(name) == kept
     upload = keep_upload([(name, b"1")], identity="1")
     assert upload.paths[0].resolve().is_relative_to(Path(upload.folder.name).resolve())
+
+
+def test_the_page_shows_what_is_missing_what_drifted_and_the_days(
+    open_page: Open, engine_of_page: Engine
+) -> None:
+    days = [f"2024-0{month}-{day:02d}" for month in (1, 2, 3) for day in range(1, 28)]
+    rows = [
+        f"{i},pm.a.b.c,{day} 10:00,{day} 12:00,BTC,long,1.5,{'xl' if i < 60 else 'mid'}\n"
+        for i, day in enumerate(days)
+    ]
+    table = HEADER.replace("\n", ",bucket\n") + "".join(rows)
+    upload = keep_upload([("t.csv", table.encode())], identity="1")
+    found = examined(upload, engine_of_page)
+    assert import_upload(upload, found, engine=engine_of_page, actor="me", progress=silent).is_done
+    ingest_strands(engine_of_page, Settings())
+    page = open_page("check_data.py")
+    assert not page.exception
+    said = words_of(page)
+    for title in ("Trades per day, by bot", "Missing values", "Drift of the context", "Imports"):
+        assert title in said
+    assert "nothing to compare yet" in said or page.get("plotly_chart")
+    source = read_health(engine_of_page).source(engine_of_page)
+    levels = read_levels(source, ("bucket", "timeframe"), None)
+    told = {(one.dimension, one.level): (one.recent, one.before) for one in levels.itertuples()}
+    assert told["bucket", "mid"] == (21, 0)
+    assert told["bucket", "xl"] == (8, 52)  # the 30 days before the last close hold 29 trades
+    missing = read_missing(source, ("bucket", "timeframe"), None).groupby("field")["missing"].sum()
+    assert (missing["bucket"], missing["timeframe"], missing["mfe_r"]) == (0, 81, 81)
