@@ -176,7 +176,7 @@ def show_failure(error: Exception) -> bool:
         "page failed, error %s", error_id, exc_info=error
     )
     with nothing(f"This part could not be shown: {type(error).__name__}, error id {error_id}."):
-        st.caption("The log has the rest under that id; nothing was changed.")
+        st.caption("The log has the rest under that id.")
         st.button("Try again", icon=":material/refresh:", key=f"again-{error_id}")
     return True
 
