@@ -10,13 +10,19 @@ import pandas as pd
 import sqlalchemy as sa
 
 from dashboard.queries import Filters, Source, kept
-from dashboard.slim_lessons import MOST_LESSONS, STANDING, named, numbers_of, slim_columns
+from dashboard.slim_lessons import (
+    MOST_LESSONS,
+    STANDING,
+    named,
+    numbers_of,
+    read_frame,
+    slim_columns,
+)
 from learning.overrides.materialising import share_left
 from learning.store import database
 from learning.store.schema import learning_lessons
 
 _FIT = ("ci_low_days", "ci_high_days", "p_decaying", "windows")
-_TIMEOUT_MS = 20_000
 
 
 @kept
@@ -43,10 +49,7 @@ def read_half_lives(source: Source, filters: Filters) -> pd.DataFrame:
         query = query.where(c.module == filters.module)
     if filters.pattern_key is not None:
         query = query.where(c.pattern_key == filters.pattern_key)
-    with database.transaction(source.engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as x:
-        result = x.execute(query)
-        rows = result.mappings().all()
-    found = named(pd.DataFrame(rows, columns=list(result.keys())))
+    found = named(read_frame(source, query))
     numbers = [*_FIT, "decay_halflife_hours"]
     found[numbers] = found[numbers].astype("float64")
     return found.assign(half_life_days=found["decay_halflife_hours"] / 24)

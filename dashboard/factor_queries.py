@@ -13,15 +13,20 @@ import sqlalchemy as sa
 
 from dashboard import formats
 from dashboard.queries import Filters, Group, Source, kept
-from dashboard.slim_lessons import MOST_LESSONS, STANDING, named, slim_columns
+from dashboard.slim_lessons import (
+    MOST_LESSONS,
+    STANDING,
+    named,
+    numbers_of,
+    read_frame,
+    slim_columns,
+)
 from learning.store import database
 from learning.store.schema import (
     learning_latent_factors,
     learning_lesson_maps,
     learning_lessons,
 )
-
-_TIMEOUT_MS = 20_000
 
 
 @dataclass(frozen=True)
@@ -47,12 +52,6 @@ class SetupMap:
     kept_share: float | None
 
 
-def _frame(source: Source, query: sa.Select[Any]) -> pd.DataFrame:
-    with database.transaction(source.engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
-        result = c.execute(query)
-        return pd.DataFrame(result.mappings().all(), columns=list(result.keys()))
-
-
 @kept
 def read_factors(source: Source, filters: Filters) -> pd.DataFrame:
     """Return the factors that have members, the largest first, each with its representative."""
@@ -69,8 +68,8 @@ def read_factors(source: Source, filters: Filters) -> pd.DataFrame:
             f.factor_id, f.module, rep.c.pattern_key, rep.c.action_category, rep.c.outcome,
             size.label("n_lessons"), f.representative_lesson_id, f.updated_at,
             rep.c.version, rep.c.status, rep.c.scope_dims, rep.c.scope_values, rep.c.n,
-            *_numbers(rep.c.stats, "posterior_mean_rr", "ci_low_rr", "ci_high_rr"),
-            *_numbers(f.correlation_matrix, "shared_trade_share", "effective_lessons"),
+            *numbers_of(rep.c.stats, ("posterior_mean_rr", "ci_low_rr", "ci_high_rr")),
+            *numbers_of(f.correlation_matrix, ("shared_trade_share", "effective_lessons")),
             sa.func.coalesce(active.c.n_active, 0).label("n_active"),
         )
         .join(rep, rep.c.id == f.representative_lesson_id)
@@ -83,13 +82,9 @@ def read_factors(source: Source, filters: Filters) -> pd.DataFrame:
         query = query.where(f.module == filters.module)
     if filters.pattern_key is not None:
         query = query.where(rep.c.pattern_key == filters.pattern_key)
-    found = _frame(source, query)
+    found = read_frame(source, query)
     found = named(found.assign(id=found["representative_lesson_id"]))
     return found.rename(columns={"label": "representative"})
-
-
-def _numbers(column: sa.ColumnElement[Any], *names: str) -> list[sa.ColumnElement[Any]]:
-    return [sa.cast(column[name].as_string(), sa.Double).label(name) for name in names]
 
 
 @kept
@@ -106,7 +101,7 @@ def read_clustered(source: Source, filters: Filters) -> pd.DataFrame:
         query = query.where(c.module == filters.module)
     if filters.pattern_key is not None:
         query = query.where(c.pattern_key == filters.pattern_key)
-    return named(_frame(source, query))
+    return named(read_frame(source, query))
 
 
 @kept
@@ -119,7 +114,7 @@ def read_places(source: Source, filters: Filters) -> pd.DataFrame:
         query = query.where(c.module == filters.module)
     if filters.pattern_key is not None:
         query = query.where(c.pattern_key == filters.pattern_key)
-    found = _frame(source, query)
+    found = read_frame(source, query)
     found["setup"] = [
         formats.setup(key, category)
         for key, category in zip(found["pattern_key"], found["action_category"], strict=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 import sqlalchemy as sa
 
 from dashboard import formats
 from dashboard.queries import Filters, Source, kept
-from dashboard.slim_lessons import MOST_LESSONS, named, slim_columns
+from dashboard.slim_lessons import MOST_LESSONS, named, numbers_of, read_frame, slim_columns
 from learning.domain.regime import RegimeContext
 from learning.store import database, job_rows
 from learning.store.regime_rows import MARKET, regime_context
@@ -25,13 +25,6 @@ from learning.store.schema import (
 Horizon = Literal["macro", "meso", "micro"]
 HORIZONS: tuple[Horizon, ...] = ("macro", "meso", "micro")
 WEIGHTS = ("time_efficiency", "field_coherence", "recurrence", "variance")
-_TIMEOUT_MS = 20_000
-
-
-def _frame(source: Source, query: sa.Select[Any]) -> pd.DataFrame:
-    with database.transaction(source.engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
-        result = c.execute(query)
-        return pd.DataFrame(result.mappings().all(), columns=list(result.keys()))
 
 
 @kept
@@ -56,7 +49,7 @@ def read_phases(source: Source, module: str, filters: Filters) -> pd.DataFrame:
         .group_by(c.horizon, c.week, c.phase, c.source)
         .order_by(c.week, c.phase)
     )
-    found = _frame(source, query).astype({"n": "int64"})
+    found = read_frame(source, query).astype({"n": "int64"})
     if filters.days is None or found.empty:
         return found
     is_late = found["week"] > found["week"].max() - timedelta(days=filters.days)
@@ -83,7 +76,7 @@ def read_weights(source: Source, filters: Filters) -> pd.DataFrame:
     query = (
         sa.select(
             c.module, c.pattern_key, c.action_category, c.regime_signature,
-            *(sa.cast(c.weights[name].as_string(), sa.Double).label(name) for name in WEIGHTS),
+            *numbers_of(c.weights, WEIGHTS),
             c.n_samples, c.confidence, c.reason, c.updated_at,
         )
         .order_by(c.module.desc(), c.pattern_key, c.action_category, c.n_samples.desc(),
@@ -94,7 +87,7 @@ def read_weights(source: Source, filters: Filters) -> pd.DataFrame:
         query = query.where(c.module == filters.module)
     if filters.pattern_key is not None:
         query = query.where(c.pattern_key.in_(["", filters.pattern_key]))
-    found = _frame(source, query)
+    found = read_frame(source, query)
     found["setup"] = [
         formats.setup(row["pattern_key"], row["action_category"])
         if row["pattern_key"]
@@ -138,6 +131,6 @@ def read_realised(source: Source, filters: Filters) -> pd.DataFrame:
         query = query.where(x.module == filters.module)
     if filters.pattern_key is not None:
         query = query.where(x.pattern_key == filters.pattern_key)
-    found = named(_frame(source, query))
+    found = named(read_frame(source, query))
     numbers = ["claimed_rr", "realised_rr", "realised_se_rr"]
     return found.assign(**{name: found[name].astype("float64") for name in numbers})

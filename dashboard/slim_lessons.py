@@ -8,11 +8,21 @@ import pandas as pd
 import sqlalchemy as sa
 
 from dashboard import formats
+from dashboard.queries import Source
+from learning.store import database
 from learning.store.schema import learning_lessons
 
 STANDING = ("watch", "proposed", "active", "disabled")
 MOST_LESSONS = 5_000
+_TIMEOUT_MS = 20_000
 _STATS = ("posterior_mean_rr", "ci_low_rr", "ci_high_rr")
+
+
+def read_frame(source: Source, query: sa.Select[Any]) -> pd.DataFrame:
+    """Return the rows of a query, read in a transaction of their own."""
+    with database.transaction(source.engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
+        result = c.execute(query)
+        return pd.DataFrame(result.mappings().all(), columns=list(result.keys()))
 
 
 def slim_columns() -> list[sa.ColumnElement[Any]]:
