@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -10,6 +11,8 @@ from sqlalchemy import Connection
 from jobs.job import JobContext, JobReport
 from jobs.lesson_findings import Findings, find
 from jobs.mining_inputs import Inputs, read_inputs
+from jobs.mining_mark import NAME as MARK
+from jobs.mining_mark import is_mined_already, mining_mark
 from learning.domain.pattern_key import Module
 from learning.lessons.evidence_record import EvidenceRecord
 from learning.lessons.look_verdicts import LookVerdict, Standing, look_verdict, unmeasured_verdict
@@ -35,14 +38,24 @@ def mine_dm_lessons(context: JobContext) -> JobReport:
 
 
 def mine_lessons(context: JobContext, module: Module) -> JobReport:
-    """Mine one module: a discovery look where one is due, else its standing lessons anew."""
+    """Mine one module: a discovery look where one is due, else its standing lessons anew.
+
+    Where nothing has changed of what the newest run rested on, nothing is read and written: the
+    numbers would be the same.
+    """
     changed = {"new": 0, "refreshed": 0, "proposed": 0, "watched": 0, "retired": 0}
     context.progress(0, None, f"mining {module}")
     with database.transaction(context.engine) as connection:
+        mark = mining_mark(connection, module, context.settings)
+        if is_mined_already(connection, module, mark, context):
+            context.progress(0, None, "nothing has changed that a lesson rests on")
+            return JobReport(changed=changed)
         inputs = read_inputs(connection, module, context.settings, context.now)
     if inputs is None:
         return JobReport(changed=changed)
     findings = find(inputs, context.settings)
+    run = {**findings.run, "details": {**findings.run["details"], MARK: mark}}
+    findings = replace(findings, run=run)
     with context.transaction() as connection:
         decision_rows.lock(connection)
         write(connection, inputs, findings, context.settings, changed)

@@ -56,3 +56,45 @@ def test_without_a_trade_of_the_origins_a_proposal_is_watched(fresh_database: st
     assert ended.rows_out
     check_unmeasured(runner)
     runner.engine.dispose()
+
+
+def n_runs(runner: Runner) -> int:
+    with database.transaction(runner.engine, read_only=True) as connection:
+        query = sa.select(sa.func.count()).where(mining_runs.c.module == "pm")
+        return int(connection.scalar(query) or 0)
+
+
+def add_trades(runner: Runner, name: str, n: int) -> None:
+    with database.transaction(runner.engine) as connection:
+        for i in range(n):
+            pair = [action(f"{name}{i}", name=f"{name}{i}"), close(f"{name}{i}")]
+            strand_rows.append(connection, pair)
+    ended = runner.run_now("ingest_strands", requested_by="test")
+    assert ended is not None
+    assert ended.status == "ok"
+
+
+def test_mining_again_does_nothing_until_something_changes_that_it_rests_on(
+    runner: Runner,
+) -> None:
+    add_trades(runner, "a", 12)
+    mine(runner)  # the first discovery look
+    mine(runner)  # the first one chose the outcome
+    before = n_runs(runner)
+    mine(runner)
+    assert n_runs(runner) == before
+    add_trades(runner, "b", 1)
+    mine(runner)
+    assert n_runs(runner) == before + 1
+    mine(runner)
+    assert n_runs(runner) == before + 1
+    other = runner_on(str(runner.settings.database_url), timing_dimensions=("bucket",))
+    mine(other)
+    assert n_runs(runner) == before + 2
+    with database.transaction(runner.engine) as connection:  # a discovery look is due by time
+        connection.execute(sa.text("ALTER TABLE mining_runs DISABLE TRIGGER ALL"))
+        connection.execute(sa.text("UPDATE mining_runs SET created_at = now() - interval '29 d'"))
+        connection.execute(sa.text("ALTER TABLE mining_runs ENABLE TRIGGER ALL"))
+    mine(other)
+    assert n_runs(runner) == before + 3
+    other.engine.dispose()
