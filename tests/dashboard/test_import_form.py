@@ -211,6 +211,6 @@ def test_the_page_shows_what_is_missing_what_drifted_and_the_days(
     levels = read_levels(source, ("bucket", "timeframe"), None)
     told = {(one.dimension, one.level): (one.recent, one.before) for one in levels.itertuples()}
     assert told["bucket", "mid"] == (21, 0)
-    assert told["bucket", "xl"] == (8, 52)  # the 30 days before the last close hold 29 trades
+    assert told["bucket", "xl"] == (7, 53)  # 27 February to 27 March hold 28 trades
     missing = read_missing(source, ("bucket", "timeframe"), None).groupby("field")["missing"].sum()
     assert (missing["bucket"], missing["timeframe"], missing["mfe_r"]) == (0, 81, 81)
