@@ -137,7 +137,7 @@ def show_evidence(page: Page, lesson: Lesson, *, with_windows: bool = True) -> N
     """
     controls.table(
         pd.DataFrame(_evidence(lesson), columns=["evidence", "value"]),
-        column_config={"evidence": st.column_config.TextColumn("Evidence", width="small")},
+        column_config={"evidence": st.column_config.TextColumn("Evidence", width=110)},
         alt="Evidence of the lesson",
         key=f"evidence-{lesson['id']}-{lesson['version']}",
     )

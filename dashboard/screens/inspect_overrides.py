@@ -240,7 +240,7 @@ def _show_chosen(page: Page, lesson_id: int) -> None:
 
 def _table(page: Page, overrides: pd.DataFrame) -> pd.DataFrame:
     lessons = queries.read_lessons(page.source).set_index("id")
-    effects = queries.read_effects(page.source).groupby("lesson_id")["verdict"].agg("; ".join)
+    effects = clear_effects(queries.read_effects(page.source))
     touched = queries.read_touched(page.source).set_index("lesson_id")["n"]
     exposed = queries.read_exposure(page.source)
     ids = overrides["lesson_id"]
@@ -294,6 +294,25 @@ def flags(override: Mapping[Any, Any], *, touched: int, now: datetime) -> list[s
     return found
 
 
+_MEASURED = {"uplift": "size", "delta_rr": "arms", "edge_since_activation": "edge since"}
+
+
+def clear_effects(effects: pd.DataFrame) -> dict[int, str]:
+    """Return per lesson the effects whose interval is clear of zero, in words with that interval.
+
+    Args:
+        effects: With lesson_id, measure, verdict, effect_rr, ci_low_rr and ci_high_rr.
+    """
+    clear = effects[effects["verdict"].isin(["helps", "hurts"])]
+    found: dict[int, str] = {}
+    for row in clear.to_dict("records"):
+        span = formats.bracketed(row["ci_low_rr"], row["ci_high_rr"])
+        told = f"{_MEASURED[row['measure']]} {row['verdict']} {span} R"
+        before = found.get(row["lesson_id"])
+        found[row["lesson_id"]] = told if before is None else f"{before}; {told}"
+    return found
+
+
 def _share(n: int, total: int) -> str:
     return formats.share(n / total, digits=1) if total else formats.NOTHING
 
@@ -318,7 +337,7 @@ def _columns() -> dict[str, Any]:
             "Of all trades", alignment="right", help="In its context, last 30 d of data."
         ),
         "watch": column.TextColumn("Watch", help="Ends soon, past its half-life, never matched."),
-        "effect": column.TextColumn("Effect"),
+        "effect": column.TextColumn("Effect", help="Clear of zero, per trade, 95 %.", width=190),
     }
 
 

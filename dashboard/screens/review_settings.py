@@ -87,8 +87,8 @@ def _outcome(page: Page) -> dict[str, str]:
 def _show_levers(page: Page) -> None:
     controls.section(
         "Bounds of the levers",
-        "The same in the builder, in the database and in the bot; a person may only narrow what "
-        "a lesson asks for, as a new version.",
+        "The same in the builder, in the database and in the bot: what is wider is refused by "
+        "each of them alone.",
     )
     table = lever_bounds(page.settings.signal_thresholds)
     column = st.column_config

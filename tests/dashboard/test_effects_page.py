@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.figures.arm_spread import arm_spread, draw_arm_spread
 from dashboard.figures.exposure import draw_exposure, exposure
-from dashboard.screens.inspect_overrides import flags
+from dashboard.screens.inspect_overrides import clear_effects, flags
 from dashboard.theme import DARK, LIGHT
 from jobs.measure_effects import measure_module
 from learning.store import effect_rows, job_rows
@@ -104,6 +104,16 @@ def test_an_override_is_flagged_for_its_end_its_age_and_what_it_never_met(
         "activated_at": NOW - age, "expires_at": NOW + left, "decay_halflife_hours": half_life_h,
     }  # fmt: skip
     assert flags(override, touched=touched, now=NOW) == expected
+
+
+def test_only_what_is_clear_of_zero_is_told_of_an_override() -> None:
+    rows = [(1, "uplift", "helps", 0.03, 0.15), (1, "delta_rr", "not clear yet", None, None),
+            (2, "edge_since_activation", "hurts", -0.9, -0.1)]  # fmt: skip
+    columns = ["lesson_id", "measure", "verdict", "ci_low_rr", "ci_high_rr"]
+    assert clear_effects(pd.DataFrame(rows, columns=columns)) == {
+        1: "size helps [+0.03, +0.15] R",
+        2: "edge since hurts [-0.90, -0.10] R",
+    }
 
 
 def test_overrides_tell_what_they_speak_about(open_page: Open, engine_of_page: Engine) -> None:
