@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,11 +21,16 @@ from learning.importers.freqtrade_trades import (
 )
 from learning.importers.import_report import ReportTally
 from learning.importers.imported_trade import ImportedTrade
-from learning.importers.json_stream import JsonRecord, json_records
+from learning.importers.json_stream import (
+    BacktestPart,
+    JsonRecord,
+    backtest_parts,
+    json_records,
+)
 from learning.importers.mapping import ColumnMapping
-from learning.importers.source_file import json_members, kind_of, read_json
+from learning.importers.source_file import json_members, json_stream, kind_of
 
-_NO_TRADES: Final = "is JSON, but neither a freqtrade backtest export nor a list of trades"
+_OF_BLOCK: Final = ("timeframe", "stake_currency", "trading_mode")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,38 +51,48 @@ class FreqtradeBacktest:
 
     def first_trade(self) -> str:
         """Return the identity of the earliest trade: strategy, pair and open time."""
-        ids = [
-            (opened, trade_id)
-            for strategy, block in self._blocks().items()
-            for raw in block["trades"]
-            if (opened := _opened(raw)) is not None
-            and (trade_id := _trade_id(strategy, raw, opened)) is not None
-        ]
-        if not ids:
+        best: tuple[datetime, str] | None = None
+        for part in self._parts():
+            opened = _opened(part.value) if part.key == "trade" else None
+            trade_id = None if opened is None else _trade_id(part.strategy, part.value, opened)
+            if opened is not None and trade_id is not None:
+                best = min(best, (opened, trade_id)) if best else (opened, trade_id)
+        if best is None:
             raise ImportRefused(f"{self.path.name} holds no trades")
-        return min(ids)[1]
+        return best[1]
 
     def trades(self, tally: ReportTally) -> Iterator[ImportedTrade]:
         """Yield the usable trades, strategy by strategy; the rest is counted in the tally."""
         seen: set[str] = set()
-        for strategy, block in self._blocks().items():
-            for row, raw in enumerate(block["trades"], start=1):
-                tally.trades_found += 1
-                try:
-                    trade = self._trade(strategy, block, raw, seen, tally)
-                except RowRejected as why:
-                    tally.reject(self.path.name, "trade", row, why)
-                    continue
-                if trade is not None:
-                    _extend_run(tally.runs, strategy, trade)
-                    yield trade
+        blocks = self._blocks()
+        rows: Counter[str] = Counter()
+        for part in self._parts():
+            if part.key != "trade":
+                continue
+            tally.trades_found += 1
+            strategy = part.strategy
+            rows[strategy] += 1
+            try:
+                trade = self._trade(strategy, blocks[strategy], part.value, seen, tally)
+            except RowRejected as why:
+                tally.reject(self.path.name, "trade", rows[strategy], why)
+                continue
+            if trade is not None:
+                _extend_run(tally.runs, strategy, trade)
+                yield trade
 
-    def _blocks(self) -> dict[str, Mapping[str, Any]]:
-        content = backtest_content(self.path)
-        blocks = content.get("strategy") if isinstance(content, dict) else None
-        if not is_backtest(content) or not isinstance(blocks, dict):
-            raise ImportRefused(f"{self.path.name} {_NO_TRADES}")
+    def _blocks(self) -> dict[str, dict[str, Any]]:
+        """What each strategy's block says beside its trades, which may stand after them."""
+        blocks: dict[str, dict[str, Any]] = {}
+        for part in self._parts():
+            block = blocks.setdefault(part.strategy, {})
+            if part.key in _OF_BLOCK:
+                block[part.key] = part.value
         return blocks
+
+    def _parts(self) -> Iterator[BacktestPart]:
+        with json_stream(self.path, result_member(self.path)) as stream:
+            yield from backtest_parts(stream, self.path.name)
 
     def _trade(
         self,
@@ -197,14 +213,14 @@ class FreqtradeTradeList:
         return trade
 
 
-def is_backtest(content: object) -> bool:
-    """Say whether JSON content is a backtest result: strategies that hold lists of trades."""
-    blocks = content.get("strategy") if isinstance(content, dict) else None
-    return (
-        isinstance(blocks, dict)
-        and bool(blocks)
-        and all(isinstance(b, dict) and isinstance(b.get("trades"), list) for b in blocks.values())
-    )
+def is_backtest(path: Path, member: str | None = None) -> bool:
+    """Say whether a file, or a member of a zip, holds strategies with lists of trades.
+
+    Raises:
+        ImportRefused: If it is no JSON.
+    """
+    with json_stream(path, member) as stream:
+        return any(part.key == "trades" for part in backtest_parts(stream, path.name))
 
 
 def is_trade_list(records: Sequence[JsonRecord]) -> bool:
@@ -218,15 +234,15 @@ def is_trade_list(records: Sequence[JsonRecord]) -> bool:
     return False
 
 
-def backtest_content(path: Path) -> Any:
-    """Return the result of an export: the file itself, or the zip member that is one.
+def result_member(path: Path) -> str | None:
+    """Return the member of a zip that is a backtest's result; None for a plain file.
 
     Raises:
         ImportRefused: If a zip holds no result, or several.
     """
     if kind_of(path) != "zip":
-        return read_json(path)
-    results = [content for _, content in json_members(path) if is_backtest(content)]
+        return None
+    results = [name for name in json_members(path) if is_backtest(path, name)]
     if len(results) != 1:
         raise ImportRefused(
             f"{path.name} must hold one freqtrade backtest result, holds {len(results)}"

@@ -9,9 +9,9 @@ from learning.errors import ImportRefused
 from learning.importers.freqtrade_backtest import (
     FreqtradeBacktest,
     FreqtradeTradeList,
-    backtest_content,
     is_backtest,
     is_trade_list,
+    result_member,
 )
 from learning.importers.freqtrade_database import FreqtradeDatabase
 from learning.importers.json_stream import first_records
@@ -33,7 +33,7 @@ def open_freqtrade(file: SourceFile, settings: ImportSettings) -> Opened | None:
         return Opened(FreqtradeDatabase(*common, closed_by=settings.closed_by))
     if file.kind == "json" and _holds_trades(file):
         return Opened(FreqtradeTradeList(*common, closed_by=settings.closed_by))
-    if is_backtest(backtest_content(file.path)):
+    if is_backtest(file.path, result_member(file.path)):
         return Opened(FreqtradeBacktest(*common, closed_by=settings.closed_by))
     raise ImportRefused(
         f"{file.path.name} is JSON, but neither a freqtrade backtest export nor a list of trades"

@@ -149,24 +149,86 @@ def _elements(text: _Text) -> Iterator[Any]:
 
 
 def _named_lists(text: _Text) -> Iterator[tuple[str, Any]]:
+    for name in _members(text):
+        if text.peek() == "[":
+            for value in _elements(text):
+                yield name, value
+        else:
+            text.value()  # a count beside the lists
+
+
+def _members(text: _Text) -> Iterator[str]:
+    """The names of an object whose brace comes next; whoever takes one, takes its value too."""
     text.at += 1
+    if text.peek() == "}":
+        text.at += 1
+        return
     while True:
-        if text.peek() == "}":
-            return
         name = text.value()
         if text.peek() != ":":
             raise ImportRefused(f"{text.name} is no valid JSON: a name without a value")
         text.at += 1
-        if text.peek() == "[":
-            for value in _elements(text):
-                yield str(name), value
-        else:
-            text.value()  # a count beside the lists
+        yield str(name)
         sign = text.peek()
-        if sign == ",":
-            text.at += 1
-        elif sign != "}":
+        text.at += 1
+        if sign == "}":
+            return
+        if sign != ",":
             raise ImportRefused(f"{text.name} is no valid JSON: an object ends too early")
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestPart:
+    """A part of a strategy's block: one trade, or another value of the block.
+
+    ``key`` is ``trades`` where the list begins, ``trade`` for each of it, else the value's name.
+    """
+
+    strategy: str
+    key: str
+    value: Any
+
+
+def backtest_parts(stream: IO[bytes], name: str) -> Iterator[BacktestPart]:
+    """Yield the parts of freqtrade's backtest results, as the file has them.
+
+    Raises:
+        ImportRefused: If it is no JSON.
+    """
+    text = _Text(stream, name)
+    if text.peek() != "{":
+        text.value()
+        return
+    for key in _members(text):
+        if key == "strategy" and text.peek() == "{":
+            for strategy in _members(text):
+                yield from _block_parts(text, strategy)
+        else:
+            _skip(text)
+
+
+def _block_parts(text: _Text, strategy: str) -> Iterator[BacktestPart]:
+    if text.peek() != "{":
+        _skip(text)
+        return
+    for key in _members(text):
+        if key == "trades" and text.peek() == "[":
+            yield BacktestPart(strategy, "trades", None)
+            for trade in _elements(text):
+                yield BacktestPart(strategy, "trade", trade)
+        elif text.peek() in ("[", "{"):
+            _skip(text)
+        else:
+            yield BacktestPart(strategy, key, text.value())
+
+
+def _skip(text: _Text) -> None:
+    """Read over a value; a list element by element."""
+    if text.peek() == "[":
+        for _ in _elements(text):
+            pass
+    else:
+        text.value()
 
 
 def first_records(path: Path, n: int) -> list[JsonRecord]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import sqlite3
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import IO, Any, Final, Literal, cast
 
 import orjson
 
@@ -161,34 +164,59 @@ def parsed_json(raw: bytes, *, name: str) -> Any:
         raise ImportRefused(f"{name} is no valid JSON: {first_reason}") from None
 
 
-def json_members(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield the name and value of each result-like JSON member of a zip.
+@contextmanager
+def json_stream(path: Path, member: str | None = None) -> Iterator[IO[bytes]]:
+    """Open a JSON file, or a member of a zip, to be read piece by piece.
 
-    Nothing is extracted: names never become paths, code and pickles are not opened, and a
-    member that unpacks beyond the limit is refused while it is read, whatever it claims.
+    Nothing is extracted: a member's name never becomes a path, and one that unpacks beyond the
+    limit is refused while it is read, whatever it claims.
 
     Raises:
-        ImportRefused: If the archive is damaged or encrypted, or a member too large.
+        ImportRefused: If it cannot be read, is damaged or encrypted, or too large.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            left = MAX_JSON_BYTES
-            for member in archive.infolist():
-                name = member.filename
-                if not name.endswith(".json") or name.endswith(("_config.json", ".meta.json")):
-                    continue
-                with archive.open(member) as stream:
-                    raw = stream.read(left + 1)
-                left -= len(raw)
-                if left < 0:
-                    raise ImportRefused(_too_large(f"{name} in {path.name}"))
-                yield name, parsed_json(raw, name=f"{name} in {path.name}")
+        if member is None:
+            with path.open("rb") as stream:
+                yield stream
+        else:
+            with zipfile.ZipFile(path) as archive, archive.open(member) as packed:
+                yield cast(IO[bytes], _Bounded(packed, f"{member} in {path.name}"))
     except ImportRefused:
         raise
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError) as error:
-        raise ImportRefused(f"{path.name} is a damaged or encrypted zip: {error}") from None
-    except Exception as error:  # zlib.error, lzma.LZMAError, struct.error: one sentence for all
+        raise ImportRefused(f"{path.name} is damaged, encrypted or unreadable: {error}") from None
+    except (zlib.error, lzma.LZMAError, struct.error) as error:
         raise ImportRefused(f"{path.name} is a damaged zip: {error}") from None
+
+
+class _Bounded:
+    """A stream that ends with a refusal where it becomes too long."""
+
+    def __init__(self, stream: IO[bytes], name: str) -> None:
+        self._stream, self._name, self._left = stream, name, MAX_JSON_BYTES
+
+    def read(self, size: int) -> bytes:
+        """Read on."""
+        raw = self._stream.read(size)
+        self._left -= len(raw)
+        if self._left < 0:
+            raise ImportRefused(_too_large(self._name))
+        return raw
+
+
+def json_members(path: Path) -> list[str]:
+    """Return the names of the result-like JSON members of a zip; code and pickles are not opened.
+
+    Raises:
+        ImportRefused: If the archive is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except Exception as error:  # BadZipFile, OSError, struct.error: one sentence for all
+        raise ImportRefused(f"{path.name} is a damaged zip: {error}") from None
+    ignored = ("_config.json", ".meta.json")
+    return [name for name in names if name.endswith(".json") and not name.endswith(ignored)]
 
 
 def latest_result(folder: Path) -> Path:
