@@ -30,6 +30,7 @@ _SWEEP_S = 60.0  # between looks at far older identities too
 _BLIND_LOOK_S = 0.5  # where nothing can be listened to
 _REST, _LONGEST_REST_S = 0.5, 1.0  # after a pass: a share of its time
 _AGAIN_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 300.0)  # after failing passes
+_BUSY_S = (0.2, 0.2, 0.5, 1.0)  # while another worker is at it
 _QUICK, _WIDE = 10_000, 100_000
 _AWAY = (SQLAlchemyError, psycopg.Error, LearningError, OSError)
 
@@ -54,7 +55,7 @@ class Arrivals(threading.Thread):
         self._listening: Engine | None = listening_engine(
             listen_url, application_name="edgekeeper arrivals"
         )
-        self._failed = 0
+        self._failed = self._passed_by = 0
         self._not_before = 0.0
         self._swept_at = 0.0
         self.seen_at = time.monotonic()
@@ -113,9 +114,11 @@ class Arrivals(threading.Thread):
         is_well = take_in(self._runner)
         ended = time.monotonic()
         self.seen_at = ended
-        if is_well is None:  # another worker is at it
-            self._not_before = ended + 0.2
+        if is_well is None:  # another worker is at it, or ingestion is paused
+            self._passed_by += 1
+            self._not_before = ended + _BUSY_S[min(self._passed_by, len(_BUSY_S)) - 1]
             return
+        self._passed_by = 0
         self._failed = 0 if is_well else self._failed + 1
         if is_well:
             rest_s = min(_REST * (ended - started), _LONGEST_REST_S)

@@ -14,6 +14,7 @@ from jobs.aggregate_scopes import Aggregated, aggregate_module
 from jobs.materialise_overrides import materialise_module
 from jobs.mine_lessons import find, read_inputs
 from jobs.runner import Runner
+from jobs.timetable import LEARNING_ORDER
 from learning.domain.scope import PM_DIMENSIONS, mask_dimensions
 from learning.settings import Settings
 from learning.simulation.demo_trades import PLANTED_EDGES, demo_world, true_edge_rr
@@ -26,7 +27,7 @@ from learning.store import (
     state_rows,
     strand_rows,
 )
-from learning.store.schema import mining_runs
+from learning.store.schema import job_runs, mining_runs
 from tests.jobs.conftest import SEED
 
 SETTINGS = Settings()
@@ -50,6 +51,38 @@ def test_the_intervals_cover_what_is_left_of_the_planted_edges(learned: Runner) 
         if finding.found is not None
     ]
     assert sum(covered) >= len(covered) - 1
+
+
+TOLD = {
+    "ingest_strands": {"ingested", "quarantined", "ignored"},
+    "aggregate_scopes": {"groups_refreshed", "groups_removed", "groups"},
+    "mine_pm_lessons": {"new", "refreshed", "proposed", "watched", "retired"},
+    "mine_dm_lessons": {"new", "refreshed", "proposed", "watched", "retired"},
+    "estimate_half_lives": {"half_lives_refitted", "decaying"},
+    "learn_regime_weights": {"strengths_moved"},
+    "materialise_overrides": {"created", "moved", "removed"},
+    "measure_effects": {"measured", "absent", "alerts_raised"},
+    "validate_learning": {"failed", "warnings", "checks"},
+}
+
+
+def test_every_run_tells_who_asked_what_changed_how_long_and_by_which_code(
+    learned: Runner,
+) -> None:
+    with learned.engine.connect() as connection:
+        runs = list(connection.execute(sa.select(job_runs)).mappings())
+    assert {run["job"] for run in runs} == set(LEARNING_ORDER)
+    for run in runs:
+        assert (run["status"], run["run_trigger"]) == ("ok", "manual")
+        assert run["requested_by"] == "test"
+        assert run["queued_at"] <= run["started_at"] <= run["finished_at"]
+        assert run["peak_memory_mb"] > 0
+        assert run["code_version"]
+        assert None not in (run["rows_in"], run["rows_out"])
+        assert TOLD.get(run["job"], set()) <= set(run["changed"])
+    mined = next(run for run in runs if run["job"] == "mine_pm_lessons")
+    assert mined["changed"]["new"] > 0
+    assert "mining pm" in mined["log_tail"]
 
 
 def test_every_strand_is_accounted_for(learned: Runner) -> None:

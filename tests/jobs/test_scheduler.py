@@ -380,4 +380,6 @@ def test_a_side_thread_that_hangs_ends_the_worker(
     threading.Timer(1.0, lambda: setattr(thread, "seen_at", time.monotonic() - waits)).start()
     with pytest.raises(LearningError, match="hangs since"):
         scheduler.run()
+    scheduler.stop()
     leave.set()
+    thread.join(10)
