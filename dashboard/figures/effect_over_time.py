@@ -104,7 +104,7 @@ def grouped(marks: Sequence[Mark], *, start: datetime, end: datetime) -> list[Ma
         >>> marks = [(day, "L-1 approved"), (day + timedelta(hours=1), "L-2 approved"),
         ...          (day + year / 2, "L-1 disabled"), (day + 2 * year, "L-3 approved")]
         >>> [name for _, name in grouped(marks, start=day, end=day + year)]
-        ['2 decisions', 'L-1 disabled']
+        ['2 approved', 'L-1 disabled']
     """
     inside = sorted(one for one in marks if start <= one[0] <= end)
     apart = max((end - start) / (MOST_MARKS + 1), timedelta(seconds=1))
