@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine
 
 from jobs.commands.console import console, print_table
 from jobs.commands.session import actor, open_database, runner_for
-from jobs.timetable import JOBS
+from jobs.planned import PlannedRun, planned_runs, utc
 from jobs.validate_learning import run_all_checks
 from learning.errors import LearningError
 from learning.settings import Settings, documented
@@ -67,7 +67,7 @@ def doctor() -> None:
     checks = [_python(), _server(settings)]
     engine = open_database(settings)
     with database.transaction(engine) as connection:
-        checks += [_migrations(connection), _clock(connection), *_jobs(connection)]
+        checks += [_migrations(connection), _clock(connection), *_jobs(connection, settings)]
     checks += [_port(settings), _browser(), *_promises(engine, settings)]
     print_table(("check", "state", "finding"), [(c.name, c.state, c.finding) for c in checks])
     failed = [check.name for check in checks if check.state == "failed"]
@@ -99,22 +99,24 @@ def _clock(connection: Connection) -> Check:
     return Check("clock", state, f"{skew.total_seconds():+.1f} s against the database")
 
 
-def _jobs(connection: Connection) -> list[Check]:
-    last = {row["job"]: row for row in job_rows.last_runs(connection)}
-    now = job_rows.database_now(connection)
-    checks = []
-    for name, job in JOBS.items():
-        row = last.get(name)
-        if row is None:
-            checks.append(Check(f"job {name}", "warning", "never ran"))
-            continue
-        ok_at = row["last_ok_at"]
-        late = ok_at is None or now - ok_at > job.max_age
-        told = f"last {row['status']}" + (f", well {ok_at:%Y-%m-%d %H:%M} UTC" if ok_at else "")
-        failed = row["status"] in ("failed", "lost")
-        state: State = "failed" if failed else "warning" if late else "ok"
-        checks.append(Check(f"job {name}", state, told))
-    return checks
+def _jobs(connection: Connection, settings: Settings) -> list[Check]:
+    return [_job(one) for one in planned_runs(connection, settings.profile)]
+
+
+def _job(one: PlannedRun) -> Check:
+    """How a job stands: since when it is late, or by whom it is paused."""
+    name = f"job {one.job.name}"
+    if one.pause is not None:
+        return Check(name, "warning", one.said)
+    if one.last is None:
+        return Check(name, "warning", "never ran")
+    told = f"last {one.last['status']}"
+    told += "" if one.last_ok_at is None else f", well {utc(one.last_ok_at)}"
+    told += "" if one.late_since is None else f", late since {utc(one.late_since)}"
+    if one.last["status"] in ("failed", "lost"):
+        return Check(name, "failed", told)
+    is_late = one.last_ok_at is None or one.late_since is not None
+    return Check(name, "warning" if is_late else "ok", told)
 
 
 def _port(settings: Settings) -> Check:

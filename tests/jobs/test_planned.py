@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobs.commands.app import main
-from jobs.planned import PlannedRun, planned_runs
+from jobs.planned import PlannedRun, planned_runs, utc
 from jobs.runner import Runner
 from jobs.scheduler import queue_due
 from jobs.timetable import JOBS, TIMETABLE, next_slot, timetable
@@ -53,6 +53,17 @@ def test_lateness_says_which_job_and_since_when(runner: Runner) -> None:
     assert one.state == "due"  # two slots came, and no worker has queued one
     assert one.late_since == ended + 2 * HOUR
     assert "does a worker run?" in one.said
+
+
+def test_the_doctor_says_since_when_a_job_is_late(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = ran(runner, "ok", ago=5 * HOUR)
+    monkeypatch.setenv("EDGEKEEPER_DATABASE_URL", str(runner.settings.database_url))
+    with pytest.raises(SystemExit):
+        main(["doctor"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"job {NAME} warning last ok, well {utc(ended)}, late since" in told
 
 
 def test_no_job_may_be_older_than_two_of_its_periods() -> None:
