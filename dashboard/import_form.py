@@ -144,6 +144,7 @@ def _show_options(examined: Examined, upload: Upload) -> None:
             st.text(f"{formats.plural(len(found.missing), 'answer')} needed:")
         for option in found.missing:
             values[option.name] = _asked(option, said)
+            st.caption(_plain(option.sentence))
         with st.expander("Name, origin and what else may be said", expanded=False):
             values["bot"] = st.text_input(
                 "Bot or account", value=said.get("bot", ""), placeholder=upload.paths[0].stem
@@ -188,12 +189,15 @@ def _show_report(page: Page, upload: Upload, examined: Examined) -> None:
         safe = frame.map(formats.guarded)
         for name in ("opened_at", "closed_at"):
             safe[name] = pd.to_datetime(frame[name], utc=True)
-        when = st.column_config.DatetimeColumn(format="D MMM YYYY HH:mm")
+        opened, closed = (
+            st.column_config.DatetimeColumn(label, format="D MMM YYYY HH:mm")
+            for label in ("Opened", "Closed")
+        )
         controls.table(
             safe,
             alt=f"The first {len(frame)} trades",
             height=38 + 35 * len(frame),
-            column_config={"opened_at": when, "closed_at": when},
+            column_config={"opened_at": opened, "closed_at": closed},
         )
     _show_rejects(upload, report)
     _show_button(page, upload, examined, report)

@@ -114,16 +114,15 @@ def draw_context_drift(shown: ContextDrift, palette: Palette) -> go.Figure:
             hovertemplate="%{y}: %{x:.3f}<br>moved most: %{customdata}<extra></extra>",
         )
     )
-    style(figure, palette, height=60 + 22 * len(shown.dims))
+    style(figure, palette, height=100 + 24 * len(shown.dims))
     line = {"color": palette.muted, "width": 1, "dash": "dot"}
-    figure.add_vline(
-        x=THRESHOLD,
-        line=line,
-        annotation={"text": f"{THRESHOLD}", "font": {"color": palette.muted}, "yanchor": "bottom"},
-        annotation_position="top",
-    )
+    figure.add_vline(x=THRESHOLD, line=line)
+    figure.add_annotation(
+        x=THRESHOLD, y=1, yref="paper", yanchor="bottom", showarrow=False, text=f"{THRESHOLD}",
+        font={"color": palette.muted},
+    )  # fmt: skip
     largest = max(*shown.index, THRESHOLD) if shown.index else THRESHOLD
     figure.update_xaxes(range=[0, 1.15 * largest], title_text="population stability index")
     figure.update_yaxes(showgrid=False, tickmode="linear")
-    figure.update_layout(margin={"t": 24})
+    figure.update_layout(margin={"t": 24, "b": 44})
     return figure
