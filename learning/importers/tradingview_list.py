@@ -7,6 +7,7 @@ time the first was entered, the others added to it, and all but the last to clos
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,11 @@ from learning.importers.tradingview_words import (
 )
 
 _SAMPLE_ROWS: Final = 200
+_TIMES_NEEDED: Final = 20
+_BARS: Final = (
+    (86_400, "1d"), (14_400, "4h"), (7200, "2h"), (3600, "1h"), (1800, "30m"), (900, "15m"),
+    (300, "5m"), (180, "3m"), (60, "1m"),
+)  # fmt: skip
 _NUMBERS: Final = (
     "price", "quantity", "value", "pnl", "pnl_pct", "runup_pct", "drawdown_pct", "commission",
 )  # fmt: skip
@@ -311,6 +317,7 @@ class SeenList:
     header: ListHeader
     has_offset: bool
     labels: Mapping[str, tuple[str, str]]
+    timeframe: str | None = None
 
 
 def seen_list(table: TableFile) -> SeenList | None:
@@ -324,7 +331,25 @@ def seen_list(table: TableFile) -> SeenList | None:
     times = [str(row[header.places["time"]]).strip() for row in rows]
     dated = [text for text in times if text[:4].isdecimal() and ":" in text]
     has_offset = bool(rows) and all(_has_offset(text) for text in dated)
-    return SeenList(header, has_offset, _voted_labels(header, rows, table.decimal))
+    labels = _voted_labels(header, rows, table.decimal)
+    return SeenList(header, has_offset, labels, _likely_timeframe(times))
+
+
+def _likely_timeframe(times: Sequence[str]) -> str | None:
+    """The longest bars that all of some times fit on; None where there are few, or none fits."""
+    moments = {moment for text in times if (moment := _moment(text)) is not None}
+    if len(moments) < _TIMES_NEEDED:
+        return None
+    first = min(moments)
+    step = math.gcd(*(round((moment - first).total_seconds()) for moment in moments))
+    return next((name for seconds, name in _BARS if step % seconds == 0), None)
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return as_instant(text)
+    except ValueError:
+        return None
 
 
 def _sample(table: TableFile) -> list[tuple[object, ...]]:
@@ -411,7 +436,7 @@ def list_options(
         asked.append(ImportOption("time_zone", "time_zone", sentence, required=True))
     if answers.timeframe is None:
         sentence = "the list does not name the timeframe of its chart"
-        asked.append(ImportOption("timeframe", "text", sentence))
+        asked.append(ImportOption("timeframe", "text", sentence, suggestion=seen.timeframe))
     if answers.risk_pct is None and answers.risk_amount is None:
         sentence = (
             "the list has no stops: R is the profit by the adverse excursion, unless you name "

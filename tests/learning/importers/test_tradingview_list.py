@@ -198,3 +198,19 @@ def test_a_longer_list_holds_the_same_trades_under_the_same_keys(tmp_path):
     after = {strand.strand_key for strand in recognise([path], answers=SAID).read()}
     assert before < after
     assert len(after) == 2 * len(before)
+
+
+def test_a_timeframe_that_all_times_fit_on_is_suggested(tmp_path):
+    body = "".join(
+        two_rows(
+            f"Entry long,2024-03-{day:02} 10:15,B,100",
+            f"Exit long,2024-03-{day:02} 1{day % 10}:00,S,101"
+            if day % 10
+            else f"Exit long,2024-03-{day:02} 12:30,S,101",
+            number=day,
+        )
+        for day in range(1, 20)
+    )
+    found = examine_files([list_file(tmp_path, NEW, body)], answers=SAID)
+    (option,) = [option for option in found.options if option.name == "timeframe"]
+    assert option.suggestion == "15m"
