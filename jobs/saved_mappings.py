@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from jobs.commands.session import open_database
+from learning.errors import DatabaseUnavailable
 from learning.importers.import_answers import ImportAnswers
 from learning.importers.mapping import ColumnMapping, mapping_from
 from learning.importers.saved_mappings import for_another_source, kind_of_files
@@ -47,8 +48,11 @@ def remembered_mapping(
     kind = kind_of_files(paths)
     if kind is None:
         return None
-    with transaction(open_database(settings), read_only=True) as connection:
-        return recalled(connection, kind, name=name or _stem(paths))
+    try:
+        with transaction(open_database(settings), read_only=True) as connection:
+            return recalled(connection, kind, name=name or _stem(paths))
+    except DatabaseUnavailable:
+        return None  # a dry run needs none, and what writes says so itself
 
 
 def recalled(connection: Connection, kind: str, *, name: str | None) -> Remembered | None:
