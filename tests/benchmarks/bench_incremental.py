@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from jobs.aggregate_scopes import Aggregated, aggregate_module
 from jobs.runner import Runner
@@ -47,11 +47,23 @@ class Round:
     wall: float
 
 
-def aggregate(home: Path, engine: Engine, settings: Settings) -> Round:
+def aggregate(home: Path, engine: Engine, settings: Settings, *, is_sweep: bool = False) -> Round:
     """Aggregate PM in one committed transaction."""
     done: list[Aggregated] = []
-    took = cost(home, engine, lambda c: done.append(aggregate_module(c, "pm", settings)))
+
+    def work(connection: Connection) -> None:
+        done.append(aggregate_module(connection, "pm", settings, is_sweep=is_sweep))
+
+    took = cost(home, engine, work)
     return Round(done[0], took.cpu, took.wall)
+
+
+def rebuild(home: Path, engine: Engine, settings: Settings) -> Round:
+    """Everything anew, in place of what is stored."""
+    aggregate(home, engine, settings)
+    with transaction(engine) as connection:
+        connection.execute(sa.text("UPDATE scope_groups SET fingerprint = ''"))
+    return aggregate(home, engine, settings, is_sweep=True)
 
 
 def load_machine_code() -> None:
@@ -95,7 +107,7 @@ def touches(engine: Engine, n_trades: int) -> dict[str, Callable[[], None]]:
 def compare(home: Path, engine: Engine, settings: Settings, n_trades: int) -> None:
     """Print what touching more and more costs, beside everything anew."""
     load_machine_code()
-    everything = aggregate(home, engine, settings)
+    everything = rebuild(home, engine, settings)
     print(f"{n_trades:,} trades; a run after touching …, against everything anew")
     print(f"{'':<29}{'read':>9}{'cells':>9}{'CPU s':>8}{'wall s':>8}{'CPU: times cheaper':>20}")
     print(_line("everything anew", everything, everything))
