@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import logging
 from collections.abc import Callable, Mapping
@@ -425,7 +426,8 @@ def table(frame: pd.DataFrame, *, alt: str, **look: Any) -> Any:
         for name in frame.columns
     }
     columns = {**named, **look.pop("column_config", {})}
-    return st.dataframe(frame, hide_index=True, column_config=columns, alt=alt, **look)
+    shown = frame.map(formats.inert)
+    return st.dataframe(shown, hide_index=True, column_config=columns, alt=alt, **look)
 
 
 def downloads(frame: pd.DataFrame, name: str) -> None:
@@ -454,7 +456,8 @@ def downloads(frame: pd.DataFrame, name: str) -> None:
 
 
 def _csv(frame: pd.DataFrame) -> Callable[[], bytes]:
-    return lambda: frame.to_csv(index=False).encode("utf-8")
+    # every text in quotes: a carriage return within one would begin a row of its own
+    return lambda: frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC).encode("utf-8")
 
 
 def _parquet(frame: pd.DataFrame) -> Callable[[], bytes]:

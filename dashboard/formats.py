@@ -11,6 +11,7 @@ from typing import Any, Final
 MIN_SHOWN_N: Final = 30  # an average of fewer trades is not printed
 NOTHING: Final = "—"
 _FORMULA = re.compile(r"^[\s]*[=+\-@＝＋－＠\t\r]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 _NUMBER = re.compile(r"^[+-]?\d+(\.\d+)?%?$")
 
 
@@ -205,6 +206,21 @@ def guarded(value: object) -> object:
     if not isinstance(value, str) or not _FORMULA.match(value) or _NUMBER.match(value):
         return value
     return "'" + value
+
+
+def inert(value: Any) -> Any:
+    r"""Return a cell for a table on a page, which a visitor can save as CSV too.
+
+    What a spreadsheet would run starts with an invisible sign, and one cell stays one line.
+
+    Examples:
+        >>> inert("\r=1+1"), inert("two\nlines"), inert("-0.5"), inert(3)
+        ('\u2060=1+1', 'two lines', '-0.5', 3)
+    """
+    if not isinstance(value, str):
+        return value
+    line = _CONTROL.sub(" ", value).strip()
+    return line if guarded(line) == line else "\u2060" + line
 
 
 def plain(text: object, *, longest: int = 60) -> str:
