@@ -60,9 +60,12 @@ class Bot(threading.Thread):
         self.stop = threading.Event()
 
     def run(self) -> None:
-        i = 0
-        while not self.stop.wait(2 / STRANDS_A_SECOND):
-            i += 1
+        i, due = 0, time.monotonic()
+        while not self.stop.wait(max(due - time.monotonic(), 0.0)):
+            i, due = (
+                i + 1,
+                due + 2 / STRANDS_A_SECOND,
+            )  # what a slow database held up is made up for
             pair = [action(f"s{i}", name=f"a{i}"), close(f"s{i}", name=f"c{i}")]
             while not self.stop.is_set():  # as a recorder does: the same keys until it is told
                 try:
