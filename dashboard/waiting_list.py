@@ -22,6 +22,21 @@ SORTS: Final[Mapping[str, tuple[str, bool]]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """A list as it stood when it was opened: ids and versions, no rows.
+
+    It lives in the session from one run of the page to the next. A page is run as a script each
+    time, so a class of its own would be another one at the next run, and no queue known again.
+    """
+
+    asked: tuple[Any, ...]
+    number: int
+    data_version: int
+    ids: tuple[int, ...]
+    versions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """What a list is narrowed to.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,6 +18,7 @@ from dashboard.waiting_list import (
     SORTS,
     STATES,
     Asked,
+    Queue,
     factors_of,
     narrowed,
     neighbour,
@@ -104,17 +104,6 @@ def _ask(lessons: pd.DataFrame) -> Asked:
 
 
 # ------------------------------------------------------------------ a list that stands still
-@dataclass(frozen=True, slots=True)
-class _Queue:
-    """The list as it stood when it was opened: ids and versions, no rows."""
-
-    asked: tuple[Any, ...]
-    number: int
-    data_version: int
-    ids: tuple[int, ...]
-    versions: tuple[int, ...]
-
-
 _NARROWING = ("sort", "min_n", "max_q", "factor", "free")
 
 
@@ -127,7 +116,7 @@ def _frozen(page: Page, wanted: pd.DataFrame, lessons: pd.DataFrame, state: str)
              st.session_state.get("decided"))  # fmt: skip
     kept = _kept()
     if kept is None or kept.asked != asked:
-        kept = _Queue(
+        kept = Queue(
             asked,
             (kept.number if kept else 0) + 1,
             page.source.edition.data_version,
@@ -139,9 +128,9 @@ def _frozen(page: Page, wanted: pd.DataFrame, lessons: pd.DataFrame, state: str)
     return known.loc[[one for one in kept.ids if one in known.index]].reset_index(drop=True)
 
 
-def _kept() -> _Queue | None:
+def _kept() -> Queue | None:
     kept = st.session_state.get("queue")
-    return kept if isinstance(kept, _Queue) else None
+    return kept if isinstance(kept, Queue) else None
 
 
 def _offer_refresh(queue: pd.DataFrame, versions: tuple[int, ...]) -> None:
@@ -159,7 +148,7 @@ def _offer_refresh(queue: pd.DataFrame, versions: tuple[int, ...]) -> None:
 def _forget_queue() -> None:
     kept = _kept()
     if kept is not None:
-        st.session_state["queue"] = _Queue((), kept.number, 0, (), ())
+        st.session_state["queue"] = Queue((), kept.number, 0, (), ())
 
 
 # ------------------------------------------------------------------ the queue
