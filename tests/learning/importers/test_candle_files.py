@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +97,7 @@ def test_a_folder_passes_over_what_is_no_candle_and_names_it(tmp_path: Path) -> 
     [
         (b"", "is no table of candles"),
         (b"\x80\x04\x95pickle" + b"\0" * 20, "neither feather, Parquet nor CSV"),
-        (b"PAR1" + os.urandom(64), "cannot be read as candles"),
+        (b"PAR1" + random.Random(1).randbytes(64), "cannot be read as candles"),
         (b"ARROW1" + b"\0" * 64, "cannot be read as candles"),
         (b"time,high,low,close\n" + b"2024-01-01,inf,nan,1e999\n" * 9, "no two candles"),
         (b"time,high,low,close\n" + b"9999999999999999999999,1,1,1\n" * 9, "X.csv"),
