@@ -143,7 +143,7 @@ class Settings(BaseSettings):
         ge=0,
         le=0.5,
         description="Share of decisions held out of an aggression or execution override, so that "
-        "its effect is causal. Never used for size.",
+        "its effect is causal; half of it once later trades confirmed the lesson. Never for size.",
     )
     combine: CombineRule = Field(
         "most_specific",

@@ -44,6 +44,20 @@ class ActiveLesson:
     mean_closed_at: datetime
     activated_at: datetime
     expires_at: datetime
+    is_confirmed: bool = False
+
+    def held_out(self, share: float) -> float:
+        """Return the share of decisions held out: half of it once later trades confirmed.
+
+        Examples:
+            >>> from datetime import datetime, UTC
+            >>> t = datetime(2024, 1, 1, tzinfo=UTC)
+            >>> lesson = ActiveLesson(1, 1, "pm", "pm.a.b.c", "entry", {}, "pm_strength", {}, 0.5,
+            ...                       None, None, t, t, t, is_confirmed=True)
+            >>> lesson.held_out(0.2)
+            0.1
+        """
+        return share / 2 if self.is_confirmed else share
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,7 +359,10 @@ def _entry(
         "scope": dict(lesson.scope),
         "levers": dict(levers),
         "expires_at": lesson.expires_at.isoformat(),
-        "holdout": {"share": holdout_share, "salt": f"L-{lesson.lesson_id}-v{lesson.version}"},
+        "holdout": {
+            "share": lesson.held_out(holdout_share),
+            "salt": f"L-{lesson.lesson_id}-v{lesson.version}",
+        },
         "lesson": {
             "id": lesson.lesson_id,
             "version": lesson.version,

@@ -19,8 +19,8 @@ from learning.runtime.override_entry import Override
 CombineRule = Literal["most_specific", "per_factor"]
 MissReason = Literal["no override", "expired", "disabled by flag"]
 Values = tuple[object, ...]  # of a scope, in the order of an index's dimensions
-_BLOCK: Final = 8192  # overrides; bits of one integer
-_KEPT_PAIRS: Final = 256  # of each pair of dimensions and block: at most 256 KiB
+_BLOCK: Final = 16384  # overrides; bits of one integer
+_KEPT_PAIRS: Final = 256  # of each pair of dimensions and block: at most 512 KiB
 
 
 class Match(NamedTuple):

@@ -59,6 +59,7 @@ def read_active_lessons(connection: Connection, module: Module) -> list[ActiveLe
             mean_closed_at=row["mean_closed_at"],
             activated_at=row["activated_at"],
             expires_at=row["expires_at"],
+            is_confirmed=row["confirmation"] == "confirmed",
         )
         for row in rows
     ]
@@ -143,7 +144,7 @@ def _row(
         },
         "epoch": override.epoch,
         "epoch_start": dict(override.epoch_start),
-        "holdout_share": holdout_share,
+        "holdout_share": lesson.held_out(holdout_share),
         "activated_at": lesson.activated_at,
         "expires_at": lesson.expires_at,
         "generation": generation,

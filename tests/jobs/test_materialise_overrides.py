@@ -70,6 +70,21 @@ def test_what_moves_no_lever_reaches_bots_and_rows_all_the_same(
     assert materialise(connection, SETTINGS, at) == before + 1
 
 
+def test_a_confirmed_lesson_holds_half_as_many_decisions_out(
+    connection: Connection, at: datetime
+) -> None:
+    lesson_id = store_lesson(connection, "active", effect=SIZE)
+    before = materialise(connection, SETTINGS, at)
+    lesson_rows.set_confirmation(connection, lesson_id, state="confirmed", reason="40 later trades")
+    assert materialise(connection, SETTINGS, at) == before + 1
+    snapshot = override_rows.read_config(connection, "pm")
+    assert snapshot is not None
+    [entry] = snapshot["pattern_strength_overrides"]
+    assert entry["holdout"]["share"] == 0.1  # of 0.2, and with the same salt: the arms are nested
+    assert entry["holdout"]["salt"] == f"L-{lesson_id}-v1"
+    assert connection.scalar(sa.select(pm_overrides.c.holdout_share)) == 0.1
+
+
 def test_another_holdout_share_reaches_bots_and_rows_at_the_next_run(
     connection: Connection, at: datetime
 ) -> None:

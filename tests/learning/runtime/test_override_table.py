@@ -272,7 +272,7 @@ def scanned(entries: list, scope: dict, *, now_hours: float, per_factor: bool) -
     ENTRIES,
     st.lists(SCOPES, min_size=1, max_size=5),
     st.booleans(),
-    st.sampled_from([2, 5, 8192]),
+    st.sampled_from([2, 5, 16384]),
     st.sampled_from([1, 3, 256]),
 )
 def test_lookup_equals_a_naive_linear_scan(entries, scopes, per_factor, block, kept_pairs):
