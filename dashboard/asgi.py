@@ -6,6 +6,7 @@ Start: ``python -m streamlit run dashboard/asgi.py``.
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from starlette.middleware.gzip import GZipMiddleware
 from dashboard.identity import login_secrets
 from learning.settings import Settings
 
+_STATISTICS_AFTER_S = 15.0  # the first visitor has been served by then
+
 
 @contextlib.asynccontextmanager
 async def _imports_first(_app: st.App) -> AsyncIterator[dict[str, Any] | None]:
@@ -28,16 +31,31 @@ async def _imports_first(_app: st.App) -> AsyncIterator[dict[str, Any] | None]:
 
     for module in (pandas, plotly.graph_objects, edge_queries, lesson_card):
         assert module is not None
-    threading.Thread(target=_load_statistics, name="load statistics", daemon=True).start()
+    _keep_for_good()
+    later = threading.Timer(_STATISTICS_AFTER_S, _load_statistics)
+    later.daemon = True
+    later.start()
     yield None
+    later.cancel()
+
+
+def _keep_for_good() -> None:
+    """Take what was loaded out of the collector's sight.
+
+    Streamlit collects garbage after every run of a page; looking through all that the libraries
+    made takes a fifth of a second in which no other visitor is served.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _load_statistics() -> None:
-    """Load what some panels need: scipy takes seconds, and no page is held up for it."""
+    """Load what some panels need, when nobody waits for it: scipy takes seconds."""
     from learning.overrides import effect_path, replay
 
     assert effect_path is not None
     assert replay is not None
+    _keep_for_good()
 
 
 def _show_failure(error: Exception) -> bool:

@@ -64,7 +64,8 @@ def read_sized_trades(
     """
     if outcome not in OUTCOMES:
         raise ValueError(f"outcome must be one of {', '.join(OUTCOMES)}, got {outcome!r}")
-    first, closed = _first(module, pattern_key), _closed(outcome, origins)
+    first = _first(module, pattern_key)
+    closed = _closed(outcome, origins, of=first)
     query = (
         sa.select(first, closed.c.closed_at, closed.c.rr, closed.c.pnl_amount, closed.c.currency)
         .join_from(
@@ -99,12 +100,18 @@ def _first(module: str | None, pattern_key: str | None) -> sa.Subquery:
     return query.subquery("first")
 
 
-def _closed(outcome: str, origins: Sequence[str]) -> sa.Subquery:
+def _closed(outcome: str, origins: Sequence[str], *, of: sa.Subquery) -> sa.Subquery:
+    """One outcome for each of these trades: not of all that ever closed, which are many more."""
     c = pattern_trade_events.c
+    asked = sa.select(of.c.bot, of.c.trade_id).distinct()
     return (
         sa.select(c.bot, c.trade_id, c[outcome].label("rr"), c.closed_at, c.pnl_amount, c.currency)
         .ext(distinct_on(c.bot, c.trade_id))
-        .where(c.origin.in_(list(origins)), c[outcome].is_not(None))
+        .where(
+            c.origin.in_(list(origins)),
+            c[outcome].is_not(None),
+            sa.tuple_(c.bot, c.trade_id).in_(asked),
+        )
         .order_by(c.bot, c.trade_id)
         .subquery("closed")
     )

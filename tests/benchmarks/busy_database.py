@@ -95,7 +95,7 @@ def _lesson(rng: np.random.Generator, i: int, run: int) -> dict[str, Any]:
 
 
 def _apart(i: int) -> dict[str, Any]:
-    return {} if i < 360 else {"number": i}
+    return {} if i < 120 else {"number": i}
 
 
 def _reported(connection: Connection) -> Iterator[tuple[Any, ...]]:
