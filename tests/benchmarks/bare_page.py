@@ -14,7 +14,9 @@ import streamlit as st
 rng = np.random.default_rng(1)
 st.set_page_config(page_title="Bare page", layout="wide")
 st.title("Bare page")
-period = st.sidebar.selectbox("Period", ["all", "90 d", "30 d", "7 d"], key="period")
+period = st.sidebar.segmented_control(
+    "Period", ["all", "90 d", "30 d", "7 d"], default="all", key="period"
+)
 for column, i in zip(st.columns(5), range(5), strict=True):
     column.metric(f"Number {i} of {period}", f"{rng.normal():+.2f} R", "of 100 trades")
 left, right = st.columns([1, 1.25])
