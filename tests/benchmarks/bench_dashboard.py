@@ -295,15 +295,16 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=20)
     parser.add_argument("--parts", nargs="+", default=["opening", "pages", "actions", "sessions"])
     given = parser.parse_args()
-    with busy_server(given.trades, given.lessons) as (url, engine), chromium() as browser:
+    with busy_server(given.trades, given.lessons) as (url, engine):
         print(f"{'':<38} | target |  limit | measured | {'':<12} | bare page, ratio")
-        if "opening" in given.parts:
-            report_opening(browser, url)
-        if "pages" in given.parts:
-            report_pages(browser, url, engine)
-        if "actions" in given.parts:
-            report_actions(browser, url)
-        if "sessions" in given.parts:
+        with chromium() as browser:
+            if "opening" in given.parts:
+                report_opening(browser, url)
+            if "pages" in given.parts:
+                report_pages(browser, url, engine)
+            if "actions" in given.parts:
+                report_actions(browser, url)
+        if "sessions" in given.parts:  # the browser's event loop has ended by now
             report_sessions(url, given.sessions)
 
 
