@@ -480,15 +480,6 @@ def read_job_counts(engine: Engine) -> tuple[int, int]:
     return int(ok), int(failed)
 
 
-def read_decided_lesson(engine: Engine, lesson_id: int) -> tuple[str, int] | None:
-    """Return status and version of a lesson as the database holds them now."""
-    c = learning_lessons.c
-    query = sa.select(c.status, c.version).where(c.id == lesson_id)
-    with database.transaction(engine, read_only=True) as connection:
-        row = connection.execute(query).one_or_none()
-    return None if row is None else (row.status, row.version)
-
-
 @kept
 def read_expiry(source: Source, half_life_hours: float | None) -> datetime | None:
     """Return when an override approved now would end."""

@@ -86,11 +86,6 @@ class ImportReport:
         return sum(self.skipped_by_rule.values())
 
     @property
-    def without_outcome(self) -> int:
-        """Usable trades that have a return, but nothing to measure it by."""
-        return self.trades_usable - self.with_outcome
-
-    @property
     def with_outcome(self) -> int:
         """Usable trades with an R multiple or an R by their path."""
         return self.trades_usable - self.notes.get(NO_OUTCOME, 0)
