@@ -16,7 +16,9 @@ import streamlit as st
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from dashboard.first_page import first_page_routes
 from dashboard.identity import login_secrets
+from dashboard.page_list import PATHS
 from learning.settings import Settings
 
 _STATISTICS_AFTER_S = 15.0  # the first visitor has been served by then
@@ -69,5 +71,6 @@ app = st.App(
     secrets=login_secrets(Settings.from_env().home),
     on_script_error=_show_failure,
     lifespan=_imports_first,
+    routes=first_page_routes(PATHS),
     middleware=[Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)],
 )

@@ -1,0 +1,101 @@
+"""Every page opened by its own address in a real browser: nothing missing, nothing refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from dashboard.page_list import PAGES, PATHS
+from learning.store.database import create_engine
+from tests.benchmarks import busy_database
+from tests.dashboard.browsing import CHROMIUM, WAIT_MS, chromium, served
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed on this machine"),
+]
+TITLES = {page.path: page.title for pages in PAGES.values() for page in pages}
+WITHOUT_CHARTS = {"effects", "audit", "settings"}  # no effect has an interval yet
+# a chart is blank where it has no size, or nothing drawn in its plot
+BLANK = """
+[...document.querySelectorAll('[data-testid=stPlotlyChart]')].filter(chart => {
+  const box = chart.getBoundingClientRect();
+  return box.width < 20 || box.height < 20 || !chart.querySelector(
+    '.plot path, .plot image, .plot text, .scatterlayer .trace, .barlayer .trace, .gl-canvas');
+}).map(chart => chart.getAttribute('aria-label') || chart.innerText)
+"""
+DONE = """
+!document.querySelector('[data-test-script-state=running], [data-testid=stSkeleton]') &&
+document.querySelectorAll('[data-testid=stPlotlyChart] .main-svg').length >=
+document.querySelectorAll('[data-testid=stPlotlyChart]').length
+"""
+
+
+@pytest.fixture
+def busy(fresh_database: str) -> Iterator[str]:
+    """The address of pages on lessons in every status, overrides, factors and effects."""
+    engine = create_engine(fresh_database, application_name="edgekeeper deep links")
+    busy_database.fill(engine, n_trades=3_000, n_lessons=60)
+    engine.dispose()
+    with served(DATABASE_URL=fresh_database) as address:
+        yield address
+
+
+@dataclass
+class Heard:
+    """What went wrong in a tab, and whom it asked."""
+
+    wrong: list[str] = field(default_factory=list)
+    hosts: set[str] = field(default_factory=set)
+
+    def listen(self, tab: Any) -> None:
+        tab.on("console", self._said)
+        tab.on("pageerror", lambda error: self.wrong.append(f"thrown: {error}"))
+        tab.on("requestfailed", lambda asked: self.wrong.append(f"failed: {asked.url}"))
+        tab.on("response", self._answered)
+        tab.on("request", lambda asked: self.hosts.add(asked.url.split("/")[2]))
+
+    def _said(self, message: Any) -> None:
+        if message.type == "error":
+            self.wrong.append(f"console: {message.text} {message.location}")
+
+    def _answered(self, response: Any) -> None:
+        if response.status >= 400:
+            self.wrong.append(f"{response.status}: {response.url}")
+
+
+def visited(context: Any, address: str, path: str) -> tuple[Heard, list[str], int]:
+    """Open a page by its address; return what was heard, its blank charts, and all its charts."""
+    tab, heard = context.new_page(), Heard()
+    heard.listen(tab)
+    tab.set_default_timeout(WAIT_MS)
+    tab.goto(address + (f"{path}?id=L-0001" if path == "lesson" else path))
+    tab.get_by_role("heading", level=1, name=TITLES[path], exact=True).wait_for()
+    tab.wait_for_timeout(800)
+    tab.wait_for_function(DONE)
+    tab.wait_for_timeout(500)
+    blank = tab.evaluate(BLANK)
+    charts = tab.locator("[data-testid=stPlotlyChart]").count()
+    if tab.get_by_text("could not be shown").count():
+        heard.wrong.append("a part of the page could not be shown")
+    tab.close()
+    return heard, blank, charts
+
+
+@pytest.mark.parametrize("mode", ["dark", pytest.param("light", marks=pytest.mark.slow)])
+def test_every_page_opens_by_its_address_without_an_error_a_stranger_or_a_blank_chart(
+    busy: str, mode: str
+) -> None:
+    pytest.importorskip("playwright")
+    with chromium() as browser:
+        context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=mode)
+        for path in PATHS:
+            heard, blank, charts = visited(context, busy, path)
+            assert (path, heard.wrong) == (path, [])
+            assert heard.hosts == {busy.split("/")[2]}
+            assert (path, blank) == (path, [])
+            assert (charts > 0) == (path not in WITHOUT_CHARTS), path
+            assert charts <= 6, path
