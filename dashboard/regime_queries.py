@@ -9,7 +9,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from dashboard import formats
-from dashboard.queries import Filters, Source, kept
+from dashboard.queries import Filters, Group, Source, kept
 from dashboard.slim_lessons import MOST_LESSONS, named, numbers_of, read_frame, slim_columns
 from learning.domain.regime import RegimeContext
 from learning.store import database, job_rows
@@ -20,6 +20,7 @@ from learning.store.schema import (
     learning_regime_weights,
     lesson_versions,
     regime_phase_counts,
+    regime_weight_history,
 )
 
 Horizon = Literal["macro", "meso", "micro"]
@@ -77,7 +78,7 @@ def read_weights(source: Source, filters: Filters) -> pd.DataFrame:
         sa.select(
             c.module, c.pattern_key, c.action_category, c.regime_signature,
             *numbers_of(c.weights, WEIGHTS),
-            c.n_samples, c.confidence, c.reason, c.updated_at,
+            c.intervals, c.n_samples, c.confidence, c.reason, c.updated_at,
         )
         .order_by(c.module.desc(), c.pattern_key, c.action_category, c.n_samples.desc(),
                   c.regime_signature)
@@ -95,6 +96,29 @@ def read_weights(source: Source, filters: Filters) -> pd.DataFrame:
         for row in found.to_dict("records")
     ]
     return found
+
+
+@kept
+def read_weight_history(source: Source, group: Group, regime_signature: str) -> pd.DataFrame:
+    """Return the weights of one regime of a setup as they were, in order of time.
+
+    Args:
+        source: Of the read.
+        group: The setup; of all setups together its pattern and action are ''.
+        regime_signature: The regime; '' is all regimes together.
+    """
+    c = regime_weight_history.c
+    query = (
+        sa.select(c.learned_on, c.weights, c.intervals, c.n_samples)
+        .where(
+            c.module == group.module,
+            c.pattern_key == group.pattern_key,
+            c.action_category == group.action_category,
+            c.regime_signature == regime_signature,
+        )
+        .order_by(c.learned_on)
+    )
+    return read_frame(source, query)
 
 
 @kept

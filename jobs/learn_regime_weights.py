@@ -38,6 +38,7 @@ def learn_regime_weights(context: JobContext) -> JobReport:
         with failures.kept(module):
             with context.transaction() as connection:
                 n_lessons, n_weights = learn_module(connection, module, context.settings)
+                regime_weight_rows.note(connection, module, learned_on=context.now.date())
                 moved += refresh_strengths(connection, module)
                 phase_count_rows.recount_trades(
                     connection, module, origins=context.settings.origins
@@ -95,6 +96,7 @@ def _row(key: GroupKey, learned: RegimeWeights) -> dict[str, Any]:
         "action_category": key[1],
         "regime_signature": learned.signature,
         "weights": {name: part.weight for name, part in parts.items()},
+        "intervals": {name: list(part.interval) for name, part in parts.items() if part.interval},
         "n_samples": learned.n_samples,
         "confidence": max(part.confidence for part in parts.values()),
         "reason": "; ".join(f"{name}: {part.reason}" for name, part in parts.items()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -12,10 +13,12 @@ from dashboard.controls import Page
 from dashboard.figures.claim_check import claim_check, draw_claim_check
 from dashboard.figures.phase_shares import PhaseShares, draw_phase_shares, phase_shares
 from dashboard.figures.regime_weight_map import draw_regime_weight_map, regime_weight_map
+from dashboard.figures.weight_history import draw_weight_history, weight_history
 from dashboard.job_button import show_job_button
 from dashboard.regime_queries import HORIZONS, WEIGHTS
 
 _JOB = "learn_regime_weights"
+_ALL = "all regimes"
 
 
 def show() -> None:
@@ -139,7 +142,8 @@ def _show_weights(page: Page, weights: pd.DataFrame) -> None:
             "and three in the next."
         )
         return
-    shown = regime_weight_map(weights[weights["setup"] == (name or setups[0])])
+    own = weights[weights["setup"] == (name or setups[0])]
+    shown = regime_weight_map(own)
     controls.chart(draw_regime_weight_map(shown, page.palette), key="weight-map", alt=shown.alt)
     more = f" {shown.n_left_out} more in the table." if shown.n_left_out else ""
     st.caption(
@@ -147,6 +151,39 @@ def _show_weights(page: Page, weights: pd.DataFrame) -> None:
         "1: nothing better is known; that takes 30 lesson-segments (n) and an interval that "
         f"excludes the whole.{more}"
     )
+    _show_weight_history(page, own)
+
+
+def _show_weight_history(page: Page, own: pd.DataFrame) -> None:
+    """Show how the weights of one regime of a setup came to be what they are."""
+    ordered = own.assign(learned=(own[list(WEIGHTS)] != 1.0).sum(axis=1)).sort_values(
+        ["learned", "n_samples"], ascending=False
+    )
+    rows = {row["regime_signature"] or _ALL: row for row in ordered.to_dict("records")}
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
+        st.subheader("Weights over time, 95 %", anchor=False, width="content")
+        name = st.selectbox(
+            "Regime", list(rows), key="regime", bind="query-params", width=230,
+            label_visibility="collapsed",
+        )  # fmt: skip
+    row = rows.get(name or "", next(iter(rows.values())))
+    kept = regime_queries.read_weight_history(
+        page.source, controls.group_of(row), row["regime_signature"]
+    )
+    shown = weight_history(kept, until=row["updated_at"].date())
+    if not shown.days:
+        controls.nothing("Weights are kept from the next run of learn_regime_weights on.")
+    elif not shown.lines:
+        since = formats.utc(kept.iloc[0]["learned_on"], with_year=True)
+        controls.nothing(f"Every weight of this regime has been 1 since {since}: nothing learned.")
+    else:
+        controls.chart(
+            draw_weight_history(shown, page.palette), key="weight-history", alt=shown.alt
+        )
+        more = f" {shown.n_neutral} more were 1 all the time." if shown.n_neutral else ""
+        st.caption(f"Kept for each day on which one moved; 1 has no band.{more}")
 
 
 def _show_claims(page: Page) -> None:
@@ -173,10 +210,7 @@ def _show_meaning(page: Page) -> None:
         "They move lesson strength, and with it each override, by at most half; and the ranking "
         "score edge_raw. They never enter a test: no lesson is found or lost by a weight."
     )
-    st.text(
-        "Only the weights of the last run are kept. To hold them as they are, pause the job on the "
-        "page Jobs."
-    )
+    st.text("To hold them as they are, pause the job on the page Jobs.")
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         show_job_button(page, _JOB, "Learn now")
         st.page_link("screens/watch_jobs.py", label="Jobs", icon=":material/schedule:")
@@ -190,10 +224,9 @@ def _show_table(weights: pd.DataFrame) -> None:
     table = pd.DataFrame(
         {
             "setup": weights["setup"].map(formats.guarded),
-            "regime": [
-                formats.guarded(one or "all regimes") for one in weights["regime_signature"]
-            ],
+            "regime": [formats.guarded(one or _ALL) for one in weights["regime_signature"]],
             **{name: weights[name].round(3) for name in WEIGHTS},
+            "intervals": [_intervals(one) for one in weights["intervals"]],
             "n": weights["n_samples"],
             "confidence": weights["confidence"].astype("float64").round(2),
             "why": weights["reason"].fillna("").map(formats.guarded),
@@ -208,12 +241,22 @@ def _show_table(weights: pd.DataFrame) -> None:
     controls.downloads(table, "regime-weights")
 
 
+def _intervals(intervals: Mapping[str, Any]) -> str:
+    """Return the 95 % interval of each learned weight in one line."""
+    told = (
+        f"{name.replace('_', ' ')} [{low:.2f}, {high:.2f}]"
+        for name, (low, high) in intervals.items()
+    )
+    return "; ".join(told) or formats.NOTHING
+
+
 def _columns() -> dict[str, Any]:
     column = st.column_config
     times = "×%.2f"
     return {
         "regime": column.TextColumn("Regime", width=220),
         **{name: column.NumberColumn(name.replace("_", " "), format=times) for name in WEIGHTS},
+        "intervals": column.TextColumn("95 %, where learned", width=190),
         "n": column.NumberColumn("Lesson-segments", format="%d"),
         "confidence": column.NumberColumn(
             "Confidence", format="%.2f", help="Share of the difference to all regimes believed."

@@ -82,6 +82,8 @@ class ScoreWeight:
         slope_se_rr: Its standard error from a block bootstrap.
         confidence: Share of the difference to all regimes that is believed, in [0, 1].
         reason: Why the weight is 1, or that it was learned.
+        interval: 95 % of the weight, the slope of all regimes taken as known; absent where the
+            weight was not learned.
     """
 
     weight: float
@@ -89,6 +91,7 @@ class ScoreWeight:
     slope_se_rr: float | None
     confidence: float
     reason: str
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +283,12 @@ def _score_weight(fit: _Slopes, pooled: _Slopes, between: FloatArray, at: int) -
         reason = "the interval includes the slope of all regimes together"
     else:
         ratio = (reference + believed * (slope - reference)) / reference
-        weight = min(max(ratio, LOWEST_WEIGHT), HIGHEST_WEIGHT)
-        return ScoreWeight(weight, slope, se, believed, "learned")
+        # of a normal slope round that of all regimes: posterior variance believed * se**2
+        reach = fit.quantile * believed**0.5 * se / abs(reference)
+        interval = _bounded(ratio - reach), _bounded(ratio + reach)
+        return ScoreWeight(_bounded(ratio), slope, se, believed, "learned", interval)
     return ScoreWeight(NEUTRAL_WEIGHT, slope, se, believed, reason)
+
+
+def _bounded(weight: float) -> float:
+    return min(max(weight, LOWEST_WEIGHT), HIGHEST_WEIGHT)

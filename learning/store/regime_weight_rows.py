@@ -1,8 +1,10 @@
-"""Learned regime weights."""
+"""Learned regime weights, and how they were before."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,6 +12,8 @@ from sqlalchemy import Connection
 
 from learning.domain.pattern_key import Module
 from learning.store.schema import learning_regime_weights
+
+_NOTE = Path(__file__).parent / "sql" / "note_regime_weights.sql"
 
 
 def read_weights(
@@ -42,3 +46,11 @@ def replace_all(connection: Connection, module: Module, rows: Sequence[Mapping[s
         connection.execute(
             sa.insert(learning_regime_weights), [{"module": module, **row} for row in rows]
         )
+
+
+def note(connection: Connection, module: Module, *, learned_on: date) -> int:
+    """Keep the weights of a module that moved since they were kept last; return how many."""
+    noted = connection.execute(
+        sa.text(_NOTE.read_text(encoding="utf-8")), {"module": module, "learned_on": learned_on}
+    )
+    return noted.rowcount

@@ -925,12 +925,26 @@ learning_regime_weights = sa.Table(
     _text("module"),
     _text("regime_signature", comment="'' is all regimes together"),
     _json("weights", comment="time_efficiency, field_coherence, recurrence, variance: 0.5 to 1.5"),
+    _json("intervals", server_default="{}", comment="95 % of each learned weight, by score"),
     _integer("n_samples", comment="lesson-segments"),
     _number("confidence", nullable=True),
     _text("reason", nullable=True, comment="why a weight is neutral"),
     _now("updated_at"),
     sa.UniqueConstraint("module", "pattern_key", "action_category", "regime_signature"),
     comment="How strongly each score goes with realised edge, per regime.",
+)
+regime_weight_history = sa.Table(
+    "regime_weight_history",
+    metadata,
+    *(
+        sa.Column(name, sa.Text, primary_key=True)
+        for name in ("module", "pattern_key", "action_category", "regime_signature")
+    ),
+    sa.Column("learned_on", DATE, primary_key=True, comment="the day of the run, UTC"),
+    _json("weights", comment="by score, as in learning_regime_weights"),
+    _json("intervals", comment="95 % of each learned weight, by score"),
+    _integer("n_samples", comment="lesson-segments"),
+    comment="Weights as they were: a row for each day on which some weight or interval moved.",
 )
 phase_state_bucket = sa.Table(
     "phase_state_bucket",

@@ -10,6 +10,7 @@ import pytest
 from dashboard.figures.claim_check import claim_check, draw_claim_check
 from dashboard.figures.phase_shares import draw_phase_shares, phase_shares
 from dashboard.figures.regime_weight_map import draw_regime_weight_map, regime_weight_map
+from dashboard.figures.weight_history import draw_weight_history, weight_history
 from dashboard.theme import DARK, LIGHT
 
 MONDAYS = (date(2026, 1, 5), date(2026, 1, 12))
@@ -129,3 +130,40 @@ def test_the_diagonal_is_where_a_claim_came_true() -> None:
     assert (diagonal.x0, diagonal.x1) == (diagonal.y0, diagonal.y1)
     assert list(figure.data[0].error_y.array) == pytest.approx([0.0, 0.098])
     assert list(figure.layout.xaxis.range) == list(figure.layout.yaxis.range)
+
+
+def kept_weights() -> pd.DataFrame:
+    neutral = dict.fromkeys(("time_efficiency", "field_coherence", "recurrence", "variance"), 1.0)
+    return pd.DataFrame(
+        {
+            "learned_on": [date(2026, 1, 5), date(2026, 1, 9)],
+            "weights": [neutral, {**neutral, "recurrence": 1.3}],
+            "intervals": [{}, {"recurrence": [1.1, 1.45]}],
+            "n_samples": [28, 31],
+        }
+    )
+
+
+def test_a_weight_holds_until_the_next_run_moves_it_and_then_until_today() -> None:
+    shown = weight_history(kept_weights(), until=date(2026, 2, 1))
+    assert shown.days == (date(2026, 1, 5), date(2026, 1, 9), date(2026, 2, 1))
+    [line] = shown.lines
+    assert (line.name, line.weight) == ("recurrence", (1.0, 1.3, 1.3))
+    assert (line.low, line.high) == ((None, 1.1, 1.1), (None, 1.45, 1.45))
+    assert (shown.n, shown.n_neutral) == ((28, 31, 31), 3)
+    assert "05 Jan 2026 to 01 Feb 2026: recurrence now ×1.30 (1.10 to 1.45)" in shown.alt
+
+
+def test_the_band_of_a_weight_that_was_not_learned_closes_on_it() -> None:
+    figure = draw_weight_history(weight_history(kept_weights(), until=date(2026, 2, 1)), DARK)
+    low, high, line = figure.data
+    assert list(low.y) == [1.0, 1.1, 1.1]
+    assert list(high.y) == [1.0, 1.45, 1.45]
+    assert high.fill == "tonexty"
+    assert {one.line.shape for one in figure.data} == {"hv"}
+    assert list(line.customdata)[:2] == ["×1.00, not learned, n 28", "×1.30 (1.10 to 1.45), n 31"]
+
+
+def test_nothing_kept_is_no_line() -> None:
+    shown = weight_history(kept_weights().head(0), until=date(2026, 2, 1))
+    assert (shown.days, shown.lines) == ((), ())

@@ -17,6 +17,7 @@ from learning.store.schema import (
     lesson_versions,
     phase_state_bucket,
     regime_phase_counts,
+    regime_weight_history,
 )
 from tests.dashboard.conftest import words_of
 from tests.learning.store.stored_lessons import CLEAR, store_lesson
@@ -48,7 +49,8 @@ def seen(engine: Engine, *rows: tuple[str, date, str, int], bot: str = "bot-a") 
 
 def weighed(engine: Engine, *rows: dict[str, Any]) -> None:
     known = {"pattern_key": "", "action_category": "", "regime_signature": "", "n_samples": 40,
-             "weights": NEUTRAL, "confidence": 0.5, "reason": "variance: learned"}  # fmt: skip
+             "weights": NEUTRAL, "intervals": {}, "confidence": 0.5,
+             "reason": "variance: learned"}  # fmt: skip
     with engine.begin() as connection:
         regime_weight_rows.replace_all(connection, "pm", [{**known, **row} for row in rows])
 
@@ -125,7 +127,46 @@ def test_weights_that_differ_from_one_are_counted(open_page: Open, engine_of_pag
     assert metrics(page)["Weights learned"] == ("1", "of 8")
     [table] = [one.value for one in page.dataframe if "confidence" in one.value]
     assert table["recurrence"].tolist() == [1.0, 1.4]
-    assert "Only the weights of the last run are kept" in words_of(page)
+    assert "Weights are kept from the next run" in words_of(page)
+
+
+def kept_on(engine: Engine, *rows: tuple[date, float, list[float] | None]) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            sa.insert(regime_weight_history),
+            [
+                {"module": "pm", "pattern_key": "", "action_category": "",
+                 "regime_signature": "macro=Dip", "learned_on": day, "n_samples": 40,
+                 "weights": {**NEUTRAL, "variance": weight},
+                 "intervals": {} if interval is None else {"variance": interval}}
+                for day, weight, interval in rows
+            ],
+        )  # fmt: skip
+
+
+def test_the_weights_of_a_regime_are_drawn_over_time(
+    open_page: Open, engine_of_page: Engine
+) -> None:
+    learned = {"regime_signature": "macro=Dip", "weights": {**NEUTRAL, "variance": 0.7},
+               "intervals": {"variance": [0.6, 0.85]}}  # fmt: skip
+    weighed(engine_of_page, {}, learned)
+    kept_on(engine_of_page, (OLD, 1.0, None), (NEW, 0.7, [0.6, 0.85]))
+    page = open_page(NAME)
+    assert page.selectbox(key="regime").value == "macro=Dip"
+    [shown] = [one for one in charts(page) if one.startswith("Weights of one regime")]
+    assert "05 Jan 2026" in shown
+    assert "variance now ×0.70 (0.60 to 0.85)" in shown
+    assert "3 more were 1 all the time" in words_of(page)
+    [table] = [one.value for one in page.dataframe if "intervals" in one.value]
+    assert table["intervals"].tolist() == ["—", "variance [0.60, 0.85]"]
+    other = open_page(NAME, regime="all regimes")
+    assert not [one for one in charts(other) if one.startswith("Weights of one regime")]
+
+
+def test_weights_that_never_left_one_draw_no_line(open_page: Open, engine_of_page: Engine) -> None:
+    weighed(engine_of_page, {"regime_signature": "macro=Dip"})
+    kept_on(engine_of_page, (OLD, 1.0, None))
+    assert "has been 1 since 5 Jan 2026" in words_of(open_page(NAME))
 
 
 def test_claims_of_new_lessons_cannot_be_checked_yet(

@@ -1,16 +1,21 @@
-"""Beside its weights the job counts the phases that were seen."""
+"""Beside its weights the job keeps how they were, and counts the phases that were seen."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from jobs.ingest_strands import ingest_batch
 from learning.settings import Settings
-from learning.store import phase_count_rows, strand_rows
-from learning.store.schema import phase_state_bucket, regime_phase_counts
+from learning.store import phase_count_rows, regime_weight_rows, strand_rows
+from learning.store.schema import (
+    phase_state_bucket,
+    regime_phase_counts,
+    regime_weight_history,
+)
 from tests.strand_builders import action, close
 
 
@@ -70,3 +75,44 @@ def test_what_the_tracker_saw_is_counted_by_bucket(connection: Connection) -> No
         ("tracker", "mid", "meso", date(2024, 1, 1), "Dip", 2),
         ("tracker", "mid", "meso", date(2024, 1, 1), "Good", 1),
     ]
+
+
+# ------------------------------------------------------------------ weights as they were
+NEUTRAL = {"time_efficiency": 1.0, "field_coherence": 1.0, "recurrence": 1.0, "variance": 1.0}
+
+
+def learned(connection: Connection, day: int, variance: float, **changes: Any) -> int:
+    """What a run of that day finds for one regime; return how many rows were kept."""
+    row = {
+        "pattern_key": "", "action_category": "", "regime_signature": "macro=Dip",
+        "weights": {**NEUTRAL, "variance": variance}, "intervals": {}, "n_samples": 40,
+        "confidence": 0.5, "reason": "r", **changes,
+    }  # fmt: skip
+    regime_weight_rows.replace_all(connection, "pm", [row])
+    return regime_weight_rows.note(connection, "pm", learned_on=date(2026, 3, day))
+
+
+def history(connection: Connection) -> list[tuple[int, float]]:
+    c = regime_weight_history.c
+    query = sa.select(c.learned_on, c.weights).order_by(c.learned_on)
+    return [(day.day, weights["variance"]) for day, weights in connection.execute(query)]
+
+
+def test_weights_are_kept_for_each_day_on_which_they_moved(connection: Connection) -> None:
+    assert [learned(connection, day, weight) for day, weight in
+            ((1, 1.0), (2, 1.0), (3, 0.7), (4, 0.7))] == [1, 0, 1, 0]  # fmt: skip
+    assert history(connection) == [(1, 1.0), (3, 0.7)]
+
+
+def test_the_last_run_of_a_day_stands_for_it(connection: Connection) -> None:
+    for weight in (1.0, 0.7, 0.8):
+        learned(connection, 1, weight)
+    assert history(connection) == [(1, 0.8)]
+
+
+def test_an_interval_that_moves_is_kept_even_where_its_weight_stands(
+    connection: Connection,
+) -> None:
+    for day, high in ((1, 0.9), (2, 0.8)):
+        learned(connection, day, 0.7, intervals={"variance": [0.6, high]})
+    assert history(connection) == [(1, 0.7), (2, 0.7)]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from learning.store import job_rows
 from learning.store.retention_rows import POLICY, Retention, prune
-from learning.store.schema import APPEND_ONLY, bot_heartbeats, job_runs
+from learning.store.schema import (
+    APPEND_ONLY,
+    bot_heartbeats,
+    job_runs,
+    regime_weight_history,
+)
 
 DAY = timedelta(days=1)
 
@@ -65,3 +70,29 @@ def test_silent_bots_are_forgotten_after_a_month(connection: Connection) -> None
 def test_nothing_that_is_only_appended_is_among_what_is_pruned(connection: Connection) -> None:
     pruned = prune(connection, POLICY, now=job_rows.database_now(connection))
     assert not {"pattern_trade_events", "ad_strands", *APPEND_ONLY} & set(pruned)
+
+
+def test_old_weights_are_kept_by_weeks_and_very_old_ones_once(connection: Connection) -> None:
+    """Mondays: 5 January and 8 June 2026, and 6 January 2020."""
+    days = {
+        "a": [date(2020, 1, 6), date(2020, 2, 3), date(2026, 1, 5), date(2026, 1, 11),
+              date(2026, 1, 12), date(2026, 6, 8), date(2026, 6, 9)],
+        "b": [date(2020, 1, 6)],
+    }  # fmt: skip
+    connection.execute(
+        sa.insert(regime_weight_history),
+        [
+            {"module": "pm", "pattern_key": "", "action_category": "", "regime_signature": regime,
+             "learned_on": day, "weights": {}, "intervals": {}, "n_samples": 30}
+            for regime, listed in days.items()
+            for day in listed
+        ],
+    )  # fmt: skip
+    pruned = prune(connection, POLICY, now=datetime(2026, 6, 10, tzinfo=UTC))
+    assert pruned["regime_weights"] == 3
+    c = regime_weight_history.c
+    left = connection.execute(sa.select(c.regime_signature, c.learned_on))
+    assert sorted((regime, day) for regime, day in left) == [
+        ("a", date(2026, 1, 11)), ("a", date(2026, 1, 12)), ("a", date(2026, 6, 8)),
+        ("a", date(2026, 6, 9)), ("b", date(2020, 1, 6)),
+    ]  # fmt: skip

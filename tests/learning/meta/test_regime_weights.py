@@ -138,3 +138,16 @@ def test_no_rows_no_weights_and_bad_rows_are_named():
         LessonSegments(("",), np.zeros(1, int), np.zeros((1, 4)), np.zeros(1), np.zeros(1))
     with pytest.raises(ValueError, match="next_delta_rr must be finite"):
         LessonSegments(("",), np.zeros(1, int), np.zeros((1, 4)), np.array([np.nan]), np.ones(1))
+
+
+def test_an_interval_belongs_to_learned_weights_and_holds_the_true_ratio_where_not_capped():
+    """True ratios 0.75, 1 and 1.25, and pooled slopes that are known well."""
+    slopes = {"macro=Dip": 0.3, "macro=Good": 0.4, "macro=Chop": 0.5}
+    weights = learned(planted(8, slopes, per_block=40, blocks=40))
+    for name, ratio in (("macro=Dip", 0.75), ("macro=Chop", 1.25)):
+        low, high = weights[name].recurrence_score.interval
+        assert low < weights[name].recurrence_score.weight < high
+        assert low < ratio < high
+        assert high - low < 0.25
+    assert weights["macro=Dip"].field_coherence.interval is None
+    assert weights[""].recurrence_score.interval is None

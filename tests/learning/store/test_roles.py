@@ -91,6 +91,8 @@ ATTEMPTS: tuple[tuple[str, str], ...] = (
     ("wda", "SELECT * FROM learning_lesson_maps"),
     ("w", "DELETE FROM regime_phase_counts"),
     ("wda", "SELECT * FROM regime_phase_counts"),
+    ("w", "DELETE FROM regime_weight_history"),
+    ("wda", "SELECT * FROM regime_weight_history"),
     ("w", "TRUNCATE scope_stat_packs"),
     ("w", "UPDATE pm_overrides SET revision = revision + 1"),
     ("w", "UPDATE learning_configs SET version = version"),
