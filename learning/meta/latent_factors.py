@@ -8,6 +8,7 @@ glues everything to a big parent.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from scipy.cluster import hierarchy
 from scipy.spatial import distance
 
+from learning.evidence.compiled import compiled
 from learning.evidence.trade_events import GroupKey
 
 FloatArray = npt.NDArray[np.float64]
@@ -35,6 +37,7 @@ NESTED_SHARE = 0.95
 """Of the smaller of two lessons, from which on it is part of the larger."""
 MOST_MAPPED = 150
 _NO_SPREAD = 1e-9
+_TILE = 32  # lessons; two tiles of 40 000 trades are 320 kB
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,12 +75,9 @@ class GroupLessons:
             if not 0 <= lead < count:
                 raise ValueError(f"leads must lie in 0..{count - 1}, got {lead}")
 
-    def similarity(self) -> FloatArray:
-        """Shape (L, L): by matched trades, 0 between lessons of opposite direction."""
-        similarity = similarity_matrix(self.matched)
-        if self.directions is None:
-            return similarity
-        return np.where(np.equal.outer(self.directions, self.directions), similarity, 0.0)
+    def likeness(self) -> Likeness:
+        """How alike the lessons are; opposite directions are nothing alike."""
+        return Likeness.of(self.matched, directions=self.directions)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,89 +129,123 @@ class LessonMap:
     kept_share: float | None
 
 
-def similarity_matrix(matched: BoolArray) -> FloatArray:
-    """Measure how alike lessons are by the trades they match.
+@dataclass(frozen=True, slots=True, eq=False)
+class Likeness:
+    """How alike lessons are by the trades they match, measured for the pairs that are asked.
 
     ``sqrt(max(phi, 0) * containment)``, with ``phi`` the correlation of the two indicators and
-    ``containment`` the shared trades over the smaller lesson. Takes L^2 N / 64 word operations
-    on packed bits.
+    ``containment`` the shared trades over the smaller lesson: in [0, 1], 1 with itself; 0 for a
+    lesson that matches none or all of the trades, as nothing correlates with it, and between
+    opposite directions. Takes N / 64 word operations a pair.
 
-    Args:
-        matched: Shape (L, N).
-
-    Returns:
-        Shape (L, L), symmetric, in [0, 1], diagonal 1; 0 for a lesson that matches none or all
-        of the trades: nothing correlates with it.
-
-    Examples:
-        Ten trades; a matches 4 of them, b two of those: phi = 0.6124, containment 1.
-
-        >>> a = np.arange(10) < 4
-        >>> b = np.arange(10) < 2
-        >>> similarity_matrix(np.array([a, b])).round(4).tolist()
-        [[1.0, 0.7825], [0.7825, 1.0]]
+    Attributes:
+        bits: Shape (L, N / 64), packed trades of each lesson.
+        n: Shape (L,), trades that each lesson matches.
+        n_trades: Trades of the group, N.
+        directions: Shape (L,); lessons of different ones are nothing alike.
     """
-    total = matched.shape[1]
-    shared = _shared_trades(matched)
-    size = np.diag(shared).copy()
-    spread = np.sqrt(size * (total - size))
-    smaller = np.minimum.outer(size, size)
-    phi = _ratio(total * shared - np.outer(size, size), np.outer(spread, spread))
-    similarity = np.sqrt(np.clip(phi, 0.0, 1.0) * _ratio(shared, smaller))
-    np.fill_diagonal(similarity, 1.0)
-    return similarity
+
+    bits: BitArray
+    n: IntArray
+    n_trades: int
+    directions: FloatArray
+
+    @classmethod
+    def of(cls, matched: BoolArray, *, directions: FloatArray | None = None) -> Likeness:
+        """Pack the trades of lessons, shape (L, N).
+
+        Examples:
+            Ten trades; a matches 4 of them, b two of those: phi = 0.6124, containment 1.
+
+            >>> a = np.arange(10) < 4
+            >>> b = np.arange(10) < 2
+            >>> alike = Likeness.of(np.array([a, b]))
+            >>> alike.among(np.arange(2)).round(4).tolist()
+            [[1.0, 0.7825], [0.7825, 1.0]]
+        """
+        return cls(
+            bits=_packed(matched),
+            n=matched.sum(axis=1, dtype=np.int64),
+            n_trades=matched.shape[1],
+            directions=np.zeros(len(matched)) if directions is None else directions,
+        )
+
+    @property
+    def n_lessons(self) -> int:
+        """Number of lessons, L."""
+        return len(self.bits)
+
+    def take(self, chosen: IntArray) -> Likeness:
+        """Return the chosen lessons."""
+        return replace(
+            self, bits=self.bits[chosen], n=self.n[chosen], directions=self.directions[chosen]
+        )
+
+    def pairs(self) -> FloatArray:
+        """Shape (L (L - 1) / 2,): each pair once, in the order of scipy's condensed distances."""
+        return _similarity_of_pairs(self.bits, self.n, self.n_trades, self.directions)
+
+    def among(self, chosen: IntArray) -> FloatArray:
+        """Shape (C, C): the chosen lessons with each other."""
+        if len(chosen) < 2:
+            return np.ones((len(chosen), len(chosen)))
+        square: FloatArray = distance.squareform(self.take(chosen).pairs())
+        np.fill_diagonal(square, 1.0)
+        return square
+
+    def to(self, others: Sequence[int]) -> FloatArray:
+        """Shape (L, O): all lessons with the others."""
+        columns = np.array(others, dtype=np.int64)
+        return _similarity_to(self.bits, self.n, self.n_trades, self.directions, columns)
+
+    def shared_trades(self) -> IntArray:
+        """Shape (L, L): trades in common; the diagonal is each lesson's own."""
+        return _shared_trades(self.bits)
 
 
-def linkage_labels(similarity: FloatArray, *, min_similarity: float = MIN_SIMILARITY) -> IntArray:
+def linkage_labels(alike: Likeness, *, min_similarity: float = MIN_SIMILARITY) -> IntArray:
     """Cluster by average linkage on 1 - similarity.
 
+    Needs 8 L^2 bytes at its height: half for each pair's distance, half for scipy's copy.
+
     Args:
-        similarity: Shape (L, L).
+        alike: The L lessons.
         min_similarity: Clusters whose mean similarity is below stay apart.
 
     Returns:
         Shape (L,), cluster of each lesson, numbered from 0 by first appearance.
     """
-    if len(similarity) < 2:
-        return np.zeros(len(similarity), dtype=np.int64)
-    tree = hierarchy.fcluster(_tree(similarity), 1 - min_similarity, criterion="distance")
+    if alike.n_lessons < 2:
+        return np.zeros(alike.n_lessons, dtype=np.int64)
+    tree = hierarchy.fcluster(_tree(alike.pairs()), 1 - min_similarity, criterion="distance")
     return _by_first_appearance(tree)
 
 
-def lead_labels(similarity: FloatArray, leads: Sequence[int]) -> IntArray:
+def lead_labels(alike: Likeness, leads: Sequence[int]) -> IntArray:
     """Give every lesson to the lead it is most similar to.
 
     For dense lattices of unpruned findings, where linkage chains: adjusted Rand index 0.72
     against 0.56. A lesson similar to no lead at all stays alone.
 
     Args:
-        similarity: Shape (L, L).
+        alike: The L lessons.
         leads: Positions of the leads.
 
     Returns:
         Shape (L,), cluster of each lesson, numbered from 0 by first appearance.
     """
-    alone = np.arange(len(similarity))
-    if not leads:
-        return _by_first_appearance(alone)
-    to_leads = similarity[:, list(leads)]
-    nearest = np.asarray(leads)[np.argmax(to_leads, axis=1)]
-    owner = np.where(to_leads.max(axis=1) > 0, nearest, alone)
-    owner[list(leads)] = list(leads)
-    return _by_first_appearance(owner)
+    return _by_first_appearance(_owners(alike.to(leads), leads))
 
 
-def distinct_leads(
-    similarity: FloatArray, matched: BoolArray, candidates: Sequence[int]
-) -> tuple[int, ...]:
+def distinct_leads(alike: Likeness, candidates: Sequence[int]) -> tuple[int, ...]:
     """Keep of the candidates, foremost first, those that are not nested with one kept before.
 
     A parent and its child may both be stepwise lessons; as two factors they would count the
-    effect of the parent twice. Effects that overlap only in part stay two.
+    effect of the parent twice. Effects that overlap only in part stay two, and so do opposite
+    ones.
 
     Args:
-        similarity: Shape (L, L); 0 between lessons of opposite direction, which are never one.
-        matched: Shape (L, N).
+        alike: The L lessons.
         candidates: Positions of the candidates.
 
     Examples:
@@ -219,36 +253,47 @@ def distinct_leads(
 
         >>> trades = np.arange(100)
         >>> matched = np.array([trades < 20, trades < 15, (trades >= 10) & (trades < 30)])
-        >>> distinct_leads(similarity_matrix(matched), matched, [1, 0, 2])
+        >>> distinct_leads(Likeness.of(matched), [1, 0, 2])
         (1, 2)
     """
+    chosen = np.array(candidates, dtype=np.int64)
+    similarity = alike.among(chosen)
+    shared = alike.take(chosen).shared_trades()
+    smaller = np.minimum.outer(alike.n[chosen], alike.n[chosen])
+    nested = (similarity > 0) & (shared >= NESTED_SHARE * smaller)
     kept: list[int] = []
-    for lead in candidates:
-        near = [other for other in kept if similarity[lead, other] > 0]
-        if not any(_are_nested(matched[lead], matched[other]) for other in near):
-            kept.append(lead)
-    return tuple(kept)
+    for at in range(len(chosen)):
+        if not nested[at, kept].any():
+            kept.append(at)
+    return tuple(candidates[at] for at in kept)
 
 
-def _are_nested(first: BoolArray, second: BoolArray) -> bool:
-    smaller = min(int(first.sum()), int(second.sum()))
-    return int((first & second).sum()) >= NESTED_SHARE * smaller
-
-
-def lattice_labels(similarity: FloatArray, leads: Sequence[int]) -> IntArray:
+def lattice_labels(alike: Likeness, leads: Sequence[int]) -> IntArray:
     """Cluster a dense lattice round its leads; what is unlike all of them, by linkage.
 
     Args:
-        similarity: Shape (L, L).
+        alike: The L lessons.
         leads: Positions of distinct leads, at least one.
 
     Returns:
         Shape (L,), cluster of each lesson, numbered from 0 by first appearance.
     """
-    labels = lead_labels(similarity, leads)
-    far = np.flatnonzero(similarity[:, list(leads)].max(axis=1) < MIN_SIMILARITY_TO_LEAD)
-    labels[far] = len(labels) + linkage_labels(similarity[np.ix_(far, far)])
+    to_leads = alike.to(leads)
+    labels = _owners(to_leads, leads)
+    far = np.flatnonzero(to_leads.max(axis=1) < MIN_SIMILARITY_TO_LEAD)
+    labels[far] = alike.n_lessons + linkage_labels(alike.take(far))
     return _by_first_appearance(labels)
+
+
+def _owners(to_leads: FloatArray, leads: Sequence[int]) -> IntArray:
+    """The lead that each lesson is most like; itself where it is like none, or a lead."""
+    owner = np.arange(len(to_leads))
+    if not leads:
+        return owner
+    near = to_leads.max(axis=1) > 0
+    owner[near] = np.asarray(leads)[np.argmax(to_leads[near], axis=1)]
+    owner[list(leads)] = list(leads)
+    return owner
 
 
 def latent_factors(
@@ -300,7 +345,7 @@ def lesson_map(group: GroupLessons, *, most: int = MOST_MAPPED) -> LessonMap:
         leads=None,
         directions=None if group.directions is None else group.directions[chosen],
     )
-    similarity = shown.similarity()
+    similarity = shown.likeness().among(np.arange(len(chosen)))
     order = _dendrogram_order(similarity)
     similarity = similarity[np.ix_(order, order)]
     places, kept_share = classical_places(similarity)
@@ -309,7 +354,7 @@ def lesson_map(group: GroupLessons, *, most: int = MOST_MAPPED) -> LessonMap:
         n_lessons=len(group.lesson_ids),
         lesson_ids=tuple(shown.lesson_ids[i] for i in order),
         similarity=similarity,
-        shared_trades=_shared_trades(shown.matched[order]).astype(np.int64),
+        shared_trades=Likeness.of(shown.matched[order]).shared_trades(),
         places=places,
         kept_share=kept_share,
     )
@@ -360,18 +405,19 @@ class _Draft:
 
 
 def _group_factors(group: GroupLessons) -> Iterator[_Draft]:
-    similarity = group.similarity()
-    leads = distinct_leads(similarity, group.matched, group.leads or ())
-    labels = lattice_labels(similarity, leads) if leads else linkage_labels(similarity)
+    alike = group.likeness()
+    leads = distinct_leads(alike, group.leads or ())
+    labels = lattice_labels(alike, leads) if leads else linkage_labels(alike)
     for label in range(int(labels.max(initial=-1)) + 1):
         members = np.flatnonzero(labels == label)
-        inner = similarity[np.ix_(members, members)]
-        members = members[_dendrogram_order(inner)]
+        inner = alike.among(members)
+        order = _dendrogram_order(inner)
+        members, inner = members[order], inner[np.ix_(order, order)]
         yield _Draft(
             group=group.group,
             lesson_ids=tuple(group.lesson_ids[i] for i in members),
-            representative_id=group.lesson_ids[_representative(group, leads, similarity, members)],
-            similarity=similarity[np.ix_(members, members)],
+            representative_id=group.lesson_ids[_representative(group, leads, inner, members)],
+            similarity=inner,
             shared_trade_share=_shared_trade_share(group.matched[members]),
         )
 
@@ -380,7 +426,7 @@ def _representative(
     group: GroupLessons, leads: Sequence[int], similarity: FloatArray, members: IntArray
 ) -> int:
     """The lead if there is one; else the member nearest to all; then the stronger, the older."""
-    closeness = similarity[np.ix_(members, members)].mean(axis=1).round(12)
+    closeness = similarity.mean(axis=1).round(12)
     ranked = sorted(
         range(len(members)),
         key=lambda i: (
@@ -443,13 +489,71 @@ def _stem(group: GroupKey) -> str:
     return "lf_" + re.sub(r"[^a-z0-9]+", "_", "_".join(group).lower()).strip("_")
 
 
-def _shared_trades(matched: BoolArray) -> FloatArray:
-    """Trades in common, shape (L, L), by popcount of packed bits."""
-    bits = _packed(matched)
-    shared = np.empty((len(bits), len(bits)))
-    for row, own in enumerate(bits):
-        counts = np.bitwise_count(bits[row:] & own).sum(axis=1, dtype=np.int64)
-        shared[row, row:] = shared[row:, row] = counts
+@compiled
+def _in_common(first: npt.NDArray[np.uint64], second: npt.NDArray[np.uint64]) -> int:
+    """Bits set in both (Warren, Hacker's Delight, 5-1); compilers know it for one instruction."""
+    total = np.uint64(0)
+    for word in range(len(first)):
+        x = first[word] & second[word]
+        x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
+        x = (x & np.uint64(0x3333333333333333)) + (
+            (x >> np.uint64(2)) & np.uint64(0x3333333333333333)
+        )
+        x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+        total += (x * np.uint64(0x0101010101010101)) >> np.uint64(56)
+    return int(total)
+
+
+@compiled
+def _similarity(shared: int, first: int, second: int, n_trades: int) -> float:
+    """Similarity of two lessons with so many trades each and shared."""
+    spread = math.sqrt(first * (n_trades - first)) * math.sqrt(second * (n_trades - second))
+    if shared == 0 or spread == 0.0:
+        return 0.0
+    phi = (n_trades * shared - first * second) / spread
+    return math.sqrt(min(max(phi, 0.0), 1.0) * (shared / min(first, second)))
+
+
+@compiled
+def _similarity_of_pairs(
+    bits: BitArray, n: IntArray, n_trades: int, directions: FloatArray
+) -> FloatArray:
+    """Pairs in condensed order, tile by tile, so that the words of a tile stay in the cache."""
+    count = len(bits)
+    similarity = np.zeros(count * (count - 1) // 2)
+    for top in range(0, count, _TILE):
+        for left in range(top, count, _TILE):
+            for i in range(top, min(top + _TILE, count)):
+                row = count * i - i * (i + 1) // 2 - i - 1
+                for j in range(max(left, i + 1), min(left + _TILE, count)):
+                    if directions[i] == directions[j]:
+                        shared = _in_common(bits[i], bits[j])
+                        similarity[row + j] = _similarity(shared, n[i], n[j], n_trades)
+    return similarity
+
+
+@compiled
+def _similarity_to(
+    bits: BitArray, n: IntArray, n_trades: int, directions: FloatArray, columns: IntArray
+) -> FloatArray:
+    similarity = np.zeros((len(bits), len(columns)))
+    for i in range(len(bits)):
+        for at in range(len(columns)):
+            j = columns[at]
+            if i == j:
+                similarity[i, at] = 1.0
+            elif directions[i] == directions[j]:
+                shared = _in_common(bits[i], bits[j])
+                similarity[i, at] = _similarity(shared, n[i], n[j], n_trades)
+    return similarity
+
+
+@compiled
+def _shared_trades(bits: BitArray) -> IntArray:
+    shared = np.empty((len(bits), len(bits)), np.int64)
+    for i in range(len(bits)):
+        for j in range(len(bits)):
+            shared[i, j] = _in_common(bits[i], bits[j])
     return shared
 
 
@@ -461,21 +565,19 @@ def _packed(matched: BoolArray) -> BitArray:
     return padded.view(np.uint64)
 
 
-def _ratio(top: FloatArray, bottom: FloatArray) -> FloatArray:
-    return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
-
-
 def _tree(similarity: FloatArray) -> FloatArray:
-    # symmetric to the last digit by construction, so the checks would only cost time
-    apart = distance.squareform(1 - similarity, checks=False)
-    tree: FloatArray = hierarchy.linkage(np.clip(apart, 0, None), method="average")
+    """Average linkage of pairs in condensed order; overwrites them with their distances."""
+    np.subtract(1.0, similarity, out=similarity)
+    tree: FloatArray = hierarchy.linkage(similarity, method="average")
     return tree
 
 
 def _dendrogram_order(similarity: FloatArray) -> IntArray:
     if len(similarity) < 3:
         return np.arange(len(similarity))
-    return np.asarray(hierarchy.leaves_list(_tree(similarity)), dtype=np.int64)
+    # symmetric to the last digit by construction, so the checks would only cost time
+    tree = _tree(distance.squareform(similarity, checks=False))
+    return np.asarray(hierarchy.leaves_list(tree), dtype=np.int64)
 
 
 def _by_first_appearance(labels: npt.NDArray[np.integer]) -> IntArray:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from learning.lessons.mining import MiningRun, surviving_lessons
-from learning.meta.latent_factors import linkage_labels, similarity_matrix
+from learning.meta.latent_factors import Likeness, linkage_labels
 from learning.simulation.planted_world import lesson_sets, planted_world, trade_events
 from learning.simulation.scoring import LessonScore, adjusted_rand
 from tests.calibration.half_lives import averages
@@ -111,7 +111,7 @@ def factor_index(*, hard: bool, n_sets: int) -> float:
     values = []
     for seed in range(n_sets):
         matched, truth = lesson_sets(np.random.default_rng([seed, 5]), hard=hard)
-        values.append(adjusted_rand(truth, linkage_labels(similarity_matrix(matched))))
+        values.append(adjusted_rand(truth, linkage_labels(Likeness.of(matched))))
     return float(np.mean(values))
 
 

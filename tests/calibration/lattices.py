@@ -7,10 +7,10 @@ import numpy as np
 from learning.evidence.trade_events import ABSENT, TradeEvents
 from learning.lessons.mining import GroupScores, MiningRun
 from learning.meta.latent_factors import (
+    Likeness,
     distinct_leads,
     lattice_labels,
     linkage_labels,
-    similarity_matrix,
 )
 from learning.simulation.planted_world import (
     PlantedTrades,
@@ -57,13 +57,11 @@ def lattice_score(
     if len(np.unique(truth)) < 2:
         return None
     leads = [i for i, row in enumerate(matched) if set(events.trade[rows[row]]) in lessons]
-    similarity = similarity_matrix(matched)
-    sign = np.sign(group.z[rejected])
-    same_sign = np.where(np.equal.outer(sign, sign), similarity, 0.0)
-    distinct = distinct_leads(same_sign, matched, leads)
+    same_sign = Likeness.of(matched, directions=np.sign(group.z[rejected]))
+    distinct = distinct_leads(same_sign, leads)
     return (
         adjusted_rand(truth, lattice_labels(same_sign, distinct)),
-        adjusted_rand(truth, linkage_labels(similarity)),
+        adjusted_rand(truth, linkage_labels(Likeness.of(matched))),
     )
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.cluster import hierarchy
+from scipy.spatial import distance
 from sklearn.metrics import adjusted_rand_score
 
 from learning.meta.latent_factors import (
     GroupLessons,
+    Likeness,
     classical_places,
     distinct_leads,
     latent_factors,
@@ -15,7 +18,6 @@ from learning.meta.latent_factors import (
     lead_labels,
     lesson_map,
     linkage_labels,
-    similarity_matrix,
 )
 from learning.simulation.planted_world import lesson_sets
 
@@ -26,6 +28,10 @@ def matches(*spans: tuple[int, int], total: int = 100) -> np.ndarray:
     """One lesson per span of trades."""
     trades = np.arange(total)
     return np.array([(trades >= a) & (trades < b) for a, b in spans])
+
+
+def all_pairs(matched: np.ndarray) -> np.ndarray:
+    return Likeness.of(matched).among(np.arange(len(matched)))
 
 
 def lessons(
@@ -47,14 +53,14 @@ def lessons(
 
 def test_similarity_of_a_parent_and_its_child_by_hand():
     # N 100, sizes 20 and 10, shared 10: phi = (1000-200)/sqrt(20*80*10*90) = 2/3, containment 1
-    similarity = similarity_matrix(matches((0, 20), (0, 10)))
+    similarity = all_pairs(matches((0, 20), (0, 10)))
     assert similarity[0, 1] == pytest.approx(np.sqrt(2 / 3))
 
 
 def test_similarity_equals_the_formula_applied_pair_by_pair():
     rng = np.random.default_rng(1)
     matched = rng.random((12, 333)) < rng.uniform(0.05, 0.6, (12, 1))  # 333: an odd last word
-    similarity = similarity_matrix(matched)
+    similarity = all_pairs(matched)
     for a in range(12):
         for b in range(a):
             phi = max(np.corrcoef(matched[a], matched[b])[0, 1], 0)
@@ -63,48 +69,69 @@ def test_similarity_equals_the_formula_applied_pair_by_pair():
             assert similarity[a, b] == pytest.approx(np.sqrt(phi * contained))
 
 
+def by_matrix_product(matched: np.ndarray) -> np.ndarray:
+    """The same similarity of all lessons at once, as the formula stands."""
+    shared = matched.astype(float) @ matched.T
+    n, total = matched.sum(axis=1), matched.shape[1]
+    spread = np.sqrt(n * (total - n))
+    phi = np.maximum(total * shared - np.outer(n, n), 0) / np.outer(spread, spread)
+    return np.sqrt(phi * shared / np.minimum.outer(n, n))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_pool_of_many_lessons_clusters_as_by_the_plain_formula_and_scipy(seed: int):
+    """Eighty lessons, so that they fill several tiles and end in the middle of one."""
+    matched, _ = lesson_sets(np.random.default_rng(seed), n_factors=12, n_single=20, hard=True)
+    similarity = by_matrix_product(matched)
+    assert len(matched) > 64
+    assert all_pairs(matched) == pytest.approx(similarity)
+    assert Likeness.of(matched).to([70, 3]) == pytest.approx(similarity[:, [70, 3]])
+    apart = distance.squareform(np.round(1 - similarity, 12), checks=False)
+    expected = hierarchy.fcluster(hierarchy.average(apart), 0.7, criterion="distance")
+    assert adjusted_rand_score(expected, linkage_labels(Likeness.of(matched))) == 1.0
+
+
 def test_strangers_and_opposites_have_no_similarity():
-    similarity = similarity_matrix(matches((0, 20), (20, 40), (20, 100)))
+    similarity = all_pairs(matches((0, 20), (20, 40), (20, 100)))
     assert similarity[0].tolist() == [1.0, 0.0, 0.0]
 
 
 def test_a_lesson_that_matches_every_trade_is_like_no_other():
-    similarity = similarity_matrix(matches((0, 100), (0, 50)))
+    similarity = all_pairs(matches((0, 100), (0, 50)))
     assert similarity.tolist() == [[1.0, 0.0], [0.0, 1.0]]
 
 
 def test_copies_join_and_strangers_stay_apart():
-    labels = linkage_labels(similarity_matrix(matches((0, 20), (50, 70), (1, 21), (50, 68))))
+    labels = linkage_labels(Likeness.of(matches((0, 20), (50, 70), (1, 21), (50, 68))))
     assert labels.tolist() == [0, 1, 0, 1]
 
 
 def test_each_lesson_joins_the_lead_it_is_most_like_and_a_stranger_stays_alone():
     matched = matches((0, 30), (20, 50), (0, 24), (26, 50), (90, 99))
-    assert lead_labels(similarity_matrix(matched), [0, 1]).tolist() == [0, 1, 0, 1, 2]
+    assert lead_labels(Likeness.of(matched), [0, 1]).tolist() == [0, 1, 0, 1, 2]
 
 
 def test_leads_are_never_merged():
     matched = matches((0, 30), (1, 31))
-    assert lead_labels(similarity_matrix(matched), [0, 1]).tolist() == [0, 1]
+    assert lead_labels(Likeness.of(matched), [0, 1]).tolist() == [0, 1]
 
 
 def test_a_lead_and_its_child_are_one_factor_and_leads_that_only_overlap_are_two():
     parent_child_overlap = matches((0, 30), (0, 24), (20, 50))
-    similarity = similarity_matrix(parent_child_overlap)
-    assert distinct_leads(similarity, parent_child_overlap, [1, 0, 2]) == (1, 2)
+    assert distinct_leads(Likeness.of(parent_child_overlap), [1, 0, 2]) == (1, 2)
     factors = latent_factors([lessons(parent_child_overlap, leads=(1, 0, 2))], previous={})
     members = {tuple(sorted(one.lesson_ids)): one.representative_id for one in factors}
     assert members == {(1, 2): 2, (3,): 3}
 
 
 def test_nested_leads_of_opposite_direction_stay_two():
-    matched = matches((0, 30), (0, 24))
-    assert distinct_leads(np.eye(2), matched, [0, 1]) == (0, 1)
+    opposite = Likeness.of(matches((0, 30), (0, 24)), directions=np.array([1.0, -1.0]))
+    assert distinct_leads(opposite, [0, 1]) == (0, 1)
 
 
 def test_what_is_unlike_every_lead_clusters_by_linkage():
     matched = matches((0, 30), (2, 30), (60, 80), (61, 81), (28, 58))
-    labels = lattice_labels(similarity_matrix(matched), [0])
+    labels = lattice_labels(Likeness.of(matched), [0])
     assert labels.tolist() == [0, 0, 1, 1, 2]  # the last shares two trades with the lead
 
 
@@ -209,7 +236,7 @@ def test_planted_factors_are_found(hard: bool, least: float):
     scores = []
     for seed in range(6):
         matched, truth = lesson_sets(np.random.default_rng(seed), hard=hard)
-        scores.append(adjusted_rand_score(truth, linkage_labels(similarity_matrix(matched))))
+        scores.append(adjusted_rand_score(truth, linkage_labels(Likeness.of(matched))))
     assert np.mean(scores) >= least
 
 
