@@ -31,10 +31,10 @@ _SUBJECTS = (
     "kill",
     "place",
 )
-# what needs no statistics starts without loading them
+# what needs no statistics, or not those of the demo, starts without loading them
 _LIGHT = {
     "up": "serving", "web": "serving", "url": "place", "migrate": "place", "stop": "place",
-    "kill": "kill",
+    "kill": "kill", "import": "trades", "context": "context", "learn": "learning",
 }  # fmt: skip
 
 

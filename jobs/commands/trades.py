@@ -15,7 +15,6 @@ from jobs.commands.console import console, print_table, progress_bar
 from jobs.commands.session import actor, open_database
 from jobs.import_trades import import_trades as import_recognised
 from jobs.import_trades import told
-from jobs.ingest_strands import redrive_quarantined
 from jobs.saved_mappings import content_to_keep, remembered_mapping
 from learning.errors import ImportRefused
 from learning.importers.import_answers import AnswersNeeded, ImportAnswers, answers_from
@@ -55,6 +54,9 @@ _RiskAmount = Annotated[
     float | None, _Option(help="Your fixed risk: what one trade may lose, in money.")
 ]
 _Market = Annotated[str | None, _Option(help="Of fills: spot (never short) or derivative.")]
+_DateOrder = Annotated[
+    str | None, _Option(help="Of dates such as 3/4/2024: day-first or month-first.")
+]
 _Bot = Annotated[
     str | None, _Option(help="The bot or account the trades belong to; default the file's name.")
 ]
@@ -85,6 +87,7 @@ def import_trades(
     risk_pct: _RiskPct = None,
     risk_amount: _RiskAmount = None,
     market: _Market = None,
+    date_order: _DateOrder = None,
     bot: _Bot = None,
     origin: _Origin = None,
     variants: _Variants = False,
@@ -94,6 +97,7 @@ def import_trades(
     said = {
         "symbol": symbol, "timeframe": timeframe, "time_zone": time_zone, "strategy": strategy,
         "risk_pct": risk_pct, "risk_amount": risk_amount, "market": market,
+        "date_order": date_order,
     }  # fmt: skip
     answers = answers_from({name: value for name, value in said.items() if value is not None})
     columns = _mapping(paths, bot, mapping, settings)
@@ -222,6 +226,9 @@ def redrive(
             reasons = strand_rows.quarantine_reasons(connection)
         print_table(("strands", "reason"), [(n, why) for why, n in reasons], numbers=("strands",))
         return
+    # not at the top: it brings the statistics with it, which an import does without
+    from jobs.ingest_strands import redrive_quarantined
+
     done = redrive_quarantined(engine, settings)
     console.print(
         f"{done.strands} quarantined strands decided again: {done.ingested} ingested, "

@@ -21,6 +21,7 @@ from learning.events.outcomes import path_rr
 from learning.importers.field_values import RowRejected
 from learning.importers.import_answers import ImportAnswers
 from learning.importers.imported_trade import ImportedTrade, TradeAction, check_closed
+from learning.importers.tag_rules import TagReading, TagRules
 from learning.importers.trade_outcomes import NoRisk, initial_risk_pct
 
 LARGEST_RETURN: Final = 1e6  # percent; beyond it a price is mistyped
@@ -77,7 +78,7 @@ class ImportTerms:
     """What holds for every trade of a source.
 
     ``family`` names the pattern where a position names no strategy; ``closed_by`` is the latest
-    moment a close may have.
+    moment a close may have; ``tags`` is how tags are read, None: the whole text is the motif.
     """
 
     origin: str
@@ -87,6 +88,7 @@ class ImportTerms:
     max_stop_distance: float
     closed_by: datetime | None = None
     origin_is_assumed: bool = False
+    tags: TagRules | None = None
 
 
 def trade_of(position: ClosedPosition, terms: ImportTerms) -> ImportedTrade:
@@ -96,23 +98,23 @@ def trade_of(position: ClosedPosition, terms: ImportTerms) -> ImportedTrade:
         RowRejected: Where a value breaks a rule.
     """
     _check(position, terms)
-    tag = key_part(position.tag or "", fallback=_UNTAGGED)
+    tag = (terms.tags or TagRules()).read(position.tag)
     family = key_part(position.strategy or "", fallback=terms.family)
     risk = _risk(position, terms.max_stop_distance)
     measured = _measured(position, risk, terms.answers)
     return ImportedTrade(
         trade_id=position.trade_id,
-        pattern_key=f"pm.{family}.{position.side}.{tag}",
+        pattern_key=f"pm.{family}.{position.side}.{tag.motif}",
         origin=terms.origin,
         opened_at=position.opened_at,
         closed_at=position.closed_at,
-        scope=_scope(position, terms),
-        signals=position.signals,
+        scope=_scope(position, terms, tag),
+        signals={**tag.signals, **position.signals},
         applied_knobs=position.knobs,
         summary=_summary(position, measured),
         actions=position.actions,
         no_risk=risk.reason if isinstance(risk, NoRisk) and not _has_r(measured) else None,
-        is_untagged=tag == _UNTAGGED,
+        is_untagged=tag.motif == _UNTAGGED,
         origin_is_assumed=terms.origin_is_assumed,
         notes=position.notes,
     )
@@ -209,12 +211,13 @@ def _summary(position: ClosedPosition, measured: Mapping[str, Any]) -> dict[str,
     return {name: value for name, value in told.items() if value is not None} | dict(measured)
 
 
-def _scope(position: ClosedPosition, terms: ImportTerms) -> dict[str, ScopeValue]:
+def _scope(position: ClosedPosition, terms: ImportTerms, tag: TagReading) -> dict[str, ScopeValue]:
     given: dict[str, object] = {
         "timeframe": terms.answers.timeframe,
         "side": position.side,
         **{name: value for name, value in position.scope.items() if value is not None},
         **terms.constants,
+        **tag.scope,
     }
     scope: dict[str, ScopeValue] = {}
     for name, value in given.items():

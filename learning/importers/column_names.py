@@ -12,28 +12,32 @@ FILL_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "time": (
         "time", "timestamp", "datetime", "date", "dateutc", "timeutc", "dateandtime", "executedat",
         "filledat", "filltime", "tradetime", "exectime", "executiontime", "transacttime", "createdat",
-        "createtime", "tradedate", "ts", "timestampms", "unixtime", "open time",
+        "createtime", "filledtime", "filldate", "transactiontime", "executiondate", "tradedate", "ts",
+        "timestampms", "unixtime", "closingtime", "placingtime",
     ),
     "symbol": (
         "symbol", "pair", "tradingpair", "market", "ticker", "instrument", "instid", "contract",
-        "product", "productid", "asset", "coin", "security", "currencypair",
+        "product", "productid", "asset", "coin", "security", "currencypair", "pairs", "spotpairs",
+        "instrumentname", "contractname", "symbolname", "futures",
     ),
     "side": (
-        "side", "buysell", "bs", "direction", "action", "tradetype", "ordertype", "type",
-        "transactiontype", "position",
+        "side", "buysell", "bs", "direction", "action", "tradetype", "type", "transactiontype",
+        "tradeside", "orderside", "ordertype", "position",
     ),
     "quantity": (
         "quantity", "qty", "executed", "executedqty", "execqty", "filledqty", "fillqty", "filled",
-        "fillsize", "size", "amount", "volume", "vol", "shares", "units", "contracts", "lots",
+        "fillsize", "filledquantity", "filledamount", "executedamount", "executedquantity",
+        "tradeamount", "quantitytransacted", "size", "amount", "volume", "vol", "shares", "units", "contracts", "lots",
         "signedqty", "baseamount", "baseqty",
     ),
     "price": (
         "price", "fillprice", "execprice", "executionprice", "executedprice", "avgprice",
-        "averageprice", "average", "tradeprice", "rate", "px",
+        "averageprice", "average", "tradeprice", "filledprice", "avgfilledprice", "avgfillprice",
+        "averagefilledprice", "dealprice", "priceattransaction", "rate", "px",
     ),
     "fee": (
         "tradefeeinquote", "fee", "fees", "commission", "commissions", "feecost", "feeamount", "tradingfee", "comm",
-        "feepaid", "costs", "charges",
+        "feepaid", "costs", "charges", "feesandorspread",
     ),
     "fee_currency": (
         "feecurrency", "feecoin", "feeasset", "commissionasset", "commissioncurrency", "feeccy",
@@ -53,6 +57,7 @@ FILL_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "hedge_side": ("positionside", "posside", "positiondirection"),
     "multiplier": ("multiplier", "contractsize", "pointvalue", "contractmultiplier"),
     "account": ("account", "accountid", "subaccount"),
+    "status": ("status", "orderstatus", "state"),
 }  # fmt: skip
 TRADE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "trade_id": (
@@ -61,17 +66,17 @@ TRADE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "symbol": FILL_NAMES["symbol"],
     "side": (
         "side", "direction", "positionside", "longshort", "tradetype", "type", "action", "buysell",
-        "position",
+        "position", "marketpos", "marketposition",
     ),
     "entry_time": (
         "entrytime", "opentime", "entrydate", "opendate", "opened", "openedat", "entryat", "timein",
         "starttime", "entrytimestamp", "opentimestamp", "dateopened", "entrydatetime", "opendatetime",
-        "entryts", "boughtat", "start", "buydate", "buytime", "datein",
+        "entryts", "boughtat", "start", "buydate", "buytime", "datein", "openingtime",
     ),
     "exit_time": (
         "exittime", "closetime", "exitdate", "closedate", "closed", "closedat", "exitat", "timeout",
         "endtime", "exittimestamp", "closetimestamp", "dateclosed", "exitdatetime", "closedatetime",
-        "exitts", "soldat", "end", "selldate", "selltime", "dateout",
+        "exitts", "soldat", "end", "selldate", "selltime", "dateout", "closingtime",
     ),
     "entry_price": (
         "entryprice", "openprice", "avgentryprice", "averageentryprice", "entry", "buyprice",
@@ -79,7 +84,8 @@ TRADE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "exit_price": (
         "exitprice", "closeprice", "avgexitprice", "averageexitprice", "exit", "sellprice",
-        "closerate", "priceout", "exitavg", "avgexit", "pricesold",
+        "closerate", "priceout", "exitavg", "avgexit", "pricesold", "avgcloseprice",
+        "averagecloseprice", "avgclosingprice", "averageclosingprice",
     ),
     "initial_stop": (
         "initialstop", "stoploss", "stop", "sl", "stopprice", "initialstoploss", "stoplossprice",
@@ -89,7 +95,7 @@ TRADE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "fees": FILL_NAMES["fee"] + ("totalfees", "totalcommission", "feestotal"),
     "pnl_amount": (
         "pnlamount", "netpnl", "netprofit", "realizedpnl", "realisedpnl", "pnl", "profit",
-        "profitloss", "pl", "netpl", "pandl",
+        "profitloss", "pl", "netpl", "pandl", "closingpnl", "closedpnl", "realizedpl",
     ),
     "pattern_key": ("patternkey",),
     "return_pct": ("returnpct",),
@@ -102,12 +108,15 @@ TRADE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "timeframe": ("timeframe", "tf", "interval", "barsize"),
     "strategy": ("strategy", "strategyname", "system", "bot", "algo", "botname"),
     "tag": ("pattern", "setup", "tag", "entertag", "entrytag", "signal", "entrysignal", "motif",
-            "label", "setupname"),
+            "label", "setupname", "entryname"),
     "currency": ("currency", "ccy", "quotecurrency"),
     "risk_amount": ("riskamount", "riskusd", "dollarrisk", "initialrisk", "risk"),
 }  # fmt: skip
 _NOISE: Final = re.compile(r"[^a-z0-9]+")
-_UNIT: Final = re.compile(r"\((utc|usd|usdt|eur|\$|%|ms|s)\)", re.IGNORECASE)
+_UNIT: Final = re.compile(
+    r"\(((?:utc|gmt)(?:[+-]\d{1,2}(?::?\d{2})?)?|usd|usdt|eur|\$|%|ms|s)\)", re.IGNORECASE
+)
+_ZONE: Final = re.compile(r"(?:UTC|GMT)\s*([+-]\d{1,2}(?::?\d{2})?)?", re.IGNORECASE)
 
 
 def plain_name(column: str) -> str:
@@ -118,6 +127,17 @@ def plain_name(column: str) -> str:
         ('executedqty', 'date', 'entrytime')
     """
     return _NOISE.sub("", _UNIT.sub("", column).lower())
+
+
+def zone_in(column: str) -> str | None:
+    """Return the time zone that a column's name tells, as an offset; None where it tells none.
+
+    Examples:
+        >>> zone_in("Filled Time(UTC+08:00)"), zone_in("Date(UTC)"), zone_in("time")
+        ('+08:00', '+00:00', None)
+    """
+    found = _ZONE.search(column)
+    return None if found is None else found[1] or "+00:00"
 
 
 def proposed(

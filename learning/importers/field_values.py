@@ -7,6 +7,8 @@ import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
+from learning.importers.written_dates import written_date
+
 _ABSENT: Final = frozenset(
     {"", "nan", "null", "none", "n/a", "na", "-", "–", "—", "\u2212", "<na>", "nat"}
 )
@@ -15,13 +17,17 @@ _THOUSANDS: Final = {
     ",": re.compile(r"-?\d{1,3}(\.\d{3})+"),
 }
 _PLAIN: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
+_MONEY: Final = re.compile(r"^([+-]?)[$€£¥₽₹₩₺]|[$€£¥₽₹₩₺]$")
 _GROUPED: Final = re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d+")
 _EPOCH: Final = re.compile(r"-?\d{9,19}(\.\d+)?")
-_DATE_FIRST: Final = re.compile(r"(\d{4})[./](\d{2})[./](\d{2})(.*)", re.DOTALL)
 _SIDES: Final = {
     "long": "long", "buy": "long", "b": "long", "l": "long", "1": "long", "+1": "long",
-    "1.0": "long", "short": "short", "sell": "short", "s": "short", "-1": "short",
-    "-1.0": "short",
+    "1.0": "long", "bought": "long", "short": "short", "sell": "short", "s": "short", "-1": "short",
+    "-1.0": "short", "sold": "short", "kauf": "long", "verkauf": "short", "compra": "long",
+    "venta": "short", "venda": "short", "achat": "long", "vente": "short", "покупка": "long",
+    "продажа": "short", "買": "long", "売": "short", "賣": "short", "买入": "long",
+    "卖出": "short", "買い": "long", "売り": "short", "買入": "long", "賣出": "short",
+    "多": "long", "空": "short", "多头": "long", "空头": "short",
 }  # fmt: skip
 _EARLIEST: Final = datetime(1970, 1, 2, tzinfo=UTC)
 _LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
@@ -91,6 +97,7 @@ def as_report_number(value: object, *, decimal: str = ".") -> float | None:
         text = "-" + text[1:-1]
     text = text.replace("'", "").replace("\u2019", "")
     text = text.replace("\u2212", "-").replace("\u00a0", "").replace("\u202f", "").replace(" ", "")
+    text = _MONEY.sub(r"\1", text, count=1)
     if _THOUSANDS[decimal].fullmatch(text.removeprefix("+")):
         text = text.replace("," if decimal == "." else ".", "")
     return _number_in_text(text, decimal)
@@ -113,6 +120,7 @@ def _number_in_text(value: str, decimal: str) -> float | None:
     if text.lower() in _ABSENT:
         return None
     text = text.replace("\u2212", "-").replace("\u00a0", "").replace("\u202f", "").replace(" ", "")
+    text = _MONEY.sub(r"\1", text, count=1)
     if _THOUSANDS[decimal].fullmatch(text):
         raise ValueError("must be a number in one reading (name the decimal sign in the mapping)")
     if decimal == ",":
@@ -126,15 +134,18 @@ def _number_in_text(value: str, decimal: str) -> float | None:
     return _finite(float(text))
 
 
-def as_instant(value: object, *, zone: tzinfo = UTC) -> datetime | None:
+def as_instant(
+    value: object, *, zone: tzinfo = UTC, day_first: bool | None = None
+) -> datetime | None:
     """Return a cell as an instant in UTC; None where it is empty.
 
-    Text is ISO 8601 (year first); without an offset it is in ``zone``. Numbers are seconds,
-    milli-, micro- or nanoseconds since 1970, told apart by their size; small ones are days since
-    1899-12-30 in ``zone``, as spreadsheets keep times.
+    Text is ISO 8601 or a date as people write it; without an offset it is in ``zone``. Numbers are
+    seconds, milli-, micro- or nanoseconds since 1970, told apart by their size; small ones are
+    days since 1899-12-30 in ``zone``, as spreadsheets keep times. ``day_first`` says how dates
+    between slashes begin.
 
     Raises:
-        ValueError: If it is neither, or outside 1970 to 2100.
+        ValueError: If it is neither, can be read two ways, or is outside 1970 to 2100.
 
     Examples:
         >>> as_instant("2024-03-01 12:00:00").isoformat()
@@ -143,7 +154,7 @@ def as_instant(value: object, *, zone: tzinfo = UTC) -> datetime | None:
         True
         >>> as_instant("03/04/2024")
         Traceback (most recent call last):
-        ValueError: must be a time such as 2024-03-01 12:00:00
+        ValueError: must be a time of which day and month can be told apart (--date-order says)
     """
     if value is None:
         return None
@@ -155,21 +166,32 @@ def as_instant(value: object, *, zone: tzinfo = UTC) -> datetime | None:
         number = _finite(value)
         return None if number is None else _from_number(number, zone)
     if isinstance(value, str):
-        return _instant_in_text(value.strip(), zone)
+        return _instant_in_text(value.strip(), zone, day_first)
     raise ValueError("must be a time such as 2024-03-01 12:00:00")
 
 
-def _instant_in_text(text: str, zone: tzinfo) -> datetime | None:
+def _instant_in_text(text: str, zone: tzinfo, day_first: bool | None) -> datetime | None:
     if text.lower() in _ABSENT:
         return None
     if _EPOCH.fullmatch(text):
         return _from_epoch(float(text))
-    dated = _DATE_FIRST.fullmatch(text)
     try:
-        moment = datetime.fromisoformat("-".join(dated.groups()[:3]) + dated[4] if dated else text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError("must be a time such as 2024-03-01 12:00:00") from None
+        moment = _written(text, day_first)
     return _in_range(moment if moment.tzinfo else moment.replace(tzinfo=zone))
+
+
+def _written(text: str, day_first: bool | None) -> datetime:
+    try:
+        found = written_date(text, day_first=day_first)
+    except ValueError as error:
+        if str(error).startswith("must be"):
+            raise
+        found = None  # there is no such day
+    if found is None:
+        raise ValueError("must be a time such as 2024-03-01 12:00:00")
+    return found
 
 
 def _from_number(number: float, zone: tzinfo) -> datetime:

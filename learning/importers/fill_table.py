@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from learning.importers.column_names import FILL_NAMES, TRADE_NAMES, proposed
+from learning.importers.column_names import FILL_NAMES, TRADE_NAMES, plain_name, proposed
 from learning.importers.field_values import (
     RowRejected,
     as_instant,
@@ -18,10 +18,15 @@ from learning.importers.field_values import (
     as_report_number,
     as_side,
 )
-from learning.importers.import_answers import ImportAnswers, ImportOption
+from learning.importers.import_answers import (
+    DATE_ORDER_QUESTION,
+    ImportAnswers,
+    ImportOption,
+)
 from learning.importers.import_report import ReportTally
 from learning.importers.round_trips import EPOCH, Fill
 from learning.importers.table_file import TableFile
+from learning.importers.written_dates import day_order, needs_order
 
 _repeated_name = lru_cache(maxsize=4096, typed=True)(as_name)
 NEEDED: Final = ("time", "quantity", "price")
@@ -30,17 +35,30 @@ _ORDER_PREFIX: Final = re.compile(r"([A-Za-z][A-Za-z0-9]{0,30}?)[-_].+")
 _MICROSECOND: Final = timedelta(microseconds=1)
 _LARGEST: Final = 1e15  # beyond it a price or quantity is mistyped
 _SAMPLE: Final = 500
+_UNFILLED: Final = frozenset({
+    "canceled", "cancelled", "rejected", "expired", "new", "open", "working", "pending", "inactive",
+    "untriggered", "deactivated", "failed",
+})  # fmt: skip
+_FILLED: Final = re.compile(r"fill|exec")
+_NOTHING: Final = frozenset({"", "0", "0.0", "nan", "None", "-"})
+NEVER_FILLED: Final = "an order that never filled"
 
 
 @dataclass(frozen=True, slots=True)
 class FillTable:
-    """A table of fills. ``fee_sign`` is -1 where its costs are written as negative amounts."""
+    """A table of fills.
+
+    ``fee_sign`` is -1 where its costs are written as negative amounts; ``whole_tags`` where rules
+    read the setup out of whole order ids.
+    """
 
     table: TableFile
     columns: Mapping[str, str]
     answers: ImportAnswers
     zone: tzinfo
     fee_sign: int = 1
+    day_first: bool | None = None
+    whole_tags: bool = False
     format: str = "fills_table"
 
     @property
@@ -64,9 +82,21 @@ class FillTable:
             for number, cells in zip(chunk.row_numbers, zip(*columns, strict=True), strict=True):
                 tally.rows_found += 1
                 try:
-                    yield self._fill(number, dict(zip(names, cells, strict=True)))
+                    row = dict(zip(names, cells, strict=True))
+                    if self._never_filled(row):
+                        tally.skip(NEVER_FILLED)
+                        continue
+                    yield self._fill(number, row)
                 except RowRejected as why:
                     tally.reject(self.path.name, "fill", number, why)
+
+    def _never_filled(self, cells: Mapping[str, object]) -> bool:
+        """Whether a row is an order that did not trade, in a history of orders."""
+        status = cells.get("status")
+        if status is None or str(status).strip().lower() not in _UNFILLED:
+            return False
+        filled = cells["quantity"] if _FILLED.match(plain_name(self._theirs("quantity"))) else None
+        return filled is None or str(filled).strip() in _NOTHING
 
     def _fill(self, row: int, cells: Mapping[str, object]) -> Fill:
         at = self._read(cells, "time", self._instant)
@@ -81,7 +111,7 @@ class FillTable:
         fee, base_fee = self._fees(cells, symbol)
         order = self._read(cells, "order", as_name)
         hedge = self._read(cells, "hedge_side", _hedge_side)
-        tag = self._text(cells, "tag") or order_prefix(order)
+        tag = self._text(cells, "tag") or (order if self.whole_tags else order_prefix(order))
         account = self._read(cells, "account", as_name)
         return Fill(
             key="/".join(part for part in (account, symbol, hedge) if part),
@@ -136,7 +166,7 @@ class FillTable:
         return found
 
     def _instant(self, value: object) -> datetime | None:
-        return as_instant(value, zone=self.zone)
+        return as_instant(value, zone=self.zone, day_first=self.day_first)
 
     def _text(self, cells: Mapping[str, object], name: str) -> str | None:
         value = cells.get(name)
@@ -163,10 +193,11 @@ _KINDS: Final = {"parquet": "Parquet", "csv": "CSV", "xlsx": "a workbook"}
 def fill_columns(table: TableFile, said: Mapping[str, str]) -> dict[str, str] | None:
     """Return the columns of a table of fills, our name → theirs; None where it is none.
 
-    A table with a time or a price at which trades closed holds trades, not fills.
+    A table with times or prices at which trades opened and closed holds trades, not fills.
     """
     trades = proposed(table.columns, TRADE_NAMES, said)
-    if "exit_time" in trades or "exit_price" in trades or "exit_time" in said:
+    both = any({f"entry_{what}", f"exit_{what}"} <= set(trades) for what in ("time", "price"))
+    if both or "exit_time" in said:
         return None
     columns = proposed(table.columns, FILL_NAMES, said)
     is_fills = all(name in columns for name in NEEDED)
@@ -175,34 +206,50 @@ def fill_columns(table: TableFile, said: Mapping[str, str]) -> dict[str, str] | 
 
 @dataclass(frozen=True, slots=True)
 class SeenFills:
-    """What the first rows of a table of fills show."""
+    """What the first rows of a table of fills show; ``side`` is the column that tells it."""
 
     fee_sign: int
     has_offset: bool
-    sides_are_sides: bool
+    side: str | None
+    day_first: bool | None
+    asks_order: bool
 
 
 def seen_fills(table: TableFile, columns: Mapping[str, str]) -> SeenFills:
     """Look at the first rows: how costs are signed, and whether times carry their offset."""
-    wanted = [columns[name] for name in ("fee", "time", "side") if name in columns]
+    candidates = _side_columns(table, columns)
+    wanted = [columns[name] for name in ("fee", "time") if name in columns] + candidates
     chunk = next(iter(table.chunks(wanted)), None)
     cells = {} if chunk is None else chunk.columns
     fees = list(cells.get(columns.get("fee", ""), ()))[:_SAMPLE]
     times = list(cells.get(columns.get("time", ""), ()))[:_SAMPLE]
-    sides = list(cells.get(columns.get("side", ""), ()))[:_SAMPLE]
     signs = [_sign(value, table.decimal) for value in fees]
     return SeenFills(
         fee_sign=-1 if sum(signs) < 0 else 1,
         has_offset=all(_is_absolute(value) for value in times),
-        sides_are_sides=_mostly(sides, _trade_side),
+        side=next(
+            (c for c in candidates if _mostly(list(cells.get(c, ()))[:_SAMPLE], _trade_side)), None
+        ),
+        day_first=day_order(times),
+        asks_order=day_order(times) is None and needs_order(times),
     )
 
 
+def _side_columns(table: TableFile, columns: Mapping[str, str]) -> list[str]:
+    """Columns that by their names may tell the side, the proposed one first."""
+    others = [c for c in table.columns if plain_name(c) in FILL_NAMES["side"]]
+    taken = {theirs for ours, theirs in columns.items() if ours != "side"}
+    named = [columns["side"]] if "side" in columns else []
+    return list(dict.fromkeys([*named, *(c for c in others if c not in taken)]))
+
+
 def fill_options(
-    table: TableFile, columns: Mapping[str, str], answers: ImportAnswers
+    table: TableFile, columns: Mapping[str, str], answers: ImportAnswers, seen: SeenFills
 ) -> tuple[ImportOption, ...]:
     """Return what a table of fills lacks and nobody has said."""
     asked = []
+    if seen.asks_order and answers.date_order is None:
+        asked.append(DATE_ORDER_QUESTION)
     if "symbol" not in columns and answers.symbol is None:
         sentence = f"{table.path.name} has no column that names what was traded"
         asked.append(ImportOption("symbol", "text", sentence, required=True))
@@ -215,7 +262,7 @@ def fill_options(
 def _mostly(values: list[object], read: Any) -> bool:
     """Whether more than half of the values that are given can be read."""
     given = [value for value in values if value is not None and str(value).strip()]
-    return sum(_reads(value, read) for value in given) * 2 > len(given)
+    return bool(given) and sum(_reads(value, read) for value in given) * 2 > len(given)
 
 
 def _reads(value: object, read: Any) -> bool:

@@ -13,11 +13,13 @@ from learning.errors import ImportRefused
 from learning.importers.field_values import RowRejected, as_instant, as_number
 from learning.importers.freqtrade_trades import (
     Fill,
+    FreqtradeTerms,
     imported_trade,
     instant,
+    is_still_open,
     is_true,
     text,
-    timeframe_name,
+    timeframe_of,
 )
 from learning.importers.import_report import ReportTally
 from learning.importers.imported_trade import ImportedTrade
@@ -27,21 +29,25 @@ from learning.importers.json_stream import (
     backtest_parts,
     json_records,
 )
-from learning.importers.mapping import ColumnMapping
 from learning.importers.source_file import json_members, json_stream, kind_of
 
-_OF_BLOCK: Final = ("timeframe", "stake_currency", "trading_mode")
+_ROW: Final = (
+    "pair", "profit_ratio", "open_date", "close_date", "index", "trade_duration", "open_rate",
+    "close_rate", "open_at_end", "sell_reason",
+)  # fmt: skip
+_OF_BLOCK: Final = ("timeframe", "ticker_interval", "stake_currency", "trading_mode")
 
 
 @dataclass(frozen=True, slots=True)
 class FreqtradeBacktest:
-    """One export with one or several strategies; a trade is its strategy, pair and open time."""
+    """One export with one or several strategies; a trade is its strategy, pair and open time.
+
+    The exports before 2020 (``has_rows``) are lists of rows, of one strategy that they do not name.
+    """
 
     path: Path
-    mapping: ColumnMapping
-    max_stop_distance: float
-    origin: str | None = None
-    closed_by: datetime | None = None
+    terms: FreqtradeTerms
+    has_rows: bool = False
     format: str = "freqtrade_backtest"
 
     @property
@@ -91,6 +97,11 @@ class FreqtradeBacktest:
         return blocks
 
     def _parts(self) -> Iterator[BacktestPart]:
+        if self.has_rows:
+            strategy = self.terms.answers.strategy or self.path.stem
+            for record in json_records(self.path):
+                yield BacktestPart(strategy, "trade", _named_row(record.value))
+            return
         with json_stream(self.path, result_member(self.path)) as stream:
             yield from backtest_parts(stream, self.path.name)
 
@@ -104,7 +115,7 @@ class FreqtradeBacktest:
     ) -> ImportedTrade | None:
         if not isinstance(raw, dict):
             raise RowRejected("trade", "must be an object", raw)
-        if is_true(raw, "is_open"):
+        if is_still_open(raw):
             tally.trades_open += 1
             return None
         opened = instant(raw, "opened")
@@ -118,13 +129,11 @@ class FreqtradeBacktest:
             {"stake_currency": block.get("stake_currency"), **_mode(block), **raw},
             trade_id=trade_id,
             strategy=strategy,
-            timeframe=_timeframe(block),
-            origin=self.origin or self.mapping.origin or "backtest",
+            timeframe=timeframe_of(block),
+            origin=self.terms.said_origin or "backtest",
             fills=fills,
             custom={},
-            mapping=self.mapping,
-            max_stop_distance=self.max_stop_distance,
-            closed_by=self.closed_by,
+            terms=self.terms,
         )
         seen.add(trade_id)
         tally.actions_found += len(fills)
@@ -132,15 +141,30 @@ class FreqtradeBacktest:
         return trade
 
 
+def _named_row(row: Any) -> Any:
+    """A row of an export before 2020 under the names of later ones."""
+    is_row = isinstance(row, list) and len(row) == len(_ROW)
+    return dict(zip(_ROW, row, strict=True)) if is_row else row
+
+
+def is_row_list(records: Sequence[JsonRecord]) -> bool:
+    """Say whether the first records of a file are rows of a backtest before 2020."""
+    rows = [_named_row(record.value) for record in records]
+    return bool(rows) and all(
+        isinstance(row, dict)
+        and isinstance(row.get("pair"), str)
+        and isinstance(row.get("open_rate"), int | float)
+        and isinstance(row.get("open_at_end"), bool)
+        for row in rows
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class FreqtradeTradeList:
     """A list of trades as freqtrade's REST interface and ``show-trades`` write it."""
 
     path: Path
-    mapping: ColumnMapping
-    max_stop_distance: float
-    origin: str | None = None
-    closed_by: datetime | None = None
+    terms: FreqtradeTerms
     format: str = "freqtrade_trade_list"
 
     @property
@@ -189,7 +213,7 @@ class FreqtradeTradeList:
         trade_id = raw.get("trade_id")
         if type(trade_id) is not int:
             raise RowRejected("trade_id", "must be an integer", trade_id)
-        if is_true(raw, "is_open"):
+        if is_still_open(raw):
             tally.trades_open += 1
             return None
         if trade_id in seen:
@@ -199,13 +223,11 @@ class FreqtradeTradeList:
             raw,
             trade_id=str(trade_id),
             strategy=text(raw, "strategy") or "",
-            timeframe=_timeframe(raw),
-            origin=self.origin or self.mapping.origin or _origin(raw),
+            timeframe=timeframe_of(raw),
+            origin=self.terms.said_origin or _origin(raw),
             fills=fills,
             custom={},
-            mapping=self.mapping,
-            max_stop_distance=self.max_stop_distance,
-            closed_by=self.closed_by,
+            terms=self.terms,
         )
         seen.add(trade_id)
         tally.actions_found += len(fills)
@@ -318,14 +340,6 @@ def _extend_run(runs: dict[str, Any], strategy: str, trade: ImportedTrade) -> No
 
 def _mode(block: Mapping[str, Any]) -> dict[str, Any]:
     return {"trading_mode": block["trading_mode"]} if "trading_mode" in block else {}
-
-
-def _timeframe(block: Mapping[str, Any]) -> str | None:
-    value = block.get("timeframe")
-    try:
-        return timeframe_name(value if isinstance(value, str | int | float) else None)
-    except ValueError as error:
-        raise RowRejected("timeframe", str(error), value) from None
 
 
 def _origin(raw: Mapping[str, Any]) -> str:

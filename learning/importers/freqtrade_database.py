@@ -6,7 +6,6 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,14 +14,15 @@ from learning.errors import ImportRefused
 from learning.importers.field_values import RowRejected, as_instant, as_name, as_number
 from learning.importers.freqtrade_trades import (
     Fill,
+    FreqtradeTerms,
     imported_trade,
+    is_still_open,
     is_true,
     text,
-    timeframe_name,
+    timeframe_of,
 )
 from learning.importers.import_report import ReportTally
 from learning.importers.imported_trade import ImportedTrade
-from learning.importers.mapping import ColumnMapping
 from learning.importers.source_file import sqlite_snapshot
 
 NEEDED_COLUMNS: Final = ("id", "pair", "is_open", "open_rate", "close_rate", "open_date")
@@ -35,10 +35,7 @@ class FreqtradeDatabase:
     """A database of freqtrade positions."""
 
     path: Path
-    mapping: ColumnMapping
-    max_stop_distance: float
-    origin: str | None = None
-    closed_by: datetime | None = None
+    terms: FreqtradeTerms
     format: str = "freqtrade_database"
 
     @property
@@ -64,7 +61,7 @@ class FreqtradeDatabase:
         """Yield the usable positions by id; the rest is counted in the tally."""
         with sqlite_snapshot(self.path) as connection:
             _require_trades(connection, self.path)
-            origin = self.origin or self.mapping.origin or _origin(connection, self.path)
+            origin = self.terms.said_origin or _origin(connection, self.path)
             rows = connection.cursor().execute("SELECT * FROM trades ORDER BY id")
             seen: set[int] = set()
             while batch := rows.fetchmany(_TRADES_AT_ONCE):
@@ -86,7 +83,7 @@ class FreqtradeDatabase:
             tally.trades_found += 1
             try:
                 _check_id(row["id"], seen)
-                if is_true(row, "is_open"):
+                if is_still_open(row):
                     tally.trades_open += 1
                     continue
                 found = orders.get(row["id"], [])
@@ -108,13 +105,11 @@ class FreqtradeDatabase:
             row,
             trade_id=str(row["id"]),
             strategy=text(row, "strategy") or "",
-            timeframe=_timeframe(row),
+            timeframe=timeframe_of(row),
             origin=origin,
             fills=fills,
             custom=custom_values(custom),
-            mapping=self.mapping,
-            max_stop_distance=self.max_stop_distance,
-            closed_by=self.closed_by,
+            terms=self.terms,
         )
         tally.actions_found += len(fills)
         tally.actions_usable += len(fills)
@@ -242,11 +237,3 @@ def _custom_value(kind: str, value: str) -> ScopeValue | float | None:
         return int(number) if kind == "int" and number is not None else number
     parsed = json.loads(value) if kind == "json" else None
     return parsed if isinstance(parsed, str | int | float) else None
-
-
-def _timeframe(row: Mapping[str, Any]) -> str | None:
-    value = row.get("timeframe")
-    try:
-        return timeframe_name(value if value is not None else row.get("ticker_interval"))
-    except ValueError as error:
-        raise RowRejected("timeframe", str(error), value) from None

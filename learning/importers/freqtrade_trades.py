@@ -10,13 +10,16 @@ initial stop. Later entries move the average price but not the risk that was tak
 measured from the average, winners that were added to would seem to have no stop at all and drop
 out, which would bias what remains. ``rr_path`` divides the gross return by the worst excursion
 below the average entry. Extremes are sampled by the bot, so they are a lower bound; the exit
-price counts as one of them.
+price counts as one of them. Where no stop counts, R is by the risk that the user says every trade
+has (``r_fixed_risk``). What has no outcome at all, as in the exports of 2018 to 2020, is kept with
+its return: candles tell its path.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from datetime import datetime
 from typing import Any, Final
 
@@ -30,6 +33,7 @@ from learning.importers.field_values import (
     as_name,
     as_number,
 )
+from learning.importers.import_answers import ImportAnswers
 from learning.importers.imported_trade import ImportedTrade, TradeAction, check_closed
 from learning.importers.mapping import ColumnMapping
 from learning.importers.tag_rules import TagRules
@@ -40,7 +44,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "enter_tag": ("enter_tag", "buy_tag"),
     "exit_reason": ("exit_reason", "sell_reason"),
     "initial_stop": ("initial_stop_loss", "initial_stop_loss_abs"),
-    "profit_ratio": ("close_profit", "profit_ratio"),
+    "profit_ratio": ("close_profit", "profit_ratio", "profit_percent"),  # each of them a ratio
     "profit_abs": ("close_profit_abs", "profit_abs"),
     "opened": ("open_timestamp", "open_date"),
     "closed": ("close_timestamp", "close_date"),
@@ -52,6 +56,41 @@ _FORCED: Final = frozenset(
 )
 _SAME_AMOUNT: Final = 1e-6  # share by which entered and exited amounts may differ
 Raw = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FreqtradeTerms:
+    """What holds for every trade of a file; ``closed_by`` is the latest moment of a close."""
+
+    mapping: ColumnMapping
+    max_stop_distance: float
+    answers: ImportAnswers = dataclass_field(default_factory=ImportAnswers)
+    origin: str | None = None
+    closed_by: datetime | None = None
+
+    @property
+    def said_origin(self) -> str | None:
+        """Return the origin that a person named."""
+        return self.origin or self.mapping.origin
+
+    def family(self, strategy: str) -> str:
+        """Return the family of a strategy's patterns."""
+        return key_part(strategy or self.answers.strategy or "", fallback="unnamed")
+
+
+@dataclass(frozen=True, slots=True)
+class _Risk:
+    """One R in percent of the first entry, by the stop or by the user; or why there is none."""
+
+    pct: float | None
+    is_by_stop: bool = False
+    why_none: str | None = None
+
+    @classmethod
+    def of(cls, by_stop: float | NoRisk, by_user: float | None) -> _Risk:
+        if not isinstance(by_stop, NoRisk):
+            return cls(by_stop, is_by_stop=True)
+        return cls(by_user, why_none=by_stop.reason if by_user is None else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +206,11 @@ def is_true(raw: Raw, name: str) -> bool:
     raise RowRejected(name, "must be 0 or 1", value)
 
 
+def is_still_open(raw: Raw) -> bool:
+    """Say whether a position was open when the file was written, or at the end of its backtest."""
+    return is_true(raw, "is_open") or is_true(raw, "open_at_end")
+
+
 def position_of(raw: Raw, fills: Sequence[Fill]) -> Position:
     """Check the numbers of a position.
 
@@ -207,36 +251,36 @@ def imported_trade(
     origin: str,
     fills: Sequence[Fill],
     custom: Mapping[str, Any],
-    mapping: ColumnMapping,
-    max_stop_distance: float,
-    closed_by: datetime | None,
+    terms: FreqtradeTerms,
 ) -> ImportedTrade:
     """Return a closed position as a trade.
 
     Raises:
-        RowRejected: Where a value breaks a rule or no outcome can be computed.
+        RowRejected: Where a value breaks a rule or there is no return.
     """
-    position = position_of(raw, fills)
-    check_closed("close_date", position.closed_at, closed_by)
+    position, mapping = position_of(raw, fills), terms.mapping
+    check_closed("close_date", position.closed_at, terms.closed_by)
     tag = (mapping.tags or TagRules()).read(free_text(raw, "enter_tag"))
-    risk = initial_risk_pct(
+    stopped = initial_risk_pct(
         side=position.side,
         entry=position.first_entry,
         stop=number(raw, "initial_stop"),
-        max_distance=max_stop_distance,
+        max_distance=terms.max_stop_distance,
     )
+    risk = _Risk.of(stopped, _fixed_risk_pct(raw, position, terms.answers))
     return ImportedTrade(
         trade_id=trade_id,
-        pattern_key=f"pm.{key_part(strategy, fallback='unnamed')}.{position.side}.{tag.motif}",
+        pattern_key=f"pm.{terms.family(strategy)}.{position.side}.{tag.motif}",
         origin=origin,
         opened_at=position.opened_at,
         closed_at=position.closed_at,
-        scope=_scope(raw, position, timeframe, custom, mapping) | dict(tag.scope),
+        scope=_scope(raw, position, timeframe or terms.answers.timeframe, custom, mapping)
+        | dict(tag.scope),
         signals=dict(tag.signals) | _numbers(custom, mapping.signals),
         applied_knobs={"leverage": position.leverage} | _numbers(custom, mapping.knobs),
         summary=_summary(raw, position, risk),
         actions=actions_of(position, free_text(raw, "exit_reason")),
-        no_risk=risk.reason if isinstance(risk, NoRisk) else None,
+        no_risk=risk.why_none,
         is_untagged=tag.motif == "untagged",
     )
 
@@ -279,6 +323,15 @@ def timeframe_name(value: object) -> str | None:
     return f"{int(minutes)}m"
 
 
+def timeframe_of(raw: Raw) -> str | None:
+    """Return the timeframe that a position or a strategy's block names."""
+    value = field(raw, "timeframe")
+    try:
+        return timeframe_name(value if isinstance(value, str | int | float) else None)
+    except ValueError as error:
+        raise RowRejected("timeframe", str(error), value) from None
+
+
 def _scope(
     raw: Raw,
     position: Position,
@@ -316,7 +369,7 @@ def _numbers(custom: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, f
     return found
 
 
-def _summary(raw: Raw, position: Position, risk: float | NoRisk) -> dict[str, Any]:
+def _summary(raw: Raw, position: Position, risk: _Risk) -> dict[str, Any]:
     ratio = number(raw, "profit_ratio")
     drawdown = _drawdown_pct(raw, position)
     gross = position.gross_return_pct()
@@ -330,14 +383,13 @@ def _summary(raw: Raw, position: Position, risk: float | NoRisk) -> dict[str, An
     }
     if gross is not None and drawdown is not None:
         numbers["rr_path"] = path_rr(gross, drawdown)
-    if not isinstance(risk, NoRisk):
-        numbers |= _in_r(raw, position, risk, numbers)
-    kinds = _kinds(numbers)
-    if not kinds:
-        reason = risk.reason if isinstance(risk, NoRisk) else "no return"
-        raise RowRejected(
-            "outcome", f"needs a stop or the lowest and highest rate ({reason})", None
-        )
+    if gross is None and ratio is None:
+        raise RowRejected("close_rate", "or the profit must be given", None)
+    if risk.pct is not None:
+        numbers |= _in_r(raw, position, risk.pct, numbers)
+    if risk.is_by_stop:
+        numbers["initial_stop"] = number(raw, "initial_stop")
+    kinds = _kinds(numbers, risk)
     named = {
         "symbol": text(raw, "pair", needed=True),
         "side": position.side,
@@ -345,16 +397,17 @@ def _summary(raw: Raw, position: Position, risk: float | NoRisk) -> dict[str, An
         "closed_at": position.closed_at.isoformat(),
         "exit_reason": free_text(raw, "exit_reason"),
         "currency": text(raw, "stake_currency") or stake_currency(text(raw, "pair") or ""),
-        "rr_kind": "+".join(kinds),
+        "rr_kind": "+".join(kinds) or None,
     }
     summary = {name: value for name, value in {**named, **numbers}.items() if value is not None}
-    return summary | ({} if isinstance(risk, NoRisk) else _better_prices(raw, position, risk))
+    return summary | ({} if risk.pct is None else _better_prices(raw, position, risk.pct))
 
 
-def _kinds(numbers: Mapping[str, float | None]) -> list[str]:
+def _kinds(numbers: Mapping[str, float | None], risk: _Risk) -> list[str]:
     by_risk = numbers.get("r_multiple") is not None or numbers.get("r_multiple_net") is not None
     by_path = numbers.get("rr_path") is not None
-    return ["r_initial_stop"] * by_risk + ["rr_path"] * by_path
+    kind = "r_initial_stop" if risk.is_by_stop else "r_fixed_risk"
+    return [kind] * by_risk + ["rr_path"] * by_path
 
 
 def _in_r(
@@ -365,13 +418,20 @@ def _in_r(
     favourable, adverse = _excursions(raw, position)
     distance = position.first_entry * risk_pct / 100.0
     return {
-        "initial_stop": number(raw, "initial_stop"),
         "r_multiple": None if gross is None else gross / risk_pct,
         "r_multiple_net": None if net is None else net / risk_pct,
         "mfe_r": None if favourable is None else favourable / distance,
         "mae_r": None if adverse is None else 0.0 - adverse / distance,
         "risk_amount": None if value is None else value * risk_pct / 100.0,
     }
+
+
+def _fixed_risk_pct(raw: Raw, position: Position, answers: ImportAnswers) -> float | None:
+    """The risk that the user says every trade has, in percent of the entry."""
+    if answers.risk_amount is None:
+        return answers.risk_pct
+    value = position.entry_value or _value_of_stake(raw, position)
+    return None if not value else answers.risk_amount / value * 100.0
 
 
 def _value_of_stake(raw: Raw, position: Position) -> float | None:

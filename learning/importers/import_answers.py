@@ -16,6 +16,7 @@ from learning.importers.field_values import as_name, as_number
 OptionKind = Literal["text", "number", "time_zone", "choice"]
 
 MARKETS: Final = ("spot", "derivative")
+DATE_ORDERS: Final = ("day-first", "month-first")
 _OFFSET: Final = re.compile(r"(?:UTC|GMT)?\s*([+-])(\d{1,2})(?::?(\d{2}))?", re.IGNORECASE)
 _TIMEFRAME: Final = re.compile(r"\d{1,4}[smhdwM]")
 _TEXT_LENGTH: Final = 64
@@ -58,6 +59,15 @@ class ImportOption:
         return f"{self.sentence}: {self.flag} {value}"
 
 
+DATE_ORDER_QUESTION: Final = ImportOption(
+    "date_order",
+    "choice",
+    "its dates can be read with the day or with the month first",
+    required=True,
+    choices=DATE_ORDERS,
+)
+
+
 class AnswersNeeded(ImportRefused):
     """A file lacks what nobody has said yet; ``options`` are the open ones."""
 
@@ -79,6 +89,7 @@ class ImportAnswers:
         risk_pct: The user's fixed risk: distance of the stop, in percent of the entry price.
         risk_amount: The user's fixed risk: what one trade may lose, in the account's currency.
         market: spot or derivative, where fills do not tell whether a position can be short.
+        date_order: day-first or month-first, where dates such as 3/4/2024 do not tell.
     """
 
     symbol: str | None = None
@@ -88,6 +99,7 @@ class ImportAnswers:
     risk_pct: float | None = None
     risk_amount: float | None = None
     market: str | None = None
+    date_order: str | None = None
 
     def __post_init__(self) -> None:
         if self.time_zone is not None:
@@ -104,11 +116,18 @@ class ImportAnswers:
             raise ConfigError("only one of risk_pct and risk_amount can be the risk")
         if self.market is not None and self.market not in MARKETS:
             raise ConfigError(f"market must be one of {MARKETS}, got {self.market!r}")
+        if self.date_order is not None and self.date_order not in DATE_ORDERS:
+            raise ConfigError(f"date_order must be one of {DATE_ORDERS}, got {self.date_order!r}")
 
     @property
     def zone(self) -> tzinfo | None:
         """Return the time zone that was named."""
         return None if self.time_zone is None else zone_of(self.time_zone)
+
+    @property
+    def day_first(self) -> bool | None:
+        """Say whether dates between slashes begin with their day; None where nobody said."""
+        return None if self.date_order is None else self.date_order == "day-first"
 
     def over(self, under: ImportAnswers) -> ImportAnswers:
         """Return these answers, completed by those of ``under``.

@@ -65,6 +65,11 @@ class ImportSettings:
         return self.answers.zone or self.mapping.zone
 
     @property
+    def day_first(self) -> bool | None:
+        """Say whether dates between slashes begin with their day; None where nobody said."""
+        return self.answers.day_first
+
+    @property
     def zone_named(self) -> bool:
         """Say whether a person named the zone."""
         return self.answers.time_zone is not None or self.mapping.zone is not UTC
@@ -83,6 +88,7 @@ class ImportSettings:
             max_stop_distance=self.max_stop_distance,
             closed_by=self.closed_by,
             origin_is_assumed=said is None,
+            tags=self.mapping.tags,
         )
 
 

@@ -21,7 +21,8 @@ from learning.importers.workbook_file import sheet_names, sheet_rows
 
 ROWS_PER_CHUNK: Final = 4096
 MAX_COLUMNS: Final = 2000
-_HEADER_WITHIN: Final = 30  # rows of a sheet in which its header is looked for
+_HEADER_WITHIN: Final = 30  # rows in which a header is looked for
+_FEWEST_CELLS: Final = 4  # of a header that stands below other lines
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _DECIMAL_COMMA: Final = re.compile(r"[-+\u2212]?(\d+|\d{1,3}(\.\d{3})+),\d+")
 _DECIMAL_POINT: Final = re.compile(r"[-+\u2212]?(\d+|\d{1,3}(,\d{3})+)\.\d+")
@@ -87,19 +88,53 @@ def open_csv(path: Path, *, decimal: str | None = None) -> TableFile:
     """
     encoding = _encoding(path)
     lines = list(islice(_lines(path, encoding), 101))
-    first = next((line for line in lines if line.strip()), "")
-    delimiter = max(_DELIMITERS, key=first.count)
-    if first.count(delimiter) == 0:
+    row, delimiter = _header_line(lines)
+    if not delimiter:
         raise ImportRefused(f"{path.name} is no table: its first line has no , ; tab or |")
     try:
-        header = _cells(first, delimiter)
+        header = _cells(lines[row], delimiter)
     except csv.Error as error:
         raise ImportRefused(f"{path.name} has a header that cannot be read: {error}") from None
     columns = _checked_header([name.strip() for name in header], path)
-    sample = lines[lines.index(first) + 1 :]
+    sample = lines[row + 1 :]
     return TableFile(
-        path, "csv", columns, delimiter, encoding, decimal or _decimal(sample, delimiter, path)
+        path,
+        "csv",
+        columns,
+        delimiter,
+        encoding,
+        decimal or _decimal(sample, delimiter, path),
+        header_row=row + 1,
     )
+
+
+def _header_line(lines: Sequence[str]) -> tuple[int, str]:
+    """Place of the header and the delimiter; "" where there is none.
+
+    Some exports begin with lines about the account. The header is then the first line with as
+    many cells as most lines have, none of them a number.
+    """
+    written = [place for place, line in enumerate(lines) if line.strip()]
+    if not written:
+        return 0, ""
+    first = written[0]
+    delimiter = max(_DELIMITERS, key=lines[first].count)
+    widths = Counter(lines[place].count(delimiter) for place in written)
+    usual = max(widths, key=lambda width: (widths[width], width))
+    if lines[first].count(delimiter) >= min(usual, _FEWEST_CELLS - 1) > 0:
+        return first, delimiter
+    for place in written[1:_HEADER_WITHIN]:
+        delimiter = max(_DELIMITERS, key=lines[place].count)
+        cells = lines[place].strip().split(delimiter)
+        follows = [lines[at].count(delimiter) + 1 for at in written if at > place]
+        is_usual = follows and max(set(follows), key=follows.count) == len(cells)
+        if is_usual and len(cells) >= _FEWEST_CELLS and not any(map(_is_number, cells)):
+            return place, delimiter
+    return first, delimiter if lines[first].count(delimiter) else ""
+
+
+def _is_number(cell: str) -> bool:
+    return cell.strip('" ').replace(".", "", 1).isdecimal()
 
 
 def _encoding(path: Path) -> str:
@@ -174,8 +209,8 @@ def _decimal_sign(cell: str) -> tuple[str, bool]:
 def _csv_chunks(table: TableFile, wanted: Sequence[str]) -> Iterator[Chunk]:
     lines = enumerate(_lines(table.path, table.encoding), start=1)
     width = len(table.columns)
-    for _, line in lines:  # the header is the first line that is not blank
-        if line.strip():
+    for number, _ in lines:
+        if number == table.header_row:
             break
     while True:
         numbers: list[int] = []

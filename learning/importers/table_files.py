@@ -8,11 +8,16 @@ from dataclasses import replace
 from learning.errors import ImportRefused
 from learning.importers.action_table import ACTION_COLUMNS
 from learning.importers.ccxt_records import open_ccxt_table
-from learning.importers.column_names import TRADE_NAMES, proposed
+from learning.importers.column_names import TRADE_NAMES, proposed, zone_in
 from learning.importers.file_name import named_file
 from learning.importers.fill_reader import FillReader
 from learning.importers.fill_table import FillTable, fill_columns, fill_options, seen_fills
-from learning.importers.import_answers import ImportAnswers, ImportOption
+from learning.importers.import_answers import (
+    DATE_ORDER_QUESTION,
+    ImportAnswers,
+    ImportOption,
+    zone_of,
+)
 from learning.importers.mapping import ColumnMapping
 from learning.importers.opened_file import RISK_QUESTION, ImportSettings, Opened, SourceFile
 from learning.importers.table_file import TableFile, open_csv, open_parquet, open_workbook
@@ -23,6 +28,7 @@ from learning.importers.tradingview_list import (
     list_options,
     seen_list,
 )
+from learning.importers.written_dates import day_order, needs_order
 
 
 def open_tables(files: Sequence[SourceFile], settings: ImportSettings) -> Opened:
@@ -65,10 +71,16 @@ def _open_closed_trades(
         answers=settings.answers,
     )
     found.require_columns()
+    times = found.time_sample()
+    order = settings.day_first if settings.day_first is not None else day_order(times)
+    found = replace(found, day_first=order)
+    options = _trade_options(columns, settings.answers)
+    if order is None and needs_order(times):
+        options = (DATE_ORDER_QUESTION, *options)
     guessed = {ours: name for ours, name in columns.items() if mapping.column(ours) != name}
     told = ", ".join(f"{ours}: {theirs}" for ours, theirs in guessed.items())
     understood = (f"its columns, by their names: {told}",) if told else ()
-    return Opened(found, _trade_options(columns, settings.answers), understood, columns)
+    return Opened(found, options, understood, columns)
 
 
 def _trade_options(columns: Mapping[str, str], answers: ImportAnswers) -> tuple[ImportOption, ...]:
@@ -121,6 +133,7 @@ def _open_list(table: TableFile, settings: ImportSettings) -> Opened | None:
             origin="backtest", family=family, answers=replace(answers, strategy=None)
         ),
         zone=settings.zone,
+        day_first=seen.day_first if settings.day_first is None else settings.day_first,
         labels=seen.labels,
     )
     understood = [f"strategy {family}, from the file's name"] if named.strategy else []
@@ -129,6 +142,13 @@ def _open_list(table: TableFile, settings: ImportSettings) -> Opened | None:
             understood.append(f"{name} {getattr(read, name)}, from the file's name")
     if seen.has_offset:
         understood.append("its times carry their offset from UTC")
+    elif seen.dates_only and not settings.zone_named:
+        understood.append("its times are days, read as UTC's (--time-zone changes it)")
+    if seen.header.by_place:
+        told = ", ".join(
+            f"{role}: {table.columns[seen.header.places[role]]}" for role in seen.header.by_place
+        )
+        understood.append(f"columns told by their place, not by their names: {told}")
     options = list_options(seen, answers, zone_named=settings.zone_named)
     if named.strategy:
         options = tuple(option for option in options if option.name != "strategy")
@@ -143,16 +163,28 @@ def _open_fills(table: TableFile, settings: ImportSettings) -> Opened | None:
     if columns is None:
         return None
     seen = seen_fills(table, columns)
-    if not seen.sides_are_sides:
-        columns = {ours: theirs for ours, theirs in columns.items() if ours != "side"}
+    columns = {ours: theirs for ours, theirs in columns.items() if ours != "side"}
+    if seen.side is not None:
+        columns["side"] = seen.side
     answers = settings.answers
-    file = FillTable(table, columns, answers, settings.zone, seen.fee_sign)
-    options = list(fill_options(table, columns, answers))
+    named = None if settings.zone_named else zone_in(columns["time"])
+    file = FillTable(
+        table,
+        columns,
+        answers,
+        settings.zone if named is None else zone_of(named),
+        seen.fee_sign,
+        day_first=seen.day_first if settings.day_first is None else settings.day_first,
+        whole_tags=settings.mapping.tags is not None,
+    )
+    options = list(fill_options(table, columns, answers, seen))
     if answers.risk_pct is None and answers.risk_amount is None and "stop" not in columns:
         options.append(RISK_QUESTION)
     understood = [f"{ours}: {theirs}" for ours, theirs in columns.items() if ours != theirs]
     told = ["its columns, by their names: " + ", ".join(understood)] if understood else []
-    if not seen.has_offset and not settings.zone_named:
+    if named is not None:
+        told.append(f"its times are those of the zone in its header, {named}")
+    elif not seen.has_offset and not settings.zone_named:
         told.append("its times name no zone and are read as UTC (--time-zone changes it)")
     terms = settings.terms(origin="live", family=answers.strategy or "fills")
     return Opened(FillReader(file, terms), tuple(options), tuple(told), columns)

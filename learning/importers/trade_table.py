@@ -10,6 +10,7 @@ strategy and its setup make one.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
@@ -26,6 +27,7 @@ from learning.domain.scope import ScopeValue, scope_value
 from learning.errors import ImportRefused
 from learning.events.outcomes import path_rr
 from learning.importers.action_table import ActionIndex, read_actions
+from learning.importers.column_names import plain_name
 from learning.importers.field_values import RowRejected, as_instant, as_name, as_number, as_side
 from learning.importers.import_answers import ImportAnswers
 from learning.importers.import_report import ReportTally
@@ -33,7 +35,13 @@ from learning.importers.imported_trade import ImportedTrade, TradeAction, check_
 from learning.importers.mapping import ColumnMapping
 from learning.importers.table_file import Chunk, TableFile
 from learning.importers.tag_rules import TagReading
-from learning.importers.trade_outcomes import LEAST_RISK, NoRisk, initial_risk_pct, price_return_pct
+from learning.importers.trade_outcomes import (
+    LEAST_PROFIT,
+    LEAST_RISK,
+    NoRisk,
+    initial_risk_pct,
+    price_return_pct,
+)
 from learning.importers.value_bins import ValueBins
 
 SIGNAL_COLUMNS: Final = (
@@ -88,6 +96,7 @@ class TradeTable:
     origin: str | None = None
     closed_by: datetime | None = None
     answers: ImportAnswers = field(default_factory=ImportAnswers)
+    day_first: bool | None = None
     format: str = "trade_table"
 
     @property
@@ -141,9 +150,20 @@ class TradeTable:
         )
 
     @property
+    def quantity_is_lots(self) -> bool:
+        """Say whether its quantity is in lots or contracts, whose size it does not tell."""
+        return plain_name(self.mapping.column("quantity")) in ("lots", "contracts")
+
+    @property
     def zone(self) -> tzinfo:
         """Return the zone of times without an offset."""
         return self.answers.zone or self.mapping.zone
+
+    def time_sample(self) -> list[object]:
+        """Return the times of the first rows, from which the order of day and month is told."""
+        names = [self.mapping.column(name) for name in ("entry_time", "exit_time")]
+        chunk = next(iter(self.table.chunks(names)), None)
+        return [] if chunk is None else [cell for cells in chunk.columns.values() for cell in cells]
 
     def default_origin(self) -> str:
         """Return the origin of trades that do not name their own.
@@ -207,7 +227,7 @@ class TradeTable:
             return as_number(value, decimal=self.table.decimal)
 
         def instant(value: object) -> datetime | None:
-            return as_instant(value, zone=self.zone)
+            return as_instant(value, zone=self.zone, day_first=self.day_first)
 
         column = self.mapping.column
         read: dict[Role, Parser] = {("", name): (column(name), number) for name in _NUMBERS}
@@ -251,6 +271,7 @@ class TradeTable:
         row.setdefault("symbol", None)
         row["symbol"] = row["symbol"] or self.answers.symbol
         _side_of_quantity(row)
+        _value_units(row, in_lots=self.quantity_is_lots)
         summary, no_risk = _summary(row, self.max_stop_distance, self.answers)
         tag = None if self.mapping.tags is None else self.mapping.tags.read(row.get("tag"))
         pattern_key, origin = self._pattern_key(row, tag), self._origin(row)
@@ -433,6 +454,21 @@ def _side_of_quantity(row: Row) -> None:
     quantity = row.get("quantity")
     if row.get("side") is None and quantity:
         row["side"] = "long" if quantity > 0 else "short"
+
+
+def _value_units(row: Row, *, in_lots: bool) -> None:
+    """The quantity in units of the price, as the profit tells it, where it is in lots.
+
+    A profit that is neither before nor after costs near price times quantity tells of lots too.
+    """
+    lots, profit, fees = row.get("quantity"), row.get("pnl_amount"), abs(row.get("fees") or 0.0)
+    move = (row.get("exit_price") or 0.0) - (row.get("entry_price") or 0.0)
+    units = abs(profit / move) if profit and move else None
+    if lots and units is not None and not in_lots:
+        likely = [abs((abs(profit) + cost) / move / lots) for cost in (-fees, 0.0, fees)]
+        in_lots = abs(profit) >= LEAST_PROFIT and not any(0.5 < share < 2.0 for share in likely)
+    if in_lots:
+        row["quantity"] = None if units is None or not lots else math.copysign(units, lots)
 
 
 def _given(row: Row, name: str) -> Any:

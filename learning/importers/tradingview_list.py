@@ -24,7 +24,11 @@ from learning.importers.field_values import (
     as_name,
     as_report_number,
 )
-from learning.importers.import_answers import ImportAnswers, ImportOption
+from learning.importers.import_answers import (
+    DATE_ORDER_QUESTION,
+    ImportAnswers,
+    ImportOption,
+)
 from learning.importers.import_report import ReportTally
 from learning.importers.imported_trade import ImportedTrade, TradeAction
 from learning.importers.overlaps import Overlaps
@@ -37,6 +41,7 @@ from learning.importers.tradingview_words import (
     is_still_open,
     list_header,
 )
+from learning.importers.written_dates import day_order, needs_order
 
 _SAMPLE_ROWS: Final = 200
 _TIMES_NEEDED: Final = 20
@@ -71,6 +76,7 @@ class TradingViewList:
     header: ListHeader
     terms: ImportTerms
     zone: tzinfo
+    day_first: bool | None = None
     labels: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     layout: Overlaps = field(default_factory=Overlaps, compare=False, repr=False)
     format: str = "tradingview"
@@ -175,9 +181,19 @@ class TradingViewList:
             raise RowRejected("type", "must be an entry or an exit, long or short", label)
         signal = _printable(cells[places["signal"]])
         when = cells[places["time"]]
-        is_open = event[0] == "exit" and (is_still_open(str(when)) or is_still_open(signal))
-        time = None if is_open else _instant(when, self.zone)
+        is_open = event[0] == "exit" and (
+            is_still_open(str(when))
+            or is_still_open(signal)
+            or not str(cells[places["price"]] or "").strip()
+        )
+        time = None if is_open else self._instant(when)
         return ListRow(row, number, *event, time, signal, self._values(cells, is_open))
+
+    def _instant(self, value: object) -> datetime | None:
+        try:
+            return as_instant(value, zone=self.zone, day_first=self.day_first)
+        except ValueError as error:
+            raise RowRejected("time", str(error), value) from None
 
     def _values(self, cells: Sequence[object], is_open: bool) -> dict[str, float | None]:
         values: dict[str, float | None] = {}
@@ -279,13 +295,6 @@ def _printable(value: object) -> str:
     return "".join(sign if sign.isprintable() else " " for sign in text)[:200].strip()
 
 
-def _instant(value: object, zone: tzinfo) -> datetime | None:
-    try:
-        return as_instant(value, zone=zone)
-    except ValueError as error:
-        raise RowRejected("time", str(error), value) from None
-
-
 def _is_open(row: ListRow) -> bool:
     return is_still_open(row.signal) or row.time is None or row.values.get("price") is None
 
@@ -312,12 +321,15 @@ def _entry_value(entry: ListRow, total: Mapping[str, float | None]) -> float | N
 
 @dataclass(frozen=True, slots=True)
 class SeenList:
-    """What the first rows of a list show."""
+    """What the first rows of a list show; ``dates_only`` where they name days without a time."""
 
     header: ListHeader
     has_offset: bool
     labels: Mapping[str, tuple[str, str]]
     timeframe: str | None = None
+    dates_only: bool = False
+    day_first: bool | None = None
+    asks_order: bool = False
 
 
 def seen_list(table: TableFile) -> SeenList | None:
@@ -328,11 +340,18 @@ def seen_list(table: TableFile) -> SeenList | None:
         header = _placed(table.columns, rows)
     if header is None:
         return None
-    times = [str(row[header.places["time"]]).strip() for row in rows]
-    dated = [text for text in times if text[:4].isdecimal() and ":" in text]
-    has_offset = bool(rows) and all(_has_offset(text) for text in dated)
-    labels = _voted_labels(header, rows, table.decimal)
-    return SeenList(header, has_offset, labels, _likely_timeframe(times))
+    times = [str(row[header.places["time"]] or "").strip() for row in rows]
+    clocked = [text for text in times if ":" in text]
+    day_first = day_order(times)
+    return SeenList(
+        header,
+        has_offset=bool(clocked) and all(_has_offset(text) for text in clocked),
+        labels=_voted_labels(header, rows, table.decimal, day_first),
+        timeframe=_likely_timeframe(times),
+        dates_only=bool(rows) and not clocked and any(text[:1].isdecimal() for text in times),
+        day_first=day_first,
+        asks_order=day_first is None and needs_order(times),
+    )
 
 
 def _likely_timeframe(times: Sequence[str]) -> str | None:
@@ -375,7 +394,8 @@ def _placed(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> ListHea
 
 def _is_time(value: object) -> bool:
     try:
-        return isinstance(value, str | datetime) and as_instant(value) is not None
+        # which of two readings does not matter here
+        return isinstance(value, str | datetime) and as_instant(value, day_first=True) is not None
     except ValueError:
         return False
 
@@ -388,27 +408,34 @@ def _has_offset(text: str) -> bool:
 
 
 def _voted_labels(
-    header: ListHeader, rows: Sequence[Sequence[object]], decimal: str
+    header: ListHeader,
+    rows: Sequence[Sequence[object]],
+    decimal: str,
+    day_first: bool | None,
 ) -> dict[str, tuple[str, str]]:
     """Labels in unknown words, told by what they do: an entry is earlier, and a long that gained
     was sold for more; the majority of the first trades decides."""
     votes: dict[str, Counter[tuple[str, str]]] = {}
     for first, second in zip(rows[::2], rows[1::2], strict=False):
-        known = _vote(header, first, second, decimal)
+        known = _vote(header, first, second, decimal, day_first)
         for label, meaning in known:
             votes.setdefault(label, Counter())[meaning] += 1
     return {label: count.most_common(1)[0][0] for label, count in votes.items()}
 
 
 def _vote(
-    header: ListHeader, first: Sequence[object], second: Sequence[object], decimal: str
+    header: ListHeader,
+    first: Sequence[object],
+    second: Sequence[object],
+    decimal: str,
+    day_first: bool | None,
 ) -> list[tuple[str, tuple[str, str]]]:
     place = header.places
     labels = [str(row[place["type"]]).strip().lower() for row in (first, second)]
     if first[0] != second[0] or all(event_of(label) for label in labels):
         return []
     try:
-        times = [as_instant(row[place["time"]]) for row in (first, second)]
+        times = [as_instant(r[place["time"]], day_first=day_first) for r in (first, second)]
         prices = [as_report_number(r[place["price"]], decimal=decimal) for r in (first, second)]
         pnl = as_report_number(second[place["pnl"]], decimal=decimal)
     except (ValueError, KeyError):
@@ -431,9 +458,11 @@ def list_options(
     if answers.symbol is None:
         sentence = "the list does not name the symbol it was traded on"
         asked.append(ImportOption("symbol", "text", sentence, required=True))
-    if not seen.has_offset and not zone_named:
+    if not seen.has_offset and not seen.dates_only and not zone_named:
         sentence = "the list's times are in the time zone of its chart, which it does not name"
         asked.append(ImportOption("time_zone", "time_zone", sentence, required=True))
+    if seen.asks_order and answers.date_order is None:
+        asked.append(DATE_ORDER_QUESTION)
     if answers.timeframe is None:
         sentence = "the list does not name the timeframe of its chart"
         asked.append(ImportOption("timeframe", "text", sentence, suggestion=seen.timeframe))

@@ -8,7 +8,7 @@ each generation of the export has one order of columns, and money columns name t
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,12 +43,12 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "quantity": (
         "contracts", "quantity", "qty", "size (qty)", "position size (qty)", "контракты",
         "количество", "размер (кол-во)", "размер позиции (кол-во)", "合约", "合約", "数量", "數量",
-        "仓位大小(数量)", "持倉大小(數量)", "サイズ (数量)", "ポジションサイズ (数量)", "コントラクト", "契約数",
+        "仓位大小(数量)", "大小(数量)", "大小(數量)", "持倉大小(數量)", "サイズ (数量)", "ポジションサイズ (数量)", "コントラクト", "契約数",
         "contratos", "kontrakte", "contrats", "contratti", "kontratlar", "계약",
     ),
     "value": (
         "size (value)", "position size (value)", "размер (значение)", "размер позиции (стоимость)",
-        "仓位大小(价值)", "持倉大小(值)", "サイズ (金額)", "ポジションサイズ (金額)",
+        "仓位大小(价值)", "大小(价值)", "大小(價值)", "持倉大小(值)", "サイズ (金額)", "ポジションサイズ (金額)",
     ),
     "pnl": (
         "profit", "net profit", "p&l", "net p&l", "net pnl", "прибыль", "чистые пр/уб",
@@ -56,14 +56,14 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "beneficio", "ganancia", "pyg netas", "lucro", "gewinn", "netto-g&v", "bénéfice", "p&p nets",
         "profitto", "kâr", "net k&z", "수익", "순손익", "이익", "zysk",
     ),
-    "pnl_pct": ("return", "доходность", "收益率", "報酬率", "リターン"),
+    "pnl_pct": ("return", "доходность", "收益率", "報酬率", "リターン", "回报", "回報"),
     "runup": (
         "run-up", "favorable excursion", "mfe", "макс. прибыль", "взлет", "上涨幅度", "上漲幅度",
-        "最大浮盈", "ランアップ", "最大含み益",
+        "最大浮盈", "ランアップ", "最大含み益", "最大順行幅", "有利波动", "有利波動",
     ),
     "drawdown": (
         "drawdown", "adverse excursion", "mae", "просадка", "回撤", "亏损幅度", "ドローダウン",
-        "最大含み損",
+        "最大含み損", "最大逆行幅", "不利波动", "不利波動",
     ),
     "cumulative": (
         "cum. profit", "cumulative profit", "cumulative p&l", "cumulative pnl", "совокупная прибыль",
@@ -71,17 +71,19 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "累積利益",
     ),
     "commission": ("commission", "комиссия", "佣金", "手续费", "手續費", "手数料", "comisión"),
-    "bars": ("duration (bars)", "bars", "длительность (бары)"),
+    "bars": ("duration (bars)", "bars", "длительность (бары)", "持续时间(k线)"),
 }  # fmt: skip
 _ROLE_OF: Final = {name: role for role, names in _NAMES.items() for name in names}
-_ORDERS: Final = (
-    # where the date stands, and the order of what follows the price; money may have its % beside
-    (3, ("quantity", "pnl", "cumulative", "runup", "drawdown")),
-    (2, ("quantity", "value", "pnl", "runup", "drawdown", "cumulative")),
-)
-_WITH_COMMISSION: Final = (
-    "quantity", "value", "pnl", "commission", "runup", "drawdown", "cumulative", "bars",
-)  # fmt: skip
+_UNPAIRED: Final = {
+    # headers without columns in %, by where the time stands: the order of what follows the price
+    3: ("quantity", "pnl", "cumulative", "runup", "drawdown"),
+    2: ("quantity", "value", "pnl", "runup", "drawdown", "cumulative"),
+}
+_PAIRED: Final = {
+    # the values that have a column in % beside them, in their order
+    3: ("pnl", "cumulative", "runup", "drawdown"),
+    2: ("pnl", "runup", "drawdown", "cumulative"),
+}
 _CURRENCY: Final = re.compile(r"(.+?)\s+(?:in\s+)?\(?([A-Z]{3,6}|[$€£¥₽₹₩₺])\)?")
 _ENTRY: Final = (
     "entry", "enter", "вход", "進場", "进场", "入场", "入場", "開倉", "开仓", "エントリー", "entrada",
@@ -92,12 +94,12 @@ _EXIT: Final = (
     "saída", "ausstieg", "sortie", "uscita", "çıkış", "청산", "wyjście",
 )  # fmt: skip
 _LONG: Final = (
-    "long", "длин", "лонг", "покуп", "多", "ロング", "買", "买", "largo", "compra", "longue", "uzun",
-    "롱", "매수", "długa", "lungo",
+    "long", "длин", "лонг", "покуп", "多", "ロング", "買", "买", "larg", "compra", "longue", "uzun",
+    "롱", "매수", "dług", "lung",
 )  # fmt: skip
 _SHORT: Final = (
-    "short", "корот", "шорт", "продаж", "空", "ショート", "売", "卖", "賣", "corto", "venda", "venta",
-    "courte", "kısa", "숏", "매도", "krótk",
+    "short", "корот", "шорт", "продаж", "空", "ショート", "売", "卖", "賣", "cort", "vend", "venta",
+    "court", "kısa", "숏", "매도", "krótk",
 )  # fmt: skip
 _STILL_OPEN: Final = frozenset({
     "open", "открыта", "открыт", "открыто", "открытая", "オープン", "未決済", "持仓中", "持倉中", "未平仓",
@@ -108,11 +110,15 @@ _STILL_OPEN: Final = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class ListHeader:
-    """Where each value of the list stands, by role; ``currency`` is that of the profit."""
+    """Where each value of the list stands, by role; ``currency`` is that of the profit.
+
+    ``by_place`` are the roles that were told by the place of their columns, not by name.
+    """
 
     places: Mapping[str, int]
     currency: str | None
     generation: str
+    by_place: tuple[str, ...] = ()
 
     def is_complete(self) -> bool:
         """Say whether closed trades can be read by it."""
@@ -122,12 +128,32 @@ class ListHeader:
 def list_header(columns: Sequence[str]) -> ListHeader | None:
     """Return the header of a list of trades; None where the columns are another table's.
 
+    Its first five columns must be called what they are; of the others, those with unknown names
+    are told by their place.
+
     Examples:
         >>> list_header(["Trade #", "Type", "Date/Time", "Signal", "Price USD", "Net P&L %"]).places
         {'number': 0, 'type': 1, 'time': 2, 'signal': 3, 'price': 4, 'pnl_pct': 5}
         >>> list_header(["symbol", "side", "price"]) is None
         True
     """
+    header = _named_header(columns)
+    return _completed(header, columns) if header.is_complete() else None
+
+
+def header_by_place(columns: Sequence[str], *, time_place: int) -> ListHeader | None:
+    """Return the header of a list in a language that is not known, by the order of its columns."""
+    if time_place not in _PAIRED or len(columns) < 7:
+        return None
+    named = _named_header(columns)
+    first = {"number": 0, "type": 1, "time": time_place, "signal": 5 - time_place, "price": 4}
+    rest = {role: place for role, place in named.places.items() if place > 4 and role not in first}
+    told = tuple(role for role, place in first.items() if named.places.get(role) != place)
+    header = ListHeader(first | rest, named.currency, "by the place of its columns", told)
+    return _completed(header, columns)
+
+
+def _named_header(columns: Sequence[str]) -> ListHeader:
     places: dict[str, int] = {}
     currency = None
     for place, column in enumerate(columns):
@@ -135,26 +161,56 @@ def list_header(columns: Sequence[str]) -> ListHeader | None:
         if role is not None and role not in places:
             places[role] = place
             currency = money if role == "pnl" and money else currency
-    header = ListHeader(places, currency, _generation(places))
-    return header if header.is_complete() else None
+    return ListHeader(places, currency, _generation(places))
 
 
-def header_by_place(columns: Sequence[str], *, time_place: int) -> ListHeader | None:
-    """Return the header of a list in a language that is not known, by the order of its columns."""
-    order: Sequence[str] | None = next((o for at, o in _ORDERS if at == time_place), None)
-    if order is None or len(columns) < 7:
-        return None
-    places = {"number": 0, "type": 1, "time": time_place, "signal": 5 - time_place, "price": 4}
-    rest = list(range(5, len(columns)))
-    if time_place == 2 and len(columns) >= 17:
-        order = _WITH_COMMISSION
-    for role in order:
-        if not rest:
-            break
-        places[role] = rest.pop(0)
-        if rest and columns[rest[0]].strip().endswith("%"):
-            places[f"{role}_pct"] = rest.pop(0)
-    return ListHeader(places, None, "by the place of its columns")
+def _completed(header: ListHeader, columns: Sequence[str]) -> ListHeader:
+    """The header with the roles of unknown names after the price, told by their places."""
+    told = dict(_told_by_place(header, columns))
+    if any(told.get(role, place) != place for role, place in header.places.items()):
+        return header  # an order of its own: only names count
+    taken = set(header.places.values())
+    found = {
+        role: place
+        for role, place in told.items()
+        if role not in header.places and place not in taken
+    }
+    currency = header.currency
+    if currency is None and "pnl" in found:
+        money = _CURRENCY.fullmatch(" ".join(columns[found["pnl"]].split()))
+        currency = None if money is None else money[2]
+    places = {**header.places, **found}
+    return ListHeader(places, currency, header.generation, (*header.by_place, *found))
+
+
+def _told_by_place(header: ListHeader, columns: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Roles and places after the price, as every generation orders them."""
+    groups = _groups(columns, header.places["price"] + 1)
+    by_time = 2 if header.places["time"] < header.places["signal"] else 3
+    paired = [group for group in groups if len(group) == 2]
+    if not paired:
+        yield from zip(_UNPAIRED[by_time], (group[0] for group in groups), strict=False)
+        return
+    if len(paired) != len(_PAIRED[by_time]):
+        return
+    for role, group in zip(_PAIRED[by_time], paired, strict=True):
+        yield role, group[0]
+        yield f"{role}_pct", group[1]
+    before = groups[: groups.index(paired[0])]
+    yield from zip(("quantity", "value"), (group[0] for group in before), strict=False)
+    between = [g for g in groups if len(g) == 1 and paired[0][0] < g[0] < paired[1][0]]
+    yield from (("commission", group[0]) for group in between[:1])
+
+
+def _groups(columns: Sequence[str], start: int) -> list[tuple[int, ...]]:
+    """Places from ``start`` on; a column in % belongs to the one before it."""
+    groups: list[tuple[int, ...]] = []
+    for place in range(start, len(columns)):
+        if columns[place].strip().endswith("%") and groups and len(groups[-1]) == 1:
+            groups[-1] = (groups[-1][0], place)
+        else:
+            groups.append((place,))
+    return groups
 
 
 def _role_of(column: str) -> tuple[str | None, str | None]:

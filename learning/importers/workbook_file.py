@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import openpyxl
 from defusedxml.common import DefusedXmlException
 
 from learning.errors import ImportRefused
@@ -58,6 +57,8 @@ def sheet_rows(path: Path, sheet: str) -> Iterator[tuple[int, tuple[Any, ...]]]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
+    import openpyxl  # takes half a second, and few imports are workbooks
+
     book = None
     try:
         with warnings.catch_warnings():

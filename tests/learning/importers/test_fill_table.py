@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Fills in tables: their columns by name, their costs, and what cannot be told."""
 
 from __future__ import annotations
@@ -146,3 +147,60 @@ def test_a_semicolon_table_with_decimal_commas_reconciles_with_its_cash_flows(tm
     (trade,), _ = trades_of(recognise([csv_text(tmp_path / "f.csv", text)], mapping=mapping))
     cash = math.fsum([-1.5 * 100.25, 1.5 * 103.75, -0.15, -0.16])
     assert trade.summary["pnl_amount"] == pytest.approx(cash, abs=0.005)
+
+
+ROUND = ("2024-03-01 10:00:00", "2024-03-01 11:00:00")
+KRAKEN = (
+    '"txid","ordertxid","pair","time","type","ordertype","price","cost","fee","vol","margin","misc","ledgers"\n'
+    '"TA","OA","XXBTZUSD","2024-03-01 10:00:00.1234","buy","limit",100.0,200.0,0.2,2.0,0.0,"","L1,L2"\n'
+    '"TB","OB","XXBTZUSD","2024-03-01 11:00:00.5","sell","market",110.0,220.0,0.22,2.0,0.0,"","L3,L4"\n'
+)
+KUCOIN = (
+    "UID,Account Type,Order ID,Symbol,Side,Order Type,Avg. Filled Price,Filled Amount,Filled Volume,"
+    "Filled Volume (USDT),Filled Time(UTC+08:00),Fee,Maker/Taker,Fee Currency\n"
+    "7,Trading,6a,BTC-USDT,buy,market,100.0,2.0,200.0,200.0,2024-03-01 18:00:00,0.2,taker,USDT\n"
+    "7,Trading,6b,BTC-USDT,sell,market,110.0,2.0,220.0,220.0,2024-03-01 19:00:00,0.22,taker,USDT\n"
+)
+COINBASE = (
+    "You can use this report to inform your likely tax obligations.\n\nTransactions\nUser,somebody,x\n"
+    "ID,Timestamp,Transaction Type,Asset,Quantity Transacted,Price Currency,Price at Transaction,"
+    "Subtotal,Total (inclusive of fees and/or spread),Fees and/or Spread,Notes\n"
+    "a,2024-03-01 10:00:00 UTC,Buy,BTC,2.0,USD,$100.00,$200.00,$200.20,$0.20,Bought 2 BTC\n"
+    "b,2024-03-01 11:00:00 UTC,Sell,BTC,2.0,USD,$110.00,$220.00,$219.78,$0.22,Sold 2 BTC\n"
+)
+PAPER = (  # orders of a paper account: what was cancelled never filled
+    "Symbol,Side,Type,Qty,Limit Price,Stop Price,Fill Price,Status,Commission,Placing Time,Closing Time,Order ID\n"
+    "BINANCE:BTCUSDT,Buy,Market,2,,,100,Filled,0.2,2024-03-01 09:59:00,2024-03-01 10:00:00,1\n"
+    "BINANCE:BTCUSDT,Sell,Stop,2,,90,,Cancelled,,2024-03-01 09:59:00,2024-03-01 10:30:00,2\n"
+    "BINANCE:BTCUSDT,Sell,Market,2,,,110,Filled,0.22,2024-03-01 10:59:00,2024-03-01 11:00:00,3\n"
+)
+AMERICAN = (
+    "Date,Ticker,Action,Shares,Price,Commission\n"
+    "3/1/2024 10:00:00 AM,AAPL,Buy,2,100,0.2\n3/1/2024 11:00:00 AM,AAPL,Sell,2,110,0.22\n"
+    "3/14/2024 11:00:00 AM,AAPL,Buy,2,110,0.22\n"
+)
+
+
+@pytest.mark.parametrize("text", [KRAKEN, KUCOIN, COINBASE, PAPER, AMERICAN])
+def test_histories_of_exchanges_and_brokers_are_read_by_their_own_names(tmp_path, text):
+    (trade,), report = imported(csv_text(tmp_path / "history.csv", text))
+    assert report.rows_rejected == 0
+    assert trade.opened_at.isoformat()[:19] == "2024-03-01T10:00:00"
+    assert trade.closed_at.isoformat()[:19] == "2024-03-01T11:00:00"
+    assert trade.summary["side"] == "long"
+    assert trade.summary["pnl_amount"] == pytest.approx(2 * 110 - 2 * 100 - 0.42)
+
+
+def test_what_was_told_of_a_history_is_said(tmp_path):
+    found = examine_files([csv_text(tmp_path / "history.csv", KUCOIN)])
+    assert any("+08:00" in sentence for sentence in found.understood)
+    _, report = imported(csv_text(tmp_path / "paper.csv", PAPER))
+    assert report.skipped_by_rule == {"an order that never filled": 1}
+
+
+def test_dates_that_no_row_tells_apart_are_asked_about(tmp_path):
+    path = csv_text(tmp_path / "history.csv", "\n".join(AMERICAN.splitlines()[:3]) + "\n")
+    with pytest.raises(AnswersNeeded, match="--date-order day-first"):
+        imported(path)
+    (trade,), _ = imported(path, date_order="day-first")
+    assert trade.opened_at.month == 1

@@ -5,7 +5,8 @@ import zipfile
 import pytest
 
 from learning.errors import ImportRefused
-from learning.importers.recognition import recognise
+from learning.importers.import_answers import ImportAnswers
+from learning.importers.recognition import examine_files, recognise
 from tests.learning.importers.source_builders import BACKTEST_TRADE, backtest, trades_of
 
 
@@ -172,3 +173,43 @@ def test_a_plain_list_of_trades_is_the_list_of_the_rest_interface(tmp_path):
     assert [report.format for _, report in found] == ["freqtrade_trade_list"] * 2
     summaries = [[trade.summary for trade in listed] for listed, _ in found]
     assert summaries[0] == summaries[1]
+
+
+ROWS = [
+    ["ETH/BTC", 0.0379, 1515568500, 1515568800, 1, 5, 100.0, 104.0, False, "roi"],
+    ["XRP/BTC", -0.0121, 1515568500, 1515571800, 1, 55, 100.0, 99.0, False, "stop_loss"],
+    ["ADA/BTC", -0.0121, 1515568500, 1515571800, 1, 55, 100.0, 99.0, True, "force_sell"],
+]
+
+
+def test_the_rows_of_an_export_before_2020_are_trades_with_a_return(tmp_path):
+    path = tmp_path / "backtest-result.json"
+    path.write_text(json.dumps(ROWS))
+    found = examine_files([path])
+    assert [option.name for option in found.options] == ["risk_pct"]
+    (won, lost), report = trades_of(found.source)
+    assert (report.trades_found, report.trades_open) == (3, 1)
+    assert won.summary["return_pct"] == pytest.approx(4.0)
+    assert won.summary["return_net_pct"] == pytest.approx(3.79)
+    assert lost.summary["exit_reason"] == "stop_loss"
+    assert won.opened_at.isoformat() == "2018-01-10T07:15:00+00:00"
+    assert won.pattern_key == "pm.backtest_result.long.untagged"
+    (won, _), _ = trades_of(recognise([path], answers=ImportAnswers(risk_pct=2.0, strategy="S1")))
+    assert won.summary["r_multiple"] == pytest.approx(2.0)
+    assert won.pattern_key == "pm.s1.long.untagged"
+
+
+def test_the_names_of_2020_are_read(tmp_path):
+    """Between the rows and today's names: profit_percent is a ratio, open_at_end says open."""
+    trade = {
+        "pair": "ETH/BTC", "profit_percent": 0.0379, "profit_abs": 3.79,
+        "open_date": "2018-01-10 07:15:00+00:00", "close_date": "2018-01-10 07:20:00+00:00",
+        "open_rate": 100.0, "close_rate": 104.0, "amount": 1.0, "trade_duration": 5,
+        "open_fee": 0.001, "close_fee": 0.001, "open_at_end": False, "sell_reason": "roi",
+    }  # fmt: skip
+    left = {**trade, "pair": "XRP/BTC", "open_at_end": True}
+    path = backtest(tmp_path / "b.json", [trade, left], timeframe=None, ticker_interval="5m")
+    (found,), report = trades_of(recognise([path]))
+    assert report.trades_open == 1
+    assert found.summary["return_net_pct"] == pytest.approx(3.79)
+    assert found.scope["timeframe"] == "5m"

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from learning.errors import ImportRefused
+from learning.importers.import_answers import ImportAnswers
 from learning.importers.mapping import mapping_from
 from learning.importers.recognition import recognise
 from tests.learning.importers.source_builders import (
@@ -204,7 +205,7 @@ def test_a_read_only_folder_is_no_obstacle(tmp_path):
         ({"leverage": 0.0}, "leverage"),
         ({"is_short": "maybe"}, "is_short"),
         ({"pair": None}, "pair"),
-        ({"initial_stop_loss": 0.0, "min_rate": None}, "outcome"),
+        ({"close_rate": None, "close_profit": None}, "close_rate"),
     ],
 )
 def test_a_position_that_breaks_a_rule_is_rejected_with_its_reason(tmp_path, change, column):
@@ -254,3 +255,26 @@ def test_a_damaged_database_is_refused(tmp_path):
     Path(path).write_bytes(raw)
     with pytest.raises(ImportRefused, match="damaged"):
         recognise([path])
+
+
+BARE = {"initial_stop_loss": 0.0, "min_rate": None, "max_rate": None}
+
+
+def test_a_position_without_stop_and_extremes_is_kept_with_its_return(tmp_path):
+    path = database(tmp_path / "t.sqlite", [{**POSITION, **BARE}])
+    (trade,), report = trades_of(recognise([path]))
+    assert trade.summary["return_pct"] == pytest.approx(4.0)
+    assert trade.rr_kinds == ()
+    assert report.with_outcome == 0
+
+
+@pytest.mark.parametrize("risk", [{"risk_pct": 2.0}, {"risk_amount": 2.0}])
+def test_a_fixed_risk_counts_where_no_stop_does_and_never_beside_one(tmp_path, risk):
+    rows = [POSITION, {**POSITION, **BARE, "id": 2}]
+    source = recognise([database(tmp_path / "t.sqlite", rows)], answers=ImportAnswers(**risk))
+    (stopped, fixed), report = trades_of(source)
+    assert stopped.summary["r_multiple"] == pytest.approx(0.8)  # 4 % by the stop's 5 %
+    assert fixed.summary["r_multiple"] == pytest.approx(2.0)  # 4 % by 2 %, or 4 of 100 by 2
+    assert fixed.summary["rr_kind"] == "r_fixed_risk"
+    assert "initial_stop" not in fixed.summary
+    assert report.rr_kinds == {"r_initial_stop": 1, "rr_path": 1, "r_fixed_risk": 1}

@@ -274,3 +274,33 @@ def test_one_of_a_kind_is_told_in_the_singular(tmp_path):
     assert "1 trade found: 1 usable" in text
     assert "1 action, 0 rejected" in text
     assert "1 symbol, 1 pattern, " in text
+
+
+def test_lots_are_valued_by_the_profit_not_by_the_price(tmp_path):
+    """0.1 lots of 100,000: 50 points won are 50, of which 0.7 in costs are 0.0065 % of 10,800."""
+    text = (
+        "Ticket,Open Date,Close Date,Symbol,Action,{},SL,Open Price,Close Price,Commission,Profit\n"
+        "1,01/15/2024 10:31,01/15/2024 12:00,EURUSD,Buy,0.1,1.0750,1.0800,1.0850,-0.7,50.0\n"
+        "2,01/16/2024 10:31,01/16/2024 12:00,EURUSD,Sell,0.1,1.0850,1.0800,1.0850,-0.7,-50.0\n"
+    )
+    for name in ("Lots", "Volume"):
+        path = csv_text(tmp_path / f"{name}.csv", text.format(name))
+        (won, lost), _ = trades_of(recognise([path]))
+        assert won.summary["r_multiple"] == pytest.approx(1.0)
+        costs = 0.7 / (0.1 * 100_000 * 1.08) * 100
+        assert won.summary["return_net_pct"] == pytest.approx(won.summary["return_pct"] - costs)
+        assert lost.summary["r_multiple"] == pytest.approx(-1.0)
+
+
+def test_the_names_of_a_charting_platform_are_found(tmp_path):
+    path = csv_text(
+        tmp_path / "grid.csv",
+        "Trade number,Instrument,Strategy,Market pos.,Qty,Entry price,Exit price,Entry time,"
+        "Exit time,Entry name,Exit name,Profit\n"
+        "1,ES 03-24,Orb,Short,2,5000.25,4990.25,1/16/2024 9:31:00 AM,1/16/2024 9:45:00 AM,"
+        'Fade,Stop,"$1,000.00"\n',
+    )
+    (trade,), _ = trades_of(recognise([path]))
+    assert trade.pattern_key == "pm.orb.short.fade"
+    assert trade.summary["pnl_amount"] == 1000.0
+    assert trade.opened_at.hour == 9

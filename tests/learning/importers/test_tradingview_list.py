@@ -214,3 +214,103 @@ def test_a_timeframe_that_all_times_fit_on_is_suggested(tmp_path):
     found = examine_files([list_file(tmp_path, NEW, body)], answers=SAID)
     (option,) = [option for option in found.options if option.name == "timeframe"]
     assert option.suggestion == "15m"
+
+
+JAPANESE = (
+    "トレード番号,タイプ,日時,シグナル,価格 JPY,サイズ (数量),サイズ (金額),純損益 JPY,純損益 %,最大順行幅 JPY,"
+    "最大順行幅 %,最大逆行幅 JPY,最大逆行幅 %,累積損益 JPY,累積損益 %"
+)
+CHINESE_2026 = (
+    "交易编号,类型,日期和时间,信号,价格 CNY,大小（数量）,大小（价值）,净损益 CNY,回报 %,手续费 CNY,有利波动 CNY,"
+    "有利波动 %,不利波动 CNY,不利波动 %,累计损益 CNY,累计损益 %,持续时间（K线）"
+)
+BETWEEN = (  # the names of two generations in one header
+    "Trade #,Type,Date and time,Signal,Price USD,Position size (qty),Position size (value),"
+    "Net P&L USD,Net P&L %,Favorable excursion USD,Favorable excursion %,Adverse excursion USD,"
+    "Adverse excursion %,Cumulative P&L USD,Cumulative P&L %"
+)
+HUNGARIAN = (  # no language that is known here: every column is told by its place
+    "Ügylet száma,Típus,Dátum és idő,Jel,Ár EUR,Méret (db),Méret (érték),Nettó eredmény EUR,Hozam %,"
+    "Jutalék EUR,Kedvező kilengés EUR,Kedvező kilengés %,Kedvezőtlen kilengés EUR,"
+    "Kedvezőtlen kilengés %,Göngyölt eredmény EUR,Göngyölt eredmény %,Hossz (gyertya)"
+)
+
+
+@pytest.mark.parametrize(
+    ("header", "labels", "currency"),
+    [
+        (JAPANESE, ("ロングエントリー", "ロング決済"), "JPY"),
+        (CHINESE_2026, ("多头进场", "多头出场"), "CNY"),
+        (BETWEEN, ("Entry long", "Exit long"), "USD"),
+        (HUNGARIAN, ("Vétel be", "Vétel ki"), "EUR"),
+    ],
+)
+def test_every_value_is_found_in_headers_that_were_seen_elsewhere(
+    tmp_path, header, labels, currency
+):
+    rest = "10,1000,20,2.0,30,3.0,-10,-1.0,20,0.2"
+    if "Commission" in header or "手续费" in header or "Jutalék" in header:
+        rest = "10,1000,20,2.0,0.5,30,3.0,-10,-1.0,20,0.2,4"
+    entry, exit_row = (
+        f"{label},2024-03-01 1{hour}:00,S,{price}"
+        for label, hour, price in zip(labels, (0, 4), (100, 102), strict=True)
+    )
+    body = "".join(two_rows(exit_row, entry, number=n, rest=rest) for n in (1, 2))
+    found, _, report = summaries(list_file(tmp_path, header, body))
+    assert report.rows_rejected == 0
+    for summary in found:
+        assert summary["side"] == "long"
+        assert summary["rr_path"] == 2.0
+        assert summary["max_drawdown_pct"] == 1.0
+        assert summary["return_net_pct"] == 2.0
+        assert summary["pnl_amount"] == 20.0
+        assert summary["currency"] == currency
+
+
+def test_columns_told_by_their_place_are_named(tmp_path):
+    body = two_rows("Vétel ki,2024-03-01 14:00,X,102", "Vétel be,2024-03-01 10:00,B,100", rest="1,1,2,2.0,0,3,3.0,-1,-1.0,2,2,4")  # fmt: skip
+    said = examine_files([list_file(tmp_path, HUNGARIAN, body)], answers=SAID).understood
+    assert "drawdown_pct: Kedvezőtlen kilengés %" in " ".join(said)
+
+
+def test_an_order_of_columns_of_its_own_is_read_by_names_alone(tmp_path):
+    header = "Trade #,Type,Date/Time,Signal,Price,Drawdown %,Net P&L %,Run-up %,Cumulative P&L %,X"
+    rows = two_rows("Entry long,2024-03-01 10:00,B,100", "Exit long,2024-03-01 11:00,S,102",
+                    rest="-1.0,2.0,3.0,0.2,7")  # fmt: skip
+    (summary,), _, _ = summaries(list_file(tmp_path, header, rows))
+    assert summary["rr_path"] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("dates", "order"),
+    [
+        (("2024/3/1 9:05", "2024/3/1 10:00"), None),  # as spreadsheets save them in China
+        (("1/3/2024 9:05", "31/3/2024 10:00"), None),  # the other row tells that days come first
+        (("3/1/2024 9:05 AM", "3/1/2024 10:00 AM"), "month-first"),
+    ],
+)
+def test_dates_that_a_spreadsheet_rewrote_are_read(tmp_path, dates, order):
+    rows = two_rows(f"Entry long,{dates[0]},B,100", f"Exit long,{dates[1]},S,102")
+    path = list_file(tmp_path, NEW, rows)
+    answers = ImportAnswers(symbol="X", time_zone="UTC", date_order=order)
+    _, trades, _ = summaries(path, answers)
+    assert trades[0].opened_at == datetime(2024, 3, 1, 9, 5, tzinfo=UTC)
+
+
+def test_dates_that_can_be_read_two_ways_are_asked_about(tmp_path):
+    rows = two_rows("Entry long,3/1/2024 9:05,B,100", "Exit long,3/1/2024 10:00,S,102")
+    found = examine_files([list_file(tmp_path, NEW, rows)], answers=SAID)
+    assert [option.name for option in found.missing] == ["date_order"]
+
+
+def test_a_list_of_days_needs_no_time_zone(tmp_path):
+    rows = two_rows("Entry long,2024-03-01,B,100", "Exit long,2024-03-04,S,102")
+    found = examine_files([list_file(tmp_path, NEW, rows)], answers=ImportAnswers(symbol="X"))
+    assert found.missing == ()
+    assert not any("offset" in sentence for sentence in found.understood)
+
+
+def test_an_exit_without_a_price_is_a_trade_that_is_still_open(tmp_path):
+    rows = two_rows("Entry long,2024-03-01 10:00,B,100", "Exit long,en cours,,", rest=",,,,,,,,,")
+    _, _, report = summaries(list_file(tmp_path, NEW, rows))
+    assert (report.trades_open, report.rows_rejected) == (1, 0)
