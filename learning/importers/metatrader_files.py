@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Final
 
 from learning.importers.fill_reader import FillReader
+from learning.importers.import_answers import ImportAnswers, ImportOption
 from learning.importers.metatrader_deals import MetaTraderDeals
-from learning.importers.metatrader_report import MetaTraderReport, report_options, seen_report
+from learning.importers.metatrader_report import (
+    MetaTraderReport,
+    header_of,
+    report_options,
+    seen_report,
+)
+from learning.importers.metatrader_tester import MetaTraderTest, tested_market
 from learning.importers.opened_file import ImportSettings, Opened, SourceFile, TradeReader
 from learning.importers.report_rows import report_rows
 
-_HINT: Final = re.compile(r"s\s*/\s*l", re.IGNORECASE)
 _HINT_ROWS: Final = 400
 
 
@@ -25,6 +30,8 @@ def open_metatrader(file: SourceFile, settings: ImportSettings) -> Opened | None
     seen = seen_report(file.path, file.kind)
     if seen is None:
         return None
+    if seen.is_test:
+        return _open_test(file, settings)
     answers = settings.answers
     terms = settings.terms(origin="live", family=f"mt{seen.version}")
     reader: TradeReader
@@ -46,10 +53,29 @@ def open_metatrader(file: SourceFile, settings: ImportSettings) -> Opened | None
     return Opened(reader, options, tuple(understood))
 
 
+def _open_test(file: SourceFile, settings: ImportSettings) -> Opened:
+    symbol, timeframe = tested_market(file.path, file.kind)
+    answers = settings.answers.over(ImportAnswers(symbol=symbol, timeframe=timeframe))
+    terms = settings.terms(origin="backtest", family="mt4", answers=answers)
+    options = report_options(
+        zone_named=settings.zone_named,
+        strategy=answers.strategy,
+        has_risk=answers.risk_pct is not None or answers.risk_amount is not None,
+    )
+    if answers.symbol is None:
+        sentence = "the report does not name the symbol it was tested on"
+        options = (ImportOption("symbol", "text", sentence, required=True), *options)
+    told = [
+        f"{name} {value}" for name, value in (("symbol", symbol), ("timeframe", timeframe)) if value
+    ]
+    reader = MetaTraderTest(file.path, file.kind, terms, settings.zone)
+    return Opened(reader, options, ("its head names " + " and ".join(told),) if told else ())
+
+
 def _has_hint(file: SourceFile) -> bool:
-    """Whether the first rows of a text name a stop, as every section of positions does."""
+    """Whether a header of one of its sections is among the first rows of a text."""
     for count, row in enumerate(report_rows(file.path, file.kind)):
-        if any(_HINT.fullmatch(cell) for cell in row.cells):
+        if header_of(row.cells) is not None:
             return True
         if count > _HINT_ROWS:
             return False

@@ -12,7 +12,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Final, Literal
@@ -33,7 +33,7 @@ from learning.importers.report_rows import ReportRow, report_rows
 from learning.importers.source_file import FileKind
 from learning.importers.trade_outcomes import net_of_costs_pct, price_return_pct
 
-Section = Literal["positions", "statement", "orders", "deals", "other"]
+Section = Literal["positions", "statement", "orders", "deals", "tester", "other"]
 _CURRENCY: Final = re.compile(r"\(\s*([A-Z]{3,4})\s*,|Currency:\s*([A-Z]{3,4})\b")
 _CLOSED_BY: Final = re.compile(r"\[(sl|tp|so)[^\]]*\]?", re.IGNORECASE)
 _LINK: Final = re.compile(r"^(from|to) #\d+|^cancelled|^partial close|^close hedge", re.IGNORECASE)
@@ -46,31 +46,57 @@ NOT_FILLED: Final = "a pending order, or a position that is still open"
 _COSTS_UNKNOWN: Final = "costs not known in price terms: no return after costs"
 
 
+_STOP: Final = re.compile(
+    r"\bs\s*/\s*l\b|stop ?loss|止损|止損|決済逆指値|损失|손절|стоп ?лосс", re.IGNORECASE
+)
+_COMMENT: Final = re.compile(
+    r"comment|комментар|注释|註釋|備註|コメント|comentario|komment|commentaire", re.IGNORECASE
+)
+_COUNTERS: Final = frozenset({"#", "№", "no", "no.", "n"})
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The header of a section.
+
+    ``shift`` is how many cells stand before those that every terminal has, such as a counter;
+    ``comment`` is where comments stand beside their trades, counted after them; None: nowhere.
+    """
+
+    section: Section
+    width: int
+    shift: int = 0
+    comment: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class SectionRow:
-    """A row of data and the section that it stands in."""
+    """A row of data and the section that it stands in; its cells begin after ``shift``."""
 
     section: Section
     row: ReportRow
     width: int
+    comment: int | None = None
 
 
 def section_rows(path: Path, kind: FileKind) -> Iterator[SectionRow]:
     """Yield the rows of data of every section; headers, titles and totals are left out."""
     section: Section = "other"
-    is_working, width = False, 0
+    is_working, header = False, Header("other", 0)
     for row in report_rows(path, kind):
         cells = _trimmed(row.cells)
-        found = _header_section(cells)
+        found = header_of(cells)
         if found is not None:
-            section = "other" if is_working and found == "statement" else found
-            is_working, width = False, len(cells)
+            header = found
+            section = "other" if is_working and found.section == "statement" else found.section
+            is_working = False
         elif len([cell for cell in cells if cell]) <= 2:
             is_working = _WORKING.search(" ".join(cells)) is not None
             if cells and not row.title and len([c for c in cells if c]) == 1:
                 section = section if _is_moment(cells[0]) else _after_title(section, cells)
         elif section != "other" and any(cells[:2]):
-            yield SectionRow(section, row, width)
+            told = replace(row, cells=row.cells[header.shift :]) if header.shift else row
+            yield SectionRow(section, told, header.width - header.shift, header.comment)
 
 
 def _trimmed(cells: Sequence[str]) -> list[str]:
@@ -85,20 +111,37 @@ def _after_title(section: Section, cells: Sequence[str]) -> Section:
     return "other" if cells[0] and not cells[0][:1].isdigit() else section
 
 
-def _header_section(cells: Sequence[str]) -> Section | None:
-    """The section that a header begins; None for a row that is none."""
+def header_of(cells: Sequence[str]) -> Header | None:
+    """The header that a row is; None where it is none.
+
+    Sections are told by what stands around the stop, and by the price and the time that positions
+    have twice; so the words of most languages need not be known.
+    """
     plain = ["".join(cell.lower().split()) for cell in cells]
-    if len(plain) < 9 or any(_is_moment(cell) for cell in cells[:2]):
+    if len(plain) < 9 or any(_is_moment(cell) or cell.isdecimal() for cell in cells[:2]):
         return None
-    if len(plain) > 8 and plain[6:8] == ["s/l", "t/p"]:
-        if "ticket" in plain[0] or (
-            len(plain) >= 14 and plain[0] != plain[8] and plain[5] == plain[9]
-        ):
-            return "statement"
-        if len(plain) > 9 and plain[0] == plain[8] and plain[5] == plain[9]:
-            return "positions"
+    stop = next((place for place, cell in enumerate(cells) if _STOP.search(cell)), 6)
+    shift = max(stop - 6, 0) if stop - 6 in (0, 1) else 0
+    section = _section(plain[shift:], has_stop=_STOP.search(cells[stop]) is not None)
+    if section is None or any(cell[:1].isdigit() for cell in plain[shift : shift + 8]):
+        return None
+    last = len(plain) - 1
+    comment = last - shift if section == "statement" and _COMMENT.search(cells[last]) else None
+    return Header(section, len(plain), shift, comment)
+
+
+def _section(plain: Sequence[str], *, has_stop: bool) -> Section | None:
+    """The section whose header this is, its stop or the second price at their places."""
+    twice = len(plain) > 12 and plain[5] == plain[9] != "" and plain[6] != plain[7]
+    if twice and plain[0] == plain[8]:
+        return "positions"
+    if twice and (len(plain) >= 14 or "ticket" in plain[0]):
+        return "statement"
+    if has_stop:
+        if plain[0] in _COUNTERS and len(plain) == 10:
+            return "tester"
         return "orders"
-    is_deals = len(plain) in (13, 14) and all(plain[:7]) and not plain[0][:1].isdigit()
+    is_deals = len(plain) in (13, 14) and all(plain[:7])
     return "deals" if is_deals else None
 
 
@@ -187,7 +230,7 @@ class MetaTraderReport:
                     continue
                 tally.trades_found += 1
                 try:
-                    trade = trade_of(self._position(row, book), self.terms)
+                    trade = trade_of(self._position(found, book), self.terms)
                     if trade.trade_id in seen:
                         raise RowRejected("position", "was given before", trade.trade_id)
                 except RowRejected as why:
@@ -228,11 +271,13 @@ class MetaTraderReport:
             return NOT_FILLED
         return None
 
-    def _position(self, row: ReportRow, book: OrderBook) -> ClosedPosition:
-        cells = _values(row, self.version, self.zone)
+    def _position(self, found: SectionRow, book: OrderBook) -> ClosedPosition:
+        row = found.row
+        cells = _values(row, self.version, self.zone, found.comment)
         stop, ordered = book.find(cells.number)
-        comment = row.hidden or ordered or row.title
-        reason = _CLOSED_BY.search(" ".join((row.title, row.hidden)))
+        beside = "" if found.comment is None else "".join(row.cells[found.comment :])
+        comment = row.hidden or ordered or row.title or beside
+        reason = _CLOSED_BY.search(" ".join((row.title, row.hidden, beside)))
         gross = price_return_pct(cells.side, cells.entry, cells.exit)
         net = net_of_costs_pct(gross, profit=cells.profit, costs=cells.costs)
         return ClosedPosition(
@@ -273,7 +318,7 @@ def _closing(cells: Sequence[str]) -> bool:
     return len(cells) > 9 and _is_moment(cells[8])
 
 
-def _values(row: ReportRow, version: int, zone: tzinfo) -> _Values:
+def _values(row: ReportRow, version: int, zone: tzinfo, comment: int | None) -> _Values:
     """The values of a position, by their place in its section.
 
     Raises:
@@ -284,14 +329,13 @@ def _values(row: ReportRow, version: int, zone: tzinfo) -> _Values:
         raise RowRejected("row", "must have the cells of a position", len(cells))
     if version == 5:
         opened, number, symbol, kind = cells[0], cells[1], cells[2], cells[3]
-        costs = {"commission": cells[10], "swap": cells[11]}
     else:
         number, opened, kind, symbol = cells[0], cells[1], cells[2], cells[4]
-        costs = {"commission": cells[10], "taxes": cells[11], "swap": cells[12]}
     side = _parsed("type", kind, as_side)
     if side is None or not number.strip() or not symbol.strip():
         missing = "type" if side is None else "position" if not number.strip() else "symbol"
         raise RowRejected(missing, "must be given", None)
+    tail = cells[10:comment] if comment is not None else cells[10:]
     return _Values(
         number=_parsed("position", number, as_name) or "",
         symbol=_parsed("symbol", symbol, as_name) or "",
@@ -301,15 +345,21 @@ def _values(row: ReportRow, version: int, zone: tzinfo) -> _Values:
         entry=price_in("open price", cells[5]),
         exit=price_in("close price", cells[9]),
         stop=stop_in(cells[6]),
-        profit=number_in("profit", _last_number(cells)) or 0.0,
-        costs=-sum(number_in(name, cell) or 0.0 for name, cell in costs.items()),
+        profit=number_in("profit", _profit(tail)) or 0.0,
+        costs=-sum(number_in("costs", cell) or 0.0 for cell in _costs(tail, version)),
     )
 
 
-def _last_number(cells: Sequence[str]) -> str:
-    """The profit: the last cell that is filled, from the place where it stands."""
-    filled = [cell for cell in cells[12:] if cell]
+def _profit(tail: Sequence[str]) -> str:
+    """The profit: the last cell that is filled, from the place where it can stand."""
+    filled = [cell for cell in tail[2:] if cell]
     return filled[-1] if filled else ""
+
+
+def _costs(tail: Sequence[str], version: int) -> Sequence[str]:
+    """Commission, taxes and swap: what stands before the profit, which every report has last."""
+    last = max((place for place, cell in enumerate(tail) if cell), default=0)
+    return tail[: min(last, 2 if version == 5 else 3)]
 
 
 def _parsed(name: str, cell: str, read: object) -> str | None:
@@ -365,11 +415,12 @@ def setup_in(comment: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class SeenReport:
-    """What the first rows of a report show."""
+    """What the first rows of a report show; ``is_test`` where it is MetaTrader 4's tester's."""
 
     version: int
     has_positions: bool
     currency: str | None
+    is_test: bool = False
 
 
 def seen_report(path: Path, kind: FileKind, *, limit: int = 4000) -> SeenReport | None:
@@ -379,11 +430,13 @@ def seen_report(path: Path, kind: FileKind, *, limit: int = 4000) -> SeenReport 
     for count, row in enumerate(report_rows(path, kind)):
         named = _CURRENCY.search(" ".join(row.cells)[:500])
         currency = currency or (named and (named[1] or named[2])) or None
-        found = _header_section(_trimmed(row.cells))
-        if found is not None:
-            sections.add(found)
-        if found in ("positions", "statement") or count > limit:
+        header = header_of(_trimmed(row.cells))
+        if header is not None:
+            sections.add(header.section)
+        if sections & {"positions", "statement", "tester"} or count > limit:
             break
+    if "tester" in sections:
+        return SeenReport(4, has_positions=False, currency=currency, is_test=True)
     if sections & {"positions", "statement"}:
         return SeenReport(
             4 if "statement" in sections else 5, has_positions=True, currency=currency

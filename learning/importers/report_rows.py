@@ -18,9 +18,11 @@ from learning.importers.workbook_file import sheet_names, sheet_rows
 
 _CHUNK: Final = 2**18
 _LONGEST_ROW: Final = 2**17
-_ROW_END: Final = re.compile(r"</tr\s*>", re.IGNORECASE)
-_ROW_START: Final = re.compile(r"<tr\b", re.IGNORECASE)
-_CELL_START: Final = re.compile(r"<t[dh]\b", re.IGNORECASE)
+# of HTML, and of the XML that spreadsheets of 2003 read
+_ROW_END: Final = re.compile(r"</(?:tr|(?:ss:)?row)\s*>", re.IGNORECASE)
+_ROW_START: Final = re.compile(r"<(?:tr|(?:ss:)?row)\b", re.IGNORECASE)
+_CELL_START: Final = re.compile(r"<(?:t[dh]|(?:ss:)?cell)\b", re.IGNORECASE)
+_PLACE: Final = re.compile(r"""\bss:index\s*=\s*["']?(\d{1,3})\b""", re.IGNORECASE)
 _TAG: Final = re.compile(r"<[^>]*>")
 _TITLE: Final = re.compile(r"""\btitle\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
 _HIDDEN: Final = re.compile(r"""\bclass\s*=\s*["']?[^"'>]*\bhidden\b""", re.IGNORECASE)
@@ -70,8 +72,10 @@ def _cell_text(cell: Any) -> str:
 def _markup_rows(path: Path) -> Iterator[ReportRow]:
     """Rows of HTML, cut out one by one: a machine writes these, so tags are regular."""
     number = 0
-    for text in _row_texts(path):
+    for before in _row_texts(path):
         number += 1
+        starts = [found.start() for found in _ROW_START.finditer(before)]
+        text = before[starts[-1] :] if starts else before
         if len(text) > _LONGEST_ROW:
             yield ReportRow(number, ("a row longer than 128 kB",))
             continue
@@ -94,11 +98,12 @@ def _row_texts(path: Path) -> Iterator[str]:
 
 
 def _markup_row(number: int, text: str) -> ReportRow:
-    starts = [found.start() for found in _ROW_START.finditer(text)]
-    text = text[starts[-1] :] if starts else text
     cells, title, hidden = [], "", ""
     for piece in _CELL_START.split(text)[1:]:
         attributes, _, content = piece.partition(">")
+        placed = _PLACE.search(attributes)
+        if placed is not None:
+            cells.extend([""] * (int(placed[1]) - 1 - len(cells)))
         said = " ".join(html.unescape(_TAG.sub(" ", content)).split())
         named = _TITLE.search(attributes)
         title = title or (html.unescape(named[1] or named[2] or "") if named else "")

@@ -181,3 +181,95 @@ def test_a_statement_of_metatrader_4(tmp_path):
     assert trade.summary["pnl_amount"] == pytest.approx(198.6)
     assert trade.summary["currency"] == "USD"
     assert (report.rows_found, report.rows_imported, report.rows_skipped) == (3, 1, 2)
+
+
+JAPANESE = ["時間", "ポジション", "銘柄", "タイプ", "数量", "価格", "決済逆指値(S/L)", "決済指値(T/P)", "時間",
+            "価格", "手数料", "スワップ", "損益"]  # fmt: skip
+UNKNOWN = ["Aika", "Positio", "Kohde", "Laji", "Määrä", "Hinta", "Raja", "Voitto", "Aika", "Hinta",
+           "Palkkio", "Korko", "Tulos"]  # fmt: skip
+
+
+@pytest.mark.parametrize("header", [JAPANESE, UNKNOWN])
+def test_positions_are_told_by_the_price_and_time_that_they_have_twice(tmp_path, header):
+    rows = [*ACCOUNT, ["X"], header, GOLD, EURO]
+    trades, report = trades_of(recognise([written(tmp_path, "html", rows)], answers=SAID))
+    assert [trade.summary["symbol"] for trade in trades] == ["XAUUSD", "EURUSD"]
+    assert trades[0].summary["pnl_amount"] == pytest.approx(995.0)
+    assert report.rows_rejected == 0
+
+
+STATEMENT_4 = ["Ticket", "Open Time", "Type", "Size", "Item", "Price", "S / L", "T / P", "Close Time",
+               "Price", "Commission", "Taxes", "Swap", "Profit"]  # fmt: skip
+SOLD_4 = ["7", "2024.03.01 12:00", "sell", "0.10", "eurusd", "1.10000", "1.10200", "0.00000",
+          "2024.03.01 13:00", "1.09900", "-0.70", "0.00", "-0.30", "10.00"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "pattern"),
+    [
+        (STATEMENT_4, SOLD_4, "untagged"),
+        # an older terminal: a counter before, a comment after, no taxes
+        (["N", *STATEMENT_4[:11], *STATEMENT_4[12:], "Comment"],
+         ["1", *SOLD_4[:11], *SOLD_4[12:], "Fade[sl]"], "fade"),
+    ],
+)  # fmt: skip
+def test_statements_are_read_whatever_stands_beside_their_cells(tmp_path, header, row, pattern):
+    rows = [["Closed Transactions:"], header, row, ["Open Trades:"], header, row]
+    (trade,), report = trades_of(recognise([written(tmp_path, "html", rows)], answers=SAID))
+    assert trade.summary["r_multiple"] == pytest.approx(0.5)
+    assert trade.summary["pnl_amount"] == pytest.approx(9.0)
+    assert trade.summary["return_net_pct"] == pytest.approx(trade.summary["return_pct"] * 0.9)
+    assert trade.pattern_key == f"pm.mt4.short.{pattern}"
+    assert report.rows_found == 1
+
+
+def test_a_report_as_spreadsheet_xml_is_read_with_its_gaps(tmp_path):
+    def cells(row):
+        return "".join(
+            f'<Cell ss:Index="{place}"><Data ss:Type="String">{cell}</Data></Cell>'
+            for place, cell in enumerate(row, start=1)
+            if cell
+        )
+
+    body = "".join(f"<Row>{cells(row)}</Row>" for row in [["Positions"], POSITIONS, GOLD, EURO])
+    path = csv_text(
+        tmp_path / "report.xml",
+        '<?xml version="1.0"?><Workbook xmlns:ss="urn:schemas-microsoft-com:office:spreadsheet">'
+        f"<Worksheet><Table>{body}</Table></Worksheet></Workbook>",
+    )
+    (gold, euro), _ = trades_of(recognise([path], answers=SAID))
+    assert gold.summary["pnl_amount"] == pytest.approx(995.0)
+    assert euro.summary["r_multiple"] == pytest.approx(-0.5)
+
+
+TESTER = [
+    ["Symbol", "EURUSD (Euro vs US Dollar)"],
+    ["Period", "1 Hour (H1) 2024.03.01 00:00 - 2024.03.08 23:00 (2024.03.01 - 2024.03.09)"],
+    ["#", "Time", "Type", "Order", "Size", "Price", "S / L", "T / P", "Profit", "Balance"],
+    ["1", "2024.03.01 12:00", "sell", "1", "0.10", "1.10000", "0.00000", "0.00000", ""],
+    ["2", "2024.03.01 12:00", "modify", "1", "0.10", "1.10000", "1.10200", "1.09000", ""],
+    ["3", "2024.03.01 12:30", "buy stop", "2", "0.10", "1.11000", "1.10500", "1.12000", ""],
+    ["4", "2024.03.01 13:00", "modify", "1", "0.10", "1.10000", "1.09950", "1.09000", ""],
+    ["5", "2024.03.01 14:00", "t/p", "1", "0.10", "1.09000", "1.09950", "1.09000", "100.00", "10100.00"],
+    ["6", "2024.03.01 15:00", "buy", "2", "0.10", "1.11000", "1.10500", "1.12000", ""],
+    ["7", "2024.03.01 16:00", "s/l", "2", "0.10", "1.10500", "1.10500", "1.12000", "-50.00", "10050.00"],
+    ["8", "2024.03.01 17:00", "buy", "3", "0.10", "1.11000", "1.10500", "1.12000", ""],
+    ["9", "2024.03.01 18:00", "close", "9", "0.10", "1.11000", "1.10500", "1.12000", "1", "1"],
+]  # fmt: skip
+
+
+def test_orders_of_a_tester_become_trades_with_their_first_stop(tmp_path):
+    path = written(tmp_path, "html", TESTER)
+    with pytest.raises(AnswersNeeded, match="--time-zone"):
+        recognise([path])
+    found = examine_files([path], answers=SAID)
+    assert found.understood == ("its head names symbol EURUSD and timeframe 1h",)
+    (won, lost), report = trades_of(found.source)
+    assert won.summary["r_multiple"] == pytest.approx(5.0)  # 100 points by the first stop's 20
+    assert lost.summary["r_multiple"] == pytest.approx(-1.0)
+    assert (won.summary["exit_reason"], lost.summary["exit_reason"]) == ("target", "stop_loss")
+    assert won.summary["symbol"] == "EURUSD"
+    assert won.origin == "backtest"
+    assert (report.trades_usable, report.trades_open) == (2, 1)
+    assert (report.rows_found, report.rows_imported, report.rows_rejected) == (9, 4, 1)
+    assert sum(report.skipped_by_rule.values()) == 4
