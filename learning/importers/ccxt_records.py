@@ -37,18 +37,22 @@ _COLUMNS: Final[Mapping[Kind, frozenset[str]]] = {
     "trades": frozenset({"symbol", "side", "price", "amount", "takerOrMaker"}),
     "orders": frozenset({"symbol", "side", "filled", "status"}),
 }
-_FREQTRADE: Final = re.compile(r'\s*\{\s*"(strategy|strategy_comparison|metadata|trades)"')
+_BACKTEST: Final = re.compile(r'\s*\{\s*"(strategy|strategy_comparison|metadata)"')
 Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class CcxtFile:
-    """A file of ccxt's trades or orders; ``table`` where it is a CSV."""
+    """A file of ccxt's trades or orders; ``table`` where it is a CSV.
+
+    ``whole_tags`` where rules read the setup out of whole client order ids.
+    """
 
     path: Path
     kind: Kind
     answers: ImportAnswers
     table: TableFile | None = None
+    whole_tags: bool = False
 
     @property
     def format(self) -> str:
@@ -152,7 +156,7 @@ class CcxtFile:
             can_short=self._can_short(symbol),
             order=order,
             ref=_name(record, "id"),
-            tag=order_prefix(client),
+            tag=client if self.whole_tags else order_prefix(client),
             stop=leverage_stop if not _is_reducing(record) else None,
             multiplier=_contract_size(record, amount, price),
             currency=quote_of(symbol),
@@ -355,14 +359,14 @@ def record_kind(records: Sequence[Any]) -> Kind | None:
 
 def open_ccxt(file: SourceFile, settings: ImportSettings) -> Opened | None:
     """Open a JSON file of ccxt's structures; None where it holds others."""
-    if file.kind != "json" or _FREQTRADE.match(_head(file.path)):
+    if file.kind != "json" or _BACKTEST.match(_head(file.path)):
         return None
     try:
         records = first_records(file.path, 20)
     except ImportRefused:
         return None  # whoever knows the file says what is wrong with it
     kind = record_kind([record.value for record in records])
-    return None if kind is None else _opened(CcxtFile(file.path, kind, settings.answers), settings)
+    return None if kind is None else _opened(_file(file.path, kind, settings), settings)
 
 
 def _head(path: Path) -> str:
@@ -375,9 +379,14 @@ def open_ccxt_table(table: TableFile, settings: ImportSettings) -> Opened | None
     kind: Kind
     for kind in ("orders", "trades"):
         if _COLUMNS[kind] <= set(table.columns):
-            file = CcxtFile(table.path, kind, settings.answers, table)
-            return _opened(file, settings)
+            return _opened(_file(table.path, kind, settings, table), settings)
     return None
+
+
+def _file(
+    path: Path, kind: Kind, settings: ImportSettings, table: TableFile | None = None
+) -> CcxtFile:
+    return CcxtFile(path, kind, settings.answers, table, settings.mapping.tags is not None)
 
 
 def _opened(file: CcxtFile, settings: ImportSettings) -> Opened:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +29,7 @@ _CLOSE_TYPES: Final = {
 }  # fmt: skip
 _HELD: Final = 10
 _NEEDED: Final = ("id", "timestamp", "type", "close_timestamp", "config", "net_pnl_pct")
-_SCALE: Final = 1e-6  # prices, amounts and fees of fills are integers of millionths
+_SCALE: Final = 1e-6  # prices, amounts and fees of fills are integers of millionths; once floats
 _MICROSECOND: Final = timedelta(microseconds=1)
 STILL_OPEN: Final = "an executor that is still active"
 NEVER_FILLED: Final = "an executor that never filled"
@@ -82,7 +82,13 @@ class HummingbotExecutors:
                     yield found
 
     def _read(self, record: Record) -> ImportedTrade | str:
-        return _no_position(record) or trade_of(_position(record), self.terms)
+        why_none = _no_position(record)
+        if why_none is not None:
+            return why_none
+        position = _position(record)
+        if self.terms.tags is not None:  # they read what the user named: the controller
+            position = replace(position, tag=position.strategy, strategy=None)
+        return trade_of(position, self.terms)
 
 
 def _pair(config: object) -> str:
@@ -249,16 +255,17 @@ class HummingbotFills:
     def fills(self, tally: ReportTally) -> Iterator[Fill]:
         """Yield the fills by time; count the rows in the tally."""
         with sqlite_snapshot(self.path) as connection:
+            scale = 1.0 if "FLOAT" in _declared(connection, "TradeFill", "price") else _SCALE
             rows = connection.execute("SELECT * FROM TradeFill ORDER BY timestamp, rowid")
             for place, row in enumerate(rows, start=1):
                 tally.rows_found += 1
                 try:
-                    yield _fill(place, dict(row))
+                    yield _fill(place, dict(row), scale)
                 except RowRejected as why:
                     tally.reject(self.path.name, "fill", place, why)
 
 
-def _fill(place: int, record: Record) -> Fill:
+def _fill(place: int, record: Record, scale: float) -> Fill:
     symbol, market = _text(record.get("symbol")), _text(record.get("market")) or ""
     price, amount = _number(record, "price"), _number(record, "amount")
     fee = _number(record, "trade_fee_in_quote")
@@ -274,10 +281,10 @@ def _fill(place: int, record: Record) -> Fill:
         key=f"{market}/{symbol}",
         symbol=symbol,
         at_us=(_instant(record, "timestamp") - EPOCH) // _MICROSECOND,
-        quantity=amount * _SCALE * (1 if side == "BUY" else -1),
-        price=price * _SCALE,
+        quantity=amount * scale * (1 if side == "BUY" else -1),
+        price=price * scale,
         row=place,
-        fee=None if fee is None else fee * _SCALE,
+        fee=None if fee is None else fee * scale,
         opens={"OPEN": True, "CLOSE": False}.get(action),
         can_short="perpetual" in market or action in ("OPEN", "CLOSE"),
         order=order,
@@ -309,6 +316,14 @@ def open_hummingbot(file: SourceFile, settings: ImportSettings) -> Opened | None
         raise ImportRefused(f"{file.path.name} is a Hummingbot database without closed positions")
     told = ("it has fills but no executors: quoting has no setups, so expect little to learn",)
     return Opened(FillReader(HummingbotFills(file.path), terms), options, told)
+
+
+def _declared(connection: sqlite3.Connection, table: str, column: str) -> str:
+    """The type that a column was declared with."""
+    row = connection.execute(
+        "SELECT type FROM pragma_table_info(?) WHERE name = ?", (table, column)
+    ).fetchone()
+    return "" if row is None else str(row["type"]).upper()
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> set[str]:

@@ -98,7 +98,8 @@ def _row_texts(path: Path) -> Iterator[str]:
 
 
 def _markup_row(number: int, text: str) -> ReportRow:
-    cells, title, hidden = [], "", ""
+    cells: list[str] = []
+    title, hidden = "", ""
     for piece in _CELL_START.split(text)[1:]:
         attributes, _, content = piece.partition(">")
         placed = _PLACE.search(attributes)

@@ -461,7 +461,8 @@ def _value_units(row: Row, *, in_lots: bool) -> None:
 
     A profit that is neither before nor after costs near price times quantity tells of lots too.
     """
-    lots, profit, fees = row.get("quantity"), row.get("pnl_amount"), abs(row.get("fees") or 0.0)
+    lots, profit = row.get("quantity") or 0.0, row.get("pnl_amount") or 0.0
+    fees = abs(row.get("fees") or 0.0)
     move = (row.get("exit_price") or 0.0) - (row.get("entry_price") or 0.0)
     units = abs(profit / move) if profit and move else None
     if lots and units is not None and not in_lots:

@@ -173,3 +173,9 @@ def test_broken_json_is_one_sentence(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ImportRefused, match=r"JSON|deeply"):
         trades_of(recognise([path]))
+
+
+def test_records_under_the_name_of_their_list_are_found(tmp_path):
+    path = tmp_path / "dump.json"
+    path.write_text(json.dumps({"trades": ROUND}))
+    assert examine_files([path]).format == "ccxt_trades"

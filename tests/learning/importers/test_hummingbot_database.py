@@ -115,3 +115,20 @@ def test_fills_alone_become_round_trips_in_whole_units(tmp_path):
     assert report.format == "hummingbot_fills"
     assert trade.summary["pnl_amount"] == pytest.approx(2 * 4 - 0.2, abs=0.005)
     assert trade.pattern_key == "pm.conf_pmm_yml.long.untagged"
+
+
+def test_fills_of_the_years_when_they_were_floats_are_not_scaled(tmp_path):
+    path = database(tmp_path / "b.sqlite")
+    connection = sqlite3.connect(path)
+    connection.execute("DROP TABLE TradeFill")
+    connection.execute(
+        "CREATE TABLE TradeFill (market TEXT, symbol TEXT, timestamp BIGINT, order_id TEXT, "
+        "trade_type TEXT, price FLOAT, amount FLOAT, trade_fee JSON, exchange_trade_id TEXT)"
+    )
+    for n, (side, price) in enumerate((("BUY", 100.5), ("SELL", 110.25))):
+        row = ("binance", "SOL-USDT", 1709287200000 + n, f"x-{n}", side, price, 2.0, "{}", str(n))
+        connection.execute(f"INSERT INTO TradeFill VALUES ({', '.join('?' * 9)})", row)
+    connection.commit()
+    connection.close()
+    (trade,), _ = trades_of(recognise([path]))
+    assert (trade.summary["entry_price"], trade.summary["exit_price"]) == (100.5, 110.25)

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from learning.errors import ConfigError
+from learning.importers.import_answers import ImportAnswers
 from learning.importers.mapping import mapping_from
 from learning.importers.recognition import recognise
 from learning.importers.tag_rules import TagRules, tag_rules_from
 from learning.importers.value_bins import bins_from
-from tests.learning.importers.source_builders import POSITION, database, parquet, trades_of
+from tests.learning.importers import (
+    test_ccxt_records,
+    test_hummingbot_database,
+    test_ibkr_executions,
+    test_metatrader_report,
+    test_tradingview_list,
+)
+from tests.learning.importers.source_builders import (
+    POSITION,
+    csv_text,
+    database,
+    parquet,
+    trades_of,
+)
 
 RULES = {
     "split": " ",
@@ -138,3 +153,71 @@ def test_signal_columns_of_a_table_become_signals_and_dimensions(tmp_path: Path)
     assert [trade.scope["adx_zone"] for trade in trades] == ["weak", "strong", "strong"]
     assert [trade.signals["adx"] for trade in trades] == [15.0, 25.0, 35.0]
     assert {trade.pattern_key for trade in trades} == {"pm.mine.long.a_b"}
+
+
+TAG = "dip_rsi42_up"
+READ = {
+    "split": "_",
+    "motif": "first",
+    "signals": {"rsi": "rsi([0-9]+)"},
+    "dimensions": {"trend": {"up": "with"}},
+}
+
+
+def _list_of_trades(folder: Path) -> Path:
+    rows = test_tradingview_list.two_rows(
+        f"Entry long,2024-03-01 10:00,{TAG},100", "Exit long,2024-03-01 11:00,X,101"
+    )
+    return test_tradingview_list.list_file(folder, test_tradingview_list.NEW, rows)
+
+
+def _report(folder: Path) -> Path:
+    report = test_metatrader_report
+    order = [*report.GOLD_ORDER[:-1], TAG]
+    rows = [["Positions"], report.POSITIONS, report.GOLD, ["Orders"], report.ORDERS, order]
+    return report.written(folder, "csv", rows)
+
+
+def _ccxt(folder: Path) -> Path:
+    made = test_ccxt_records.order
+    orders = [made(1, "buy", 100.0, 1.0), made(2, "sell", 110.0, 1.0, reduceOnly=True)]
+    named = [{**order, "clientOrderId": f"{TAG}_{order['id']}"} for order in orders]
+    return test_ccxt_records.written(folder / "orders.json", named)
+
+
+def _executions(folder: Path) -> Path:
+    rows = [row.replace(",breakout,", f",{TAG},") for row in test_ibkr_executions.ROWS[:3]]
+    return test_ibkr_executions.flex_csv(folder, rows)
+
+
+def _executor(folder: Path) -> Path:
+    row = {**test_hummingbot_database.EXECUTOR, "controller_id": TAG}
+    return test_hummingbot_database.database(folder / "h.sqlite", executors=[row])
+
+
+def _fills(folder: Path) -> Path:
+    return csv_text(
+        folder / "fills.csv",
+        "time,symbol,side,qty,price,order_id\n"
+        f"2024-03-01 10:00,X/USDT,buy,1,100,{TAG}_1\n2024-03-01 11:00,X/USDT,sell,1,101,{TAG}_2\n",
+    )
+
+
+def _journal(folder: Path) -> Path:
+    row = {"entry_time": "2024-03-01", "exit_time": "2024-03-02", "r_multiple": 1.0, "side": "long"}
+    return parquet(folder / "t.parquet", [{**row, "trade_id": 1, "tag": TAG}])
+
+
+@pytest.mark.parametrize(
+    "made", [_list_of_trades, _report, _ccxt, _executions, _executor, _fills, _journal]
+)
+def test_every_reader_that_has_tags_reads_them_by_the_rules(
+    tmp_path: Path, made: Callable[[Path], Path]
+) -> None:
+    answers = ImportAnswers(symbol="X", time_zone="UTC")
+    mapping = mapping_from({"tags": READ})
+    trades, _ = trades_of(recognise([made(tmp_path)], mapping=mapping, answers=answers))
+    (trade,) = trades
+    assert trade.pattern_key.endswith(".long.dip")
+    assert trade.scope["trend"] == "with"
+    assert trade.signals["rsi"] == 42.0
