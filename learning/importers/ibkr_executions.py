@@ -68,6 +68,10 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "asset": ("assetclass", "assetcategory"),
     "exchange": ("exchange", "listingexchange"),
 }
+_STATEMENT: Final = (
+    "datadiscriminator", "assetcategory", "currency", "symbol", "datetime", "quantity", "tprice",
+    "cprice", "proceeds", "commfee", "basis", "realizedpl", "mtmpl", "code",
+)  # fmt: skip
 _MONTHS: Final = {
     name: month
     for month, name in enumerate(
@@ -277,16 +281,29 @@ def _is_trades(names: list[str]) -> bool:
 
 
 def _statement_records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of the section Trades of an activity statement."""
-    header: list[str] = []
+    """The rows of the section Trades of an activity statement, in any language.
+
+    Its header alone names a data discriminator, in English everywhere; where the other names are
+    in another language, their places tell.
+    """
+    section, header = "Trades", list[str]()
     for row in report_rows(path, "text"):
         cells = row.cells
-        if len(cells) < 3 or cells[0] != "Trades":
+        if len(cells) < 3:
             continue
-        if cells[1] == "Header":
-            header = _named(list(cells[2:]))
-        elif cells[1] == "Data" and header:
+        if cells[1] == "Header" and (cells[0] == "Trades" or "DataDiscriminator" in cells):
+            section, header = cells[0], _statement_names(list(cells[2:]))
+        elif cells[1] == "Data" and cells[0] == section and header:
             yield row.number, _canonical(dict(zip(header, cells[2:], strict=False)))
+
+
+def _statement_names(cells: list[str]) -> list[str]:
+    names = _named(cells)
+    is_known = "quantity" in names or len(names) not in (len(_STATEMENT) - 1, len(_STATEMENT))
+    if is_known:
+        return names
+    # the profit marked to market, last but one, is left out of some statements
+    return [*_STATEMENT[: len(names) - 1], "code"]
 
 
 def _xml_records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -345,7 +362,7 @@ def _shape(file: SourceFile) -> Shape | None:
     if file.kind == "markup":
         return "xml" if b"<FlexQueryResponse" in head or b"<FlexStatement" in head else None
     for row in islice(report_rows(file.path, "text"), 400):
-        if row.cells[:2] in (("Statement", "Header"), ("Trades", "Header")):
+        if row.cells[1:2] == ("Header",) and len(row.cells) > 2:
             return "statement"
         names = _named(list(row.cells))
         if len(_FLEX_NAMES.intersection(names)) >= 3 and _is_trades(names):

@@ -26,6 +26,7 @@ from learning.importers.tradingview_list import (
     TradingViewList,
     list_family,
     list_options,
+    named_beside,
     seen_list,
 )
 from learning.importers.written_dates import day_order, needs_order
@@ -123,7 +124,8 @@ def _open_list(table: TableFile, settings: ImportSettings) -> Opened | None:
     if seen is None:
         return None
     named = named_file(table.path.stem)
-    read = ImportAnswers(symbol=named.symbol, timeframe=named.timeframe)
+    symbol, timeframe = named_beside(table)
+    read = ImportAnswers(symbol=symbol or named.symbol, timeframe=timeframe or named.timeframe)
     answers = settings.answers.over(read)
     family = list_family(settings.answers.strategy or named.strategy, table.path.stem)
     reader = TradingViewList(
@@ -139,7 +141,9 @@ def _open_list(table: TableFile, settings: ImportSettings) -> Opened | None:
     understood = [f"strategy {family}, from the file's name"] if named.strategy else []
     for name in ("symbol", "timeframe"):
         if getattr(read, name) and getattr(settings.answers, name) is None:
-            understood.append(f"{name} {getattr(read, name)}, from the file's name")
+            beside = {"symbol": symbol, "timeframe": timeframe}[name]
+            where = "the file's name" if beside is None else "another sheet"
+            understood.append(f"{name} {getattr(read, name)}, from {where}")
     if seen.has_offset:
         understood.append("its times carry their offset from UTC")
     elif seen.dates_only and not settings.zone_named:

@@ -8,10 +8,12 @@ time the first was entered, the others added to it, and all but the last to clos
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
+from itertools import islice
 from typing import Any, Final
 
 from learning.domain.pattern_key import key_part
@@ -41,10 +43,14 @@ from learning.importers.tradingview_words import (
     is_still_open,
     list_header,
 )
+from learning.importers.workbook_file import sheet_names, sheet_rows
 from learning.importers.written_dates import day_order, needs_order
 
 _SAMPLE_ROWS: Final = 200
 _TIMES_NEEDED: Final = 20
+_PROPERTIES: Final = 100  # rows of a sheet beside the list
+_MARKET: Final = re.compile(r"[A-Z][A-Z0-9_]{1,15}:([A-Z0-9][A-Z0-9.!_]{1,20})")
+_BAR_WORDS: Final = re.compile(r"(\d{1,3})\s*(m|h|d|w|minutes?|hours?|days?|weeks?)", re.IGNORECASE)
 _BARS: Final = (
     (86_400, "1d"), (14_400, "4h"), (7200, "2h"), (3600, "1h"), (1800, "30m"), (900, "15m"),
     (300, "5m"), (180, "3m"), (60, "1m"),
@@ -448,6 +454,21 @@ def _vote(
         return []
     side = "long" if (moved > 0) == (pnl > 0) else "short"
     return [(labels[entry], ("entry", side)), (labels[1 - entry], ("exit", side))]
+
+
+def named_beside(table: TableFile) -> tuple[str | None, str | None]:
+    """Symbol and timeframe, as the other sheets of a workbook name them; None where none does."""
+    symbol = timeframe = None
+    for sheet in sheet_names(table.path) if table.kind == "xlsx" else ():
+        if sheet == table.sheet:
+            continue
+        for _, cells in islice(sheet_rows(table.path, sheet), _PROPERTIES):
+            said = [cell.strip() for cell in cells if isinstance(cell, str)]
+            market = next((m for cell in said if (m := _MARKET.fullmatch(cell))), None)
+            bars = _BAR_WORDS.fullmatch(said[1]) if len(said) == 2 else None
+            symbol = symbol or (market and market[1])
+            timeframe = timeframe or (bars and f"{bars[1]}{bars[2][0].lower()}")
+    return symbol, timeframe
 
 
 def list_options(

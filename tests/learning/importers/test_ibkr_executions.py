@@ -140,3 +140,21 @@ def test_xml_that_declares_entities_is_refused(tmp_path, declared):
     path.write_text(text)
     with pytest.raises(ImportRefused, match="declares XML entities"):
         trades_of(recognise([path]))
+
+
+GERMAN = """Übersicht,Header,Feldname,Feldwert
+Übersicht,Data,BrokerName,Interactive Brokers
+Transaktionen,Header,DataDiscriminator,Vermögenskategorie,Währung,Symbol,Datum/Zeit,Menge,T.-Kurs,Schlusskurs,Erlös,Prov./Gebühr,Basis,Realisierter G&V,MTM-G&V,Code
+Transaktionen,Data,Order,Aktien,USD,AAPL,"2024-01-05, 10:31:02","1,000",180,181,"-180,000",-1,"180,001",0,0,O
+Transaktionen,Data,Order,Aktien,USD,AAPL,"2024-01-05, 11:31:02","-1,000",183.6,181,"183,600",-1.5,"-180,001",3597.5,0,C
+Transaktionen,SubTotal,,Aktien,USD,AAPL,,0,,,3600,-2.5,0,3597.5,0,
+Zinsen,Header,Währung,Datum,Beschreibung,Betrag
+"""
+
+
+def test_a_statement_in_another_language_is_told_by_the_places_of_its_columns(tmp_path):
+    path = csv_text(tmp_path / "activity.csv", GERMAN)
+    (trade,), report = trades_of(recognise([path]))
+    assert trade.summary["pnl_amount"] == pytest.approx(3600 - 2.5)
+    assert trade.summary["symbol"] == "AAPL"
+    assert (report.rows_found, report.rows_rejected) == (2, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import openpyxl
 import pytest
 
 from learning.importers.import_answers import AnswersNeeded, ImportAnswers
@@ -314,3 +315,26 @@ def test_an_exit_without_a_price_is_a_trade_that_is_still_open(tmp_path):
     rows = two_rows("Entry long,2024-03-01 10:00,B,100", "Exit long,en cours,,", rest=",,,,,,,,,")
     _, _, report = summaries(list_file(tmp_path, NEW, rows))
     assert (report.trades_open, report.rows_rejected) == (1, 0)
+
+
+def test_a_workbook_names_its_symbol_and_timeframe_on_another_sheet(tmp_path):
+    book = openpyxl.Workbook()
+    book.active.title = "Performance"
+    book.active.append(["", "All USD", "All %", "Long USD", "Long %", "Short USD", "Short %"])
+    listed = book.create_sheet("List of trades")
+    listed.append(NEW.split(","))
+    for label, moment, price in (
+        ("Entry long", datetime(2024, 3, 1, 10), 100),  # noqa: DTZ001 (as a workbook has it)
+        ("Exit long", datetime(2024, 3, 1, 14), 102),  # noqa: DTZ001
+    ):
+        listed.append([1, label, moment, "S", price, 10, 1000, 20, 2, 30, 3, -10, -1, 20, 0.2])
+    said = book.create_sheet("Properties")
+    for row in (["Symbol", "OANDA:EURUSD"], ["Timeframe", "4 hours"], ["RSI length", 14]):
+        said.append(row)
+    book.save(tmp_path / "export.xlsx")
+    found = examine_files([tmp_path / "export.xlsx"], answers=ImportAnswers(time_zone="UTC"))
+    assert found.missing == ()
+    (trade,), _ = trades_of(found.source)
+    assert trade.summary["symbol"] == "EURUSD"
+    assert trade.scope["timeframe"] == "4h"
+    assert trade.summary["rr_path"] == 2.0
