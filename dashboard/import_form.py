@@ -218,7 +218,7 @@ def _show_counts(report: ImportReport) -> None:
                 label, formats.count(value), delta=told, delta_arrow="off", delta_color="off",
                 border=True,
             )  # fmt: skip
-    facts = report.sentences()[3 : _MOST_RULES + 7]
+    facts = report.sentences()[3 : _MOST_RULES + 8]
     st.text("\n".join(_short(one, longest=200) for one in facts))
 
 

@@ -169,7 +169,7 @@ def _examined(source: ImportSource, rejects: Path | None) -> ImportReport:
     """Read the source once and say what is in it; rejected rows go to a file where one is named."""
     with _rejects_file(rejects) as on_reject, progress_bar("reading") as tell:
         report = told(source, tell, total=None).examine(ReportTally(on_reject))
-    for sentence in report.sentences():
+    for sentence in report.sentences()[1:]:  # what it is was said at its recognition
         console.print(sentence, markup=False)
     for row in report.rejected_rows[:10]:
         console.print(f"  {row}", markup=False)

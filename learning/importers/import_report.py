@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -14,6 +14,15 @@ from learning.importers.imported_trade import ImportedTrade
 RowKind = Literal["trade", "action", "fill", "row"]
 NO_OUTCOME: Final = (
     "no outcome yet: a return, but no risk to measure it by (--risk-pct, or candles)"
+)
+_OUTCOME_WORDS: Final = {
+    "r_multiple_net": "R after costs",
+    "r_multiple": "R before costs",
+    "rr_path": "return by worst excursion",
+}
+_WITHOUT_RISK: Final = (
+    "trades without initial risk are measured by their path, where that is known; --risk-pct or "
+    "--risk-amount gives them an R"
 )
 KEPT_REJECTS: Final = 1000  # shown one by one; beyond it rows are counted by rule
 
@@ -104,7 +113,8 @@ class ImportReport:
 
     def sentences(self) -> list[str]:
         """Return the report for people, one fact a line."""
-        span = f"{self.opened_first} to {self.closed_last}" if self.opened_first else "no trades"
+        first, last = (self.opened_first or "")[:10], (self.closed_last or "")[:10]
+        span = f"{first} to {last}" if first else "no trades"
         lines = [
             f"{self.description}",
             f"{counted(self.trades_found, 'trade')} found: {self.trades_usable} usable, "
@@ -113,14 +123,16 @@ class ImportReport:
             f"{counted(len(self.symbols), 'symbol')}, "
             f"{counted(len(self.pattern_keys), 'pattern')}, {span}",
             "origin: " + (self._told_origins() or "none"),
-            "outcomes: " + (_counts(self.outcomes) or "none"),
-            "rr_kind: " + (_counts(self.rr_kinds) or "none"),
+            "outcomes: " + (_counts(self.outcomes, _OUTCOME_WORDS) or "none"),
+            "measured by (rr_kind): " + (_counts(self.rr_kinds) or "none"),
         ]
         if self.without_pattern:
             lines.append(f"no setup named (untagged): {counted(self.without_pattern, 'trade')}")
         lines += [
             f"no initial risk: {counted(n, 'trade')}, {why}" for why, n in self.without_risk.items()
         ]
+        if self.without_risk:
+            lines.append(_WITHOUT_RISK)
         lines += [f"{counted(n, 'trade')}: {note}" for note, n in self.notes.items()]
         lines += [
             f"skipped: {counted(n, 'row')}, {rule}" for rule, n in self.skipped_by_rule.items()
@@ -150,8 +162,12 @@ def counted(n: int, what: str) -> str:
     return f"{n} {what}" + ("" if n == 1 else "s")
 
 
-def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {n}" for name, n in counts.items())
+def _counts(counts: dict[str, int], words: Mapping[str, str] | None = None) -> str:
+    told = words or {}
+    return ", ".join(
+        f"{name} ({told[name]}) {n}" if name in told else f"{name} {n}"
+        for name, n in counts.items()
+    )
 
 
 class ReportTally:
