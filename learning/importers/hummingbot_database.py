@@ -28,6 +28,7 @@ _CLOSE_TYPES: Final = {
     10: "position_hold",
 }  # fmt: skip
 _HELD: Final = 10
+_EARLY_FILLED: Final = ("net_pnl_quote", "cum_fees_quote")  # not 0 where an executor of 2023 filled
 _NEEDED: Final = ("id", "timestamp", "type", "close_timestamp", "config", "net_pnl_pct")
 _SCALE: Final = 1e-6  # prices, amounts and fees of fills are integers of millionths; once floats
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -104,7 +105,8 @@ def _no_position(record: Record) -> str | None:
         return NO_POSITION
     if record.get("is_active") or record.get("close_timestamp") is None:
         return STILL_OPEN
-    if not _number(record, "filled_amount_quote"):
+    filled = ("filled_amount_quote",) if "filled_amount_quote" in record else _EARLY_FILLED
+    if not any(_number(record, name) for name in filled):
         return NEVER_FILLED
     return HELD_ON if record.get("close_type") == _HELD else None
 

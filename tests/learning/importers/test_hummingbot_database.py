@@ -132,3 +132,24 @@ def test_fills_of_the_years_when_they_were_floats_are_not_scaled(tmp_path):
     connection.close()
     (trade,), _ = trades_of(recognise([path]))
     assert (trade.summary["entry_price"], trade.summary["exit_price"]) == (100.5, 110.25)
+
+
+def test_the_executors_of_2023_that_did_not_say_what_filled_are_read(tmp_path):
+    path = database(tmp_path / "b.sqlite")
+    connection = sqlite3.connect(path)
+    connection.execute("DROP TABLE Executors")
+    connection.execute(
+        "CREATE TABLE Executors (id INTEGER PRIMARY KEY, type TEXT, timestamp BIGINT, "
+        "close_timestamp BIGINT, status TEXT, config JSON, net_pnl_pct FLOAT, net_pnl_quote FLOAT, "
+        "cum_fees_quote FLOAT, is_trading BOOLEAN, custom_info JSON)"
+    )
+    for n, (pnl, fees) in enumerate(((7.84, 0.16), (0.0, 0.0))):
+        row = (n, "position_executor", 1709287200, 1709290800, "RunnableStatus.TERMINATED",
+               json.dumps(CONFIG), pnl / 200, pnl, fees, 0,
+               json.dumps(EXECUTOR["custom_info"]))  # fmt: skip
+        connection.execute(f"INSERT INTO Executors VALUES ({', '.join('?' * 11)})", row)
+    connection.commit()
+    connection.close()
+    (trade,), report = trades_of(recognise([path]))
+    assert trade.summary["r_multiple"] == pytest.approx(2.0)
+    assert report.skipped_by_rule == {"an executor that never filled": 1}

@@ -230,6 +230,16 @@ BETWEEN = (  # the names of two generations in one header
     "Net P&L USD,Net P&L %,Favorable excursion USD,Favorable excursion %,Adverse excursion USD,"
     "Adverse excursion %,Cumulative P&L USD,Cumulative P&L %"
 )
+GERMAN = (
+    "Trade #,Typ,Datum und Uhrzeit,Signal,Preis USD,Größe (Menge),Größe (Wert),G&V netto USD,"
+    "G&V netto %,Positive Exkursion USD,Positive Exkursion %,Negative Exkursion USD,"
+    "Negative Exkursion %,Kumulativer G&V USD,Kumulativer G&V %"
+)
+SPANISH = (
+    "Trade number,Tipo,Fecha y hora,Señal,Precio USD,Tamaño (cant.),Tamaño de la posición (valor),"
+    "PyG netas USD,PyG netas %,Desviación favorable USD,Desviación favorable %,"
+    "Desviación adversa USD,Desviación adversa %,PyG acumuladas USD,PyG acumuladas %"
+)
 HUNGARIAN = (  # no language that is known here: every column is told by its place
     "Ügylet száma,Típus,Dátum és idő,Jel,Ár EUR,Méret (db),Méret (érték),Nettó eredmény EUR,Hozam %,"
     "Jutalék EUR,Kedvező kilengés EUR,Kedvező kilengés %,Kedvezőtlen kilengés EUR,"
@@ -243,6 +253,8 @@ HUNGARIAN = (  # no language that is known here: every column is told by its pla
         (JAPANESE, ("ロングエントリー", "ロング決済"), "JPY"),
         (CHINESE_2026, ("多头进场", "多头出场"), "CNY"),
         (BETWEEN, ("Entry long", "Exit long"), "USD"),
+        (GERMAN, ("Long-Einstieg", "Long-Ausstieg"), "USD"),
+        (SPANISH, ("Entrada en largo", "Salida en largo"), "USD"),
         (HUNGARIAN, ("Vétel be", "Vétel ki"), "EUR"),
     ],
 )
