@@ -134,9 +134,10 @@ def _check(position: ClosedPosition, terms: ImportTerms) -> None:
         rule = "must not be before its entry"
         raise RowRejected("exit time", rule, position.closed_at.isoformat())
     check_closed("exit time", position.closed_at, terms.closed_by)
-    for name, price in (("entry", position.entry_price), ("exit", position.exit_price)):
-        if price is not None and not price > 0:
-            raise RowRejected(f"{name} price", "must be above 0", price)
+    if position.entry_price is not None and not position.entry_price > 0:
+        raise RowRejected("entry price", "must be above 0", position.entry_price)
+    if position.exit_price is not None and not position.exit_price >= 0:
+        raise RowRejected("exit price", "must be at least 0", position.exit_price)
     for name, value in (("return", position.gross_pct), ("net return", position.net_pct)):
         if value is not None and not abs(value) <= LARGEST_RETURN:
             raise RowRejected(name, f"must be within ±{LARGEST_RETURN:.0f} %", value)

@@ -130,7 +130,7 @@ class IbkrExecutions:
             raise RowRejected("symbol", "must be given", None)
         if not quantity or abs(quantity) > 1e15:
             raise RowRejected("quantity", "must be a number other than 0", quantity)
-        if price is None or not 0 < price <= 1e15:
+        if price is None or not 0 <= price <= 1e15 or (price == 0 and not _lapsed(record)):
             raise RowRejected("price", "must be above 0", price)
         side = record.get("side", "").upper()
         if side.startswith(("BUY", "SELL")):  # signed already; some queries leave the sign out
@@ -227,13 +227,19 @@ def _opens(record: Record) -> bool | None:
     return "O" in marks
 
 
+def _lapsed(record: Record) -> bool:
+    """Whether an option expired, or was exercised or assigned: what it closes at costs nothing."""
+    marks = {part.strip() for part in re.split(r"[;, ]", record.get("code", ""))}
+    return bool(marks & {"Ep", "Ex", "A"}) and _opens(record) is not True
+
+
 def _multiplier(record: Record, quantity: float, price: float) -> float:
     """Units a contract: as given, else what the proceeds say of contracts."""
     given = _number(record, "multiplier")
     if given is not None and given > 0:
         return given
     proceeds = _number(record, "proceeds")
-    size = abs(proceeds) / (abs(quantity) * price) if proceeds else 1.0
+    size = abs(proceeds) / (abs(quantity) * price) if proceeds and price else 1.0
     whole = round(size)
     return float(whole) if whole >= 2 and abs(size - whole) < 0.01 * whole else 1.0
 

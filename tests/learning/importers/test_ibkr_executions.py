@@ -158,3 +158,17 @@ def test_a_statement_in_another_language_is_told_by_the_places_of_its_columns(tm
     assert trade.summary["pnl_amount"] == pytest.approx(3600 - 2.5)
     assert trade.summary["symbol"] == "AAPL"
     assert (report.rows_found, report.rows_rejected) == (2, 0)
+
+
+def test_an_option_that_expired_lost_all_and_a_missing_price_is_none(tmp_path):
+    rows = [
+        'Trades,Data,Order,Options,USD,SPY 19JAN24 470 P,"2024-01-05, 10:31:02",2,1.50,1,-300,-1,301,0,O',
+        'Trades,Data,Order,Options,USD,SPY 19JAN24 470 P,"2024-01-19, 16:20:00",-2,0,0,0,0,-301,-301,C;Ep',
+        'Trades,Data,Order,Stocks,USD,AAPL,"2024-01-05, 10:31:02",2,0,1,-300,-1,301,0,O',
+    ]
+    head = [line for line in STATEMENT.splitlines() if ",Header," in line]
+    path = csv_text(tmp_path / "activity.csv", "\n".join([*head, *rows]) + "\n")
+    (trade,), report = trades_of(recognise([path]))
+    assert trade.summary["return_pct"] == -100.0
+    assert trade.summary["pnl_amount"] == pytest.approx(-301.0)
+    assert report.rejected_by_rule == {"price must be above 0": 1}

@@ -317,7 +317,7 @@ def _damaged_workbook(rng: Random, folder: Path) -> Path:
 def _zipped_backtest(rng: Random, folder: Path) -> Path:
     """An archive of a backtest: its result or the archive itself damaged."""
     result = freqtrade_backtest(folder).read_bytes()
-    damaged = rng.random() < 0.5
+    damaged = rng.random() < 0.3
     path = folder / "b.zip"
     with zipfile.ZipFile(
         path, "w", rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
