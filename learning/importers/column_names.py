@@ -22,7 +22,7 @@ FILL_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "side": (
         "side", "buysell", "bs", "direction", "action", "tradetype", "type", "transactiontype",
-        "tradeside", "orderside", "ordertype", "position",
+        "tradeside", "orderside", "isbuyer", "ordertype", "position",
     ),
     "quantity": (
         "quantity", "qty", "executed", "executedqty", "execqty", "filledqty", "fillqty", "filled",

@@ -69,7 +69,7 @@ class FillTable:
     @property
     def description(self) -> str:
         """Say what the file is."""
-        return f"fills in {_KINDS.get(self.table.kind, 'CSV')}: {self.path.name}"
+        return f"fills in {self.table.kind_name}: {self.path.name}"
 
     def fills(self, tally: ReportTally) -> Iterator[Fill]:
         """Yield the fills in the order of the file; count the rows in the tally."""
@@ -185,9 +185,6 @@ class FillTable:
 
     def _theirs(self, name: str) -> str:
         return self.columns.get(name, name)
-
-
-_KINDS: Final = {"parquet": "Parquet", "csv": "CSV", "xlsx": "a workbook"}
 
 
 def fill_columns(table: TableFile, said: Mapping[str, str]) -> dict[str, str] | None:
@@ -306,6 +303,8 @@ def _with_unit(value: object, decimal: str) -> tuple[float | None, str | None]:
 @lru_cache(maxsize=1024, typed=True)
 def _trade_side(value: object) -> str | None:
     """long for what was bought, short for what was sold; ``BUY LIMIT`` and ``open long`` too."""
+    if isinstance(value, bool):  # isBuyer
+        return "long" if value else "short"
     text = str(value).strip().lower()
     words = re.split(r"[^a-z0-9.+-]+", text)
     if {"open", "close"} & set(words) and {"long", "short"} & set(words):

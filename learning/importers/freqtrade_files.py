@@ -26,7 +26,7 @@ def open_freqtrade(file: SourceFile, settings: ImportSettings) -> Opened | None:
     """Open a file of freqtrade; None where it is none.
 
     Raises:
-        ImportRefused: If it is a database or a zip of nothing that is known.
+        ImportRefused: If it is a database or a zip of nothing that is known, or no JSON.
     """
     if file.kind not in ("sqlite", "json", "zip"):
         return None
@@ -47,11 +47,8 @@ def open_freqtrade(file: SourceFile, settings: ImportSettings) -> Opened | None:
         return Opened(FreqtradeBacktest(file.path, terms, has_rows=True), options, told)
     if is_trade_list(records):
         return Opened(FreqtradeTradeList(file.path, terms))
-    if is_backtest(file.path, result_member(file.path)):
-        return Opened(FreqtradeBacktest(file.path, terms))
-    raise ImportRefused(
-        f"{file.path.name} is JSON, but neither a freqtrade backtest export nor a list of trades"
-    )
+    found = is_backtest(file.path, result_member(file.path))
+    return Opened(FreqtradeBacktest(file.path, terms)) if found else None
 
 
 def _first_records(file: SourceFile) -> list[JsonRecord]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from learning.errors import ImportRefused
 from learning.importers.source_file import kind_of
-from learning.importers.table_file import open_csv, open_parquet
+from learning.importers.table_file import TableFile, open_csv, open_json, open_parquet
 
 OF_ONE_SOURCE: Final = ("answers", "constants", "origin")
 """What is true of one source and not of the next file with the same columns."""
@@ -29,9 +29,21 @@ def kind_of_files(paths: Sequence[Path]) -> str | None:
 
 def _kind(path: Path) -> str:
     kind = kind_of(path)
+    if kind == "json":
+        return _kind_of_json(path)
     if kind not in ("parquet", "text"):
         return kind
-    table = open_parquet(path) if kind == "parquet" else open_csv(path, decimal=".")
+    return _kind_of_table(open_parquet(path) if kind == "parquet" else open_csv(path, decimal="."))
+
+
+def _kind_of_json(path: Path) -> str:
+    try:
+        return _kind_of_table(open_json(path))
+    except ImportRefused:
+        return "json"
+
+
+def _kind_of_table(table: TableFile) -> str:
     header = "\n".join(sorted(table.columns))
     return f"table {hashlib.sha256(header.encode()).hexdigest()[:16]}"
 

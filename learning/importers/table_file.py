@@ -1,4 +1,4 @@
-"""A table of rows, Parquet or CSV, read a few thousand rows at a time."""
+"""A table of rows, Parquet, CSV, a sheet or JSON, read a few thousand rows at a time."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ import pyarrow.parquet as pq
 
 from learning.errors import ImportRefused
 from learning.importers.field_values import RowRejected
+from learning.importers.json_stream import first_records, json_records
 from learning.importers.workbook_file import sheet_names, sheet_rows
 
 ROWS_PER_CHUNK: Final = 4096
 MAX_COLUMNS: Final = 2000
 _HEADER_WITHIN: Final = 30  # rows in which a header is looked for
+_JSON_SAMPLE: Final = 100
 _FEWEST_CELLS: Final = 4  # of a header that stands below other lines
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _DECIMAL_COMMA: Final = re.compile(r"[-+\u2212]?(\d+|\d{1,3}(\.\d{3})+),\d+")
@@ -47,13 +49,18 @@ class TableFile:
     """A table: its columns, and how its text is written where it is text."""
 
     path: Path
-    kind: str  # "parquet", "csv" or "xlsx"
+    kind: str  # "parquet", "csv", "xlsx" or "json"
     columns: tuple[str, ...]
     delimiter: str = ","
     encoding: str = "utf-8-sig"
     decimal: str = "."
     sheet: str = ""
     header_row: int = 1
+
+    @property
+    def kind_name(self) -> str:
+        """Say in what the table is written."""
+        return {"parquet": "Parquet", "xlsx": "a workbook", "json": "JSON"}.get(self.kind, "CSV")
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Yield the rows of the named columns in chunks; those that it lacks are left out."""
@@ -62,6 +69,8 @@ class TableFile:
             yield from _parquet_chunks(self.path, wanted)
         elif self.kind == "xlsx":
             yield from _sheet_chunks(self, wanted)
+        elif self.kind == "json":
+            yield from _json_chunks(self, wanted)
         else:
             yield from _csv_chunks(self, wanted)
 
@@ -287,6 +296,41 @@ def _sheet_chunks(table: TableFile, wanted: Sequence[str]) -> Iterator[Chunk]:
         by_column = list(zip(*(cells for _, cells in batch), strict=True))
         numbers = [number for number, _ in batch]
         yield Chunk(numbers, {name: by_column[places[name]] for name in wanted})
+
+
+def open_json(path: Path) -> TableFile:
+    """Return a list of JSON objects as a table; the first ones name its columns.
+
+    Raises:
+        ImportRefused: If it is no JSON, or no list of plain objects.
+    """
+    records = [one.value for one in first_records(path, _JSON_SAMPLE)]
+    columns = dict.fromkeys(
+        name
+        for record in records
+        if isinstance(record, dict)
+        for name, value in record.items()
+        if not isinstance(value, dict | list)
+    )
+    if len(columns) < _FEWEST_CELLS - 1:
+        raise ImportRefused(
+            f"{path.name} is JSON, but no list of trades, fills or orders: backtests and trades of "
+            "freqtrade, records of ccxt, and lists of objects with a value a column are read"
+        )
+    return TableFile(path, "json", _checked_header(list(columns), path))
+
+
+def _json_chunks(table: TableFile, wanted: Sequence[str]) -> Iterator[Chunk]:
+    records = json_records(table.path)
+    while batch := list(islice(records, ROWS_PER_CHUNK)):
+        rows = [one for one in batch if isinstance(one.value, dict)]
+        broken = [
+            (one.place, RowRejected("record", "must be an object", one.value))
+            for one in batch
+            if not isinstance(one.value, dict)
+        ]
+        columns = {name: [one.value.get(name) for one in rows] for name in wanted}
+        yield Chunk([one.place for one in rows], columns, broken)
 
 
 def _parquet_chunks(path: Path, wanted: Sequence[str]) -> Iterator[Chunk]:

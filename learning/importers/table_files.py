@@ -20,7 +20,13 @@ from learning.importers.import_answers import (
 )
 from learning.importers.mapping import ColumnMapping
 from learning.importers.opened_file import RISK_QUESTION, ImportSettings, Opened, SourceFile
-from learning.importers.table_file import TableFile, open_csv, open_parquet, open_workbook
+from learning.importers.table_file import (
+    TableFile,
+    open_csv,
+    open_json,
+    open_parquet,
+    open_workbook,
+)
 from learning.importers.trade_table import TradeTable
 from learning.importers.tradingview_list import (
     TradingViewList,
@@ -105,6 +111,8 @@ def _table(file: SourceFile, mapping: ColumnMapping) -> TableFile:
         return open_csv(file.path, decimal=mapping.decimal)
     if file.kind == "xlsx":
         return open_workbook(file.path)
+    if file.kind == "json":
+        return open_json(file.path)
     if file.kind == "markup":
         raise ImportRefused(
             f"{file.path.name} is HTML or XML, but no report of MetaTrader or Interactive Brokers"

@@ -102,8 +102,7 @@ class TradeTable:
     @property
     def description(self) -> str:
         """Say what the source is."""
-        kind = "Parquet" if self.table.kind == "parquet" else "CSV"
-        text = f"closed trades in {kind}: {self.table.path.name}"
+        text = f"closed trades in {self.table.kind_name}: {self.table.path.name}"
         return text + (f" with actions {self.actions.path.name}" if self.actions else "")
 
     def require_columns(self) -> None:

@@ -157,7 +157,7 @@ def test_the_first_trade_of_a_backtest_is_its_earliest(tmp_path):
 def test_json_of_something_else_is_refused(tmp_path):
     path = tmp_path / "x.json"
     path.write_text('{"songs": []}')
-    with pytest.raises(ImportRefused, match="neither a freqtrade backtest"):
+    with pytest.raises(ImportRefused, match="no list of trades, fills or orders"):
         recognise([path])
     path.write_text('{"strategy": ')
     with pytest.raises(ImportRefused, match="no valid JSON"):

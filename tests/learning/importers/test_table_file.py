@@ -1,9 +1,11 @@
+import json
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from learning.errors import ImportRefused
-from learning.importers.recognition import recognise
+from learning.importers.recognition import examine_files, recognise
 from learning.importers.table_file import open_csv, open_parquet
 from tests.learning.importers.source_builders import TRADE, csv_of, csv_text, parquet, trades_of
 
@@ -91,3 +93,29 @@ def test_32_bit_floats_are_read_as_the_decimals_they_were_written_as(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"rsi14": pa.array([41.8219, 0.67, None], pa.float32())}), path)
     assert rows_of(open_parquet(path), "rsi14") == [[41.8219], [0.67], [None]]
+
+
+def test_a_list_of_objects_is_a_table_like_any_other(tmp_path):
+    fills = [
+        {"symbol": "BTCUSDT", "id": n, "orderId": n, "price": price, "qty": "2.0",
+         "commission": fee, "commissionAsset": "USDT", "time": 1709287200000 + n,
+         "isBuyer": n == 0, "info": {}}
+        for n, (price, fee) in enumerate((("100.0", "0.2"), ("110.0", "0.22")))
+    ]  # fmt: skip
+    path = tmp_path / "myTrades.json"
+    path.write_text(json.dumps(fills))
+    found = examine_files([path])
+    assert found.description == "fills in JSON: myTrades.json"
+    (trade,), _ = trades_of(found.source)
+    assert trade.summary["pnl_amount"] == pytest.approx(20 - 0.42)
+    closed = {
+        "opened": "2024-03-01",
+        "closed": "2024-03-02",
+        "side": "long",
+        "entry": 100,
+        "exit": 102,
+    }
+    path.write_text("\n".join(json.dumps({**closed, "id": n}) for n in (1, 2)) + "\n[1]\n")
+    trades, report = trades_of(recognise([path]))
+    assert [trade.trade_id for trade in trades] == ["1", "2"]
+    assert report.rejected_by_rule == {"record must be an object": 1}
