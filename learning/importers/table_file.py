@@ -18,11 +18,14 @@ import pyarrow.parquet as pq
 from learning.errors import ImportRefused
 from learning.importers.field_values import RowRejected
 from learning.importers.json_stream import first_records, json_records
+from learning.importers.tradingview_words import known_words
 from learning.importers.workbook_file import sheet_names, sheet_rows
 
 ROWS_PER_CHUNK: Final = 4096
 MAX_COLUMNS: Final = 2000
 _HEADER_WITHIN: Final = 30  # rows in which a header is looked for
+_ENCODING_BYTES: Final = 2**16
+_CODE_PAGES: Final = ("cp1252", "cp1251", "gb18030", "cp932", "cp949", "big5", "cp1250", "cp1254")
 _JSON_SAMPLE: Final = 100
 _FEWEST_CELLS: Final = 4  # of a header that stands below other lines
 _DELIMITERS: Final = (",", ";", "\t", "|")
@@ -147,9 +150,21 @@ def _is_number(cell: str) -> bool:
 
 
 def _encoding(path: Path) -> str:
+    """UTF-16 or UTF-8, as every tool writes; else the code page in which a header is understood.
+
+    Spreadsheets save a table in the code page of their machine.
+    """
     with path.open("rb") as stream:
-        head = stream.read(2)
-    return "utf-16" if head in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        head = stream.read(_ENCODING_BYTES)
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    line = next((line for line in head.splitlines() if line.strip()), b"")
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        best = max(_CODE_PAGES, key=lambda page: known_words(line.decode(page, "replace")))
+        return best if known_words(line.decode(best, "replace")) else "utf-8-sig"
+    return "utf-8-sig"
 
 
 def _lines(path: Path, encoding: str) -> Iterator[str]:

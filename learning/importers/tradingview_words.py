@@ -141,6 +141,17 @@ def list_header(columns: Sequence[str]) -> ListHeader | None:
     return _completed(header, columns) if header.is_complete() else None
 
 
+def known_words(text: str) -> int:
+    """Count the names of columns in a line that are known in some language, and no English ones.
+
+    Examples:
+        >>> known_words("№ сделки;Тип;Сигнал"), known_words("Trade #,Type,Signal")
+        (3, 0)
+    """
+    cells = re.split(r"[,;\t|]", text.lower())
+    return sum(not cell.isascii() and _role_of(cell.strip('" '))[0] is not None for cell in cells)
+
+
 def header_by_place(columns: Sequence[str], *, time_place: int) -> ListHeader | None:
     """Return the header of a list in a language that is not known, by the order of its columns."""
     if time_place not in _PAIRED or len(columns) < 7:

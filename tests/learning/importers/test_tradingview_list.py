@@ -350,3 +350,21 @@ def test_a_workbook_names_its_symbol_and_timeframe_on_another_sheet(tmp_path):
     assert trade.summary["symbol"] == "EURUSD"
     assert trade.scope["timeframe"] == "4h"
     assert trade.summary["rr_path"] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("header", "labels", "page"),
+    [
+        (JAPANESE, ("ロングエントリー", "ロング決済"), "cp932"),
+        (CHINESE_2026.replace("（", "(").replace("）", ")"), ("多头进场", "多头出场"), "gb18030"),
+        (RUSSIAN.replace(";", ","), ("Вход в длинную позицию", "Выход из длинной позиции"), "cp1251"),
+        (SPANISH, ("Entrada en largo", "Salida en largo"), "cp1252"),
+    ],
+)  # fmt: skip
+def test_a_list_that_a_spreadsheet_saved_in_its_code_page_is_read(tmp_path, header, labels, page):
+    rest = "10,1000,20,2.0,30,3.0,-10,-1.0,20,0.2"
+    if "手续费" in header:
+        rest = "10,1000,20,2.0,0.5,30,3.0,-10,-1.0,20,0.2,4"
+    rows = two_rows(f"{labels[0]},2024-03-01 10:00,S,100", f"{labels[1]},2024-03-01 14:00,S,102", rest=rest)  # fmt: skip
+    (summary,), _, _ = summaries(list_file(tmp_path, header, rows, encoding=page))
+    assert (summary["side"], summary["rr_path"]) == ("long", 2.0)
