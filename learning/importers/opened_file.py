@@ -64,10 +64,10 @@ class ImportSettings:
         """Return the zone of times without an offset."""
         return self.answers.zone or self.mapping.zone
 
-    @property
-    def day_first(self) -> bool | None:
-        """Say whether dates between slashes begin with their day; None where nobody said."""
-        return self.answers.day_first
+    def day_first_in(self, seen: bool | None) -> bool | None:
+        """Say whether dates begin with their day: as a person said, else as the dates show."""
+        said = self.answers.day_first
+        return seen if said is None else said
 
     @property
     def zone_named(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from learning.errors import ImportRefused
@@ -29,6 +29,7 @@ from learning.importers.table_file import (
 )
 from learning.importers.trade_table import TradeTable
 from learning.importers.tradingview_list import (
+    SeenList,
     TradingViewList,
     list_family,
     list_options,
@@ -79,7 +80,7 @@ def _open_closed_trades(
     )
     found.require_columns()
     times = found.time_sample()
-    order = settings.day_first if settings.day_first is not None else day_order(times)
+    order = settings.day_first_in(day_order(times))
     found = replace(found, day_first=order)
     options = _trade_options(columns, settings.answers)
     if order is None and needs_order(times):
@@ -136,35 +137,39 @@ def _open_list(table: TableFile, settings: ImportSettings) -> Opened | None:
     read = ImportAnswers(symbol=symbol or named.symbol, timeframe=timeframe or named.timeframe)
     answers = settings.answers.over(read)
     family = list_family(settings.answers.strategy or named.strategy, table.path.stem)
+    terms = settings.terms(
+        origin="backtest", family=family, answers=replace(answers, strategy=None)
+    )
     reader = TradingViewList(
         table=table,
         header=seen.header,
-        terms=settings.terms(
-            origin="backtest", family=family, answers=replace(answers, strategy=None)
-        ),
+        terms=terms,
         zone=settings.zone,
-        day_first=seen.day_first if settings.day_first is None else settings.day_first,
+        day_first=settings.day_first_in(seen.day_first),
         labels=seen.labels,
     )
-    understood = [f"strategy {family}, from the file's name"] if named.strategy else []
-    for name in ("symbol", "timeframe"):
+    told = [f"strategy {family}, from the file's name"] if named.strategy else []
+    for name, beside in (("symbol", symbol), ("timeframe", timeframe)):
         if getattr(read, name) and getattr(settings.answers, name) is None:
-            beside = {"symbol": symbol, "timeframe": timeframe}[name]
             where = "the file's name" if beside is None else "another sheet"
-            understood.append(f"{name} {getattr(read, name)}, from {where}")
-    if seen.has_offset:
-        understood.append("its times carry their offset from UTC")
-    elif seen.dates_only and not settings.zone_named:
-        understood.append("its times are days, read as UTC's (--time-zone changes it)")
-    if seen.header.by_place:
-        told = ", ".join(
-            f"{role}: {table.columns[seen.header.places[role]]}" for role in seen.header.by_place
-        )
-        understood.append(f"columns told by their place, not by their names: {told}")
+            told.append(f"{name} {getattr(read, name)}, from {where}")
     options = list_options(seen, answers, zone_named=settings.zone_named)
     if named.strategy:
         options = tuple(option for option in options if option.name != "strategy")
-    return Opened(reader, options, tuple(understood), dict(_columns(reader)))
+    told += _told_of_list(seen, table, zone_named=settings.zone_named)
+    return Opened(reader, options, tuple(told), dict(_columns(reader)))
+
+
+def _told_of_list(seen: SeenList, table: TableFile, *, zone_named: bool) -> Iterator[str]:
+    """Sentences on the times of a list, and on columns with names that are not known."""
+    if seen.has_offset:
+        yield "its times carry their offset from UTC"
+    elif seen.dates_only and not zone_named:
+        yield "its times are days, read as UTC's (--time-zone changes it)"
+    if seen.header.by_place:
+        places = seen.header.places
+        told = ", ".join(f"{role}: {table.columns[places[role]]}" for role in seen.header.by_place)
+        yield f"columns told by their place, not by their names: {told}"
 
 
 def _open_fills(table: TableFile, settings: ImportSettings) -> Opened | None:
@@ -179,27 +184,36 @@ def _open_fills(table: TableFile, settings: ImportSettings) -> Opened | None:
     if seen.side is not None:
         columns["side"] = seen.side
     answers = settings.answers
-    named = None if settings.zone_named else zone_in(columns["time"])
+    zone = None if settings.zone_named else zone_in(columns["time"])
     file = FillTable(
         table,
         columns,
         answers,
-        settings.zone if named is None else zone_of(named),
+        settings.zone if zone is None else zone_of(zone),
         seen.fee_sign,
-        day_first=seen.day_first if settings.day_first is None else settings.day_first,
+        day_first=settings.day_first_in(seen.day_first),
         whole_tags=settings.mapping.tags is not None,
     )
     options = list(fill_options(table, columns, answers, seen))
     if answers.risk_pct is None and answers.risk_amount is None and "stop" not in columns:
         options.append(RISK_QUESTION)
-    understood = [f"{ours}: {theirs}" for ours, theirs in columns.items() if ours != theirs]
-    told = ["its columns, by their names: " + ", ".join(understood)] if understood else []
-    if named is not None:
-        told.append(f"its times are those of the zone in its header, {named}")
-    elif not seen.has_offset and not settings.zone_named:
-        told.append("its times name no zone and are read as UTC (--time-zone changes it)")
+    is_silent = zone is None and not seen.has_offset and not settings.zone_named
+    told = _told_of_fills(columns, zone=zone, zone_is_assumed=is_silent)
     terms = settings.terms(origin="live", family=answers.strategy or "fills")
     return Opened(FillReader(file, terms), tuple(options), tuple(told), columns)
+
+
+def _told_of_fills(
+    columns: Mapping[str, str], *, zone: str | None, zone_is_assumed: bool
+) -> Iterator[str]:
+    """Sentences on the columns that were found, and on the times."""
+    understood = [f"{ours}: {theirs}" for ours, theirs in columns.items() if ours != theirs]
+    if understood:
+        yield "its columns, by their names: " + ", ".join(understood)
+    if zone is not None:
+        yield f"its times are those of the zone in its header, {zone}"
+    if zone_is_assumed:
+        yield "its times name no zone and are read as UTC (--time-zone changes it)"
 
 
 def _columns(reader: TradingViewList) -> list[tuple[str, str]]:
