@@ -32,8 +32,12 @@ def open_metatrader(file: SourceFile, settings: ImportSettings) -> Opened | None
         return None
     if seen.is_test:
         return _open_test(file, settings)
-    answers = settings.answers
-    terms = settings.terms(origin="live", family=f"mt{seen.version}")
+    answers = settings.answers.over(ImportAnswers(timeframe=seen.timeframe))
+    terms = settings.terms(
+        origin="backtest" if seen.is_backtest else "live",
+        family=seen.strategy or f"mt{seen.version}",
+        answers=answers,
+    )
     reader: TradeReader
     if seen.has_positions:
         reader = MetaTraderReport(
@@ -44,10 +48,14 @@ def open_metatrader(file: SourceFile, settings: ImportSettings) -> Opened | None
         reader = FillReader(deals, replace(terms))
     options = report_options(
         zone_named=settings.zone_named,
-        strategy=answers.strategy,
+        strategy=answers.strategy or seen.strategy,
         has_risk=answers.risk_pct is not None or answers.risk_amount is not None,
     )
     understood = ["setups are the comments of its positions and orders"]
+    if seen.strategy and settings.answers.strategy is None:
+        understood.append(f"its expert is {seen.strategy}")
+    if seen.timeframe and settings.answers.timeframe is None:
+        understood.append(f"it was tested on bars of {seen.timeframe}")
     if seen.currency:
         understood.append(f"the account's currency is {seen.currency}")
     return Opened(reader, options, tuple(understood))

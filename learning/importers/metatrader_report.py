@@ -38,6 +38,17 @@ _CURRENCY: Final = re.compile(r"\(\s*([A-Z]{3,4})\s*,|Currency:\s*([A-Z]{3,4})\b
 _CLOSED_BY: Final = re.compile(r"\[(sl|tp|so)[^\]]*\]?", re.IGNORECASE)
 _LINK: Final = re.compile(r"^(from|to) #\d+|^cancelled|^partial close|^close hedge", re.IGNORECASE)
 _REASONS: Final = {"sl": "stop_loss", "tp": "target", "so": "stop_out"}
+_TEST: Final = re.compile(
+    r"strategy tester|тестер|strategietester|probador de estrategias|testador de estratégia|"
+    r"testeur de stratégie|ストラテジーテスター|策略测试|戰略測試",
+    re.IGNORECASE,
+)
+_EXPERT: Final = re.compile(
+    r"(expert( advisor)?|советник|experte|asesor experto|エキスパート|ea交易|智能交易(系统)?)\s*:?",
+    re.IGNORECASE,
+)
+_PERIOD: Final = re.compile(r"(M|H|D|W)(\d{1,2})\s*\(\d{4}\.")
+_UNITS: Final = {"M": "m", "H": "h", "D": "d", "W": "w"}
 CASH: Final = frozenset({"balance", "credit", "charge", "correction", "bonus", "commission"})
 _PENDING: Final = re.compile(r"(buy|sell) (limit|stop)", re.IGNORECASE)
 _WORKING: Final = re.compile(r"open trades|working orders|open positions|открытые", re.IGNORECASE)
@@ -421,29 +432,66 @@ class SeenReport:
     has_positions: bool
     currency: str | None
     is_test: bool = False
+    is_backtest: bool = False
+    strategy: str | None = None
+    timeframe: str | None = None
 
 
 def seen_report(path: Path, kind: FileKind, *, limit: int = 4000) -> SeenReport | None:
-    """Return what a file shows as a report of MetaTrader; None where it is none."""
-    currency = None
+    """Return what a file shows as a report of MetaTrader; None where it is none.
+
+    A tester lists all its orders before the deals, so a report is read until both were seen.
+    """
+    head = _Head()
     sections: set[Section] = set()
     for count, row in enumerate(report_rows(path, kind)):
-        named = _CURRENCY.search(" ".join(row.cells)[:500])
-        currency = currency or (named and (named[1] or named[2])) or None
+        if not sections:
+            head.read(row.cells)
         header = header_of(_trimmed(row.cells))
         if header is not None:
             sections.add(header.section)
-        if sections & {"positions", "statement", "tester"} or count > limit:
+        if known_sections(sections) or (count > limit and not sections):
             break
-    if "tester" in sections:
-        return SeenReport(4, has_positions=False, currency=currency, is_test=True)
-    if sections & {"positions", "statement"}:
-        return SeenReport(
-            4 if "statement" in sections else 5, has_positions=True, currency=currency
-        )
-    if {"orders", "deals"} <= sections:
-        return SeenReport(5, has_positions=False, currency=currency)
-    return None
+    version = 4 if sections & {"statement", "tester"} else 5
+    if not known_sections(sections):
+        return None
+    return SeenReport(
+        version,
+        has_positions=bool(sections & {"positions", "statement"}),
+        currency=head.currency,
+        is_test="tester" in sections,
+        is_backtest=head.is_test or "tester" in sections,
+        strategy=head.expert,
+        timeframe=head.timeframe,
+    )
+
+
+def known_sections(sections: set[Section]) -> bool:
+    """Say whether sections are those of a report that can be read."""
+    return bool(sections & {"positions", "statement", "tester"}) or {"orders", "deals"} <= sections
+
+
+class _Head:
+    """What stands above the first section."""
+
+    def __init__(self) -> None:
+        self.currency: str | None = None
+        self.expert: str | None = None
+        self.timeframe: str | None = None
+        self.is_test = False
+
+    def read(self, cells: Sequence[str]) -> None:
+        """Take what a row tells."""
+        said = [cell for cell in cells if cell]
+        text = " ".join(said)[:500]
+        named = _CURRENCY.search(text)
+        self.currency = self.currency or (named and (named[1] or named[2])) or None
+        self.is_test = self.is_test or _TEST.search(text) is not None
+        if len(said) > 1 and _EXPERT.fullmatch(said[0]):
+            self.expert = self.expert or said[1]
+        period = next((found for cell in said if (found := _PERIOD.match(cell))), None)
+        if period is not None:
+            self.timeframe = self.timeframe or f"{period[2]}{_UNITS[period[1]]}"
 
 
 def report_options(

@@ -46,7 +46,7 @@ from learning.importers.tradingview_words import (
 from learning.importers.workbook_file import sheet_names, sheet_rows
 from learning.importers.written_dates import day_order, needs_order
 
-_SAMPLE_ROWS: Final = 200
+_SAMPLE_ROWS: Final = 4096
 _TIMES_NEEDED: Final = 20
 _PROPERTIES: Final = 100  # rows of a sheet beside the list
 _MARKET: Final = re.compile(r"[A-Z][A-Z0-9_]{1,15}:([A-Z0-9][A-Z0-9.!_]{1,20})")

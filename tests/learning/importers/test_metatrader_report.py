@@ -273,3 +273,21 @@ def test_orders_of_a_tester_become_trades_with_their_first_stop(tmp_path):
     assert (report.trades_usable, report.trades_open) == (2, 1)
     assert (report.rows_found, report.rows_imported, report.rows_rejected) == (9, 4, 1)
     assert sum(report.skipped_by_rule.values()) == 4
+
+
+def test_a_test_of_thousands_of_orders_names_its_expert_and_is_a_backtest(tmp_path):
+    orders = [["2024.03.01 12:00:00", str(n), *GOLD_ORDER[2:]] for n in range(300, 4800)]
+    rows = [
+        ["Strategy Tester Report"], ["Settings"], ["Expert:", "Gold Digger"], ["Symbol:", "XAUUSD"],
+        ["Period:", "M15 (2024.01.01 - 2024.03.31)"], ["Currency:", "USD"],
+        ["Orders"], ORDERS, GOLD_ORDER, *orders, ["Deals"], DEALS, BALANCE,
+        deal(2, "101", "buy", "in", "1.00", "2 000.00", "0.00"),
+        deal(3, "104", "sell", "out", "1.00", "2 020.00", "1 000.00"),
+    ]  # fmt: skip
+    found = examine_files([written(tmp_path, "html", rows)], answers=SAID)
+    assert "its expert is Gold Digger" in found.understood
+    (trade,), _ = trades_of(found.source)
+    assert trade.pattern_key == "pm.gold_digger.long.breakout_a"
+    assert trade.scope["timeframe"] == "15m"
+    assert trade.origin == "backtest"
+    assert trade.summary["r_multiple"] == pytest.approx(2.0)
