@@ -142,10 +142,11 @@ class TradeTable:
         return sided and self._has("entry_price") and self._has("exit_price")
 
     def _lacks(self, ours: str, theirs: str) -> str:
-        known = ", ".join(self.table.columns[:40])
+        known = ", ".join(name[:40] for name in self.table.columns[:40])
+        meant = "" if ours == theirs else f" ({ours})"
         return (
-            f"{self.table.path.name} lacks the column {theirs!r} ({ours}); it has: {known}. "
-            f"Another name goes into a mapping file, as columns: {{{ours}: <your column>}}"
+            f"{self.table.path.name} lacks the column {theirs[:80]!r}{meant}; it has: {known}. "
+            f"If one of them is it, a mapping file (--mapping) says so: columns: {{{ours}: <its name>}}"
         )
 
     @property
