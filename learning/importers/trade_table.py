@@ -146,7 +146,8 @@ class TradeTable:
         meant = "" if ours == theirs else f" ({ours})"
         return (
             f"{self.table.path.name} lacks the column {theirs[:80]!r}{meant}; it has: {known}. "
-            f"If one of them is it, a mapping file (--mapping) says so: columns: {{{ours}: <its name>}}"
+            f"If one of them is it, a mapping file (--mapping) says so: columns: "
+            f"{{{ours}: <its name>}}"
         )
 
     @property

@@ -36,5 +36,5 @@ def test_a_learning_run_compiles_nothing_more() -> None:
     for threads in (1, 2):
         scope_cube(events.group, events.scope_codes, events.rr, closed_at=days,
                    n_min=[10, 20], block_length=168, threads=threads)  # fmt: skip
-    scope_cube(events.group, events.scope_codes, events.rr, n_min=[10])
+    scope_cube(events.group, events.scope_codes, events.rr, closed_at=days, n_min=[10])
     assert signatures() == ahead
