@@ -98,7 +98,9 @@ def sqlite_snapshot(path: Path) -> Iterator[sqlite3.Connection]:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             yield connection
         except (sqlite3.Error, UnicodeDecodeError) as error:  # its own message can be undecodable
-            raise ImportRefused(f"{path.name} is a damaged SQLite database: {error}") from None
+            raise ImportRefused(
+                f"{path.name} is a damaged SQLite database: {error!s:.200}"
+            ) from None
         finally:
             connection.close()
 
@@ -184,9 +186,11 @@ def json_stream(path: Path, member: str | None = None) -> Iterator[IO[bytes]]:
     except ImportRefused:
         raise
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError) as error:
-        raise ImportRefused(f"{path.name} is damaged, encrypted or unreadable: {error}") from None
+        raise ImportRefused(
+            f"{path.name} is damaged, encrypted or unreadable: {error!s:.200}"
+        ) from None
     except (zlib.error, lzma.LZMAError, struct.error) as error:
-        raise ImportRefused(f"{path.name} is a damaged zip: {error}") from None
+        raise ImportRefused(f"{path.name} is a damaged zip: {error!s:.200}") from None
 
 
 class _Bounded:
@@ -214,7 +218,7 @@ def json_members(path: Path) -> list[str]:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except Exception as error:  # BadZipFile, OSError, struct.error: one sentence for all
-        raise ImportRefused(f"{path.name} is a damaged zip: {error}") from None
+        raise ImportRefused(f"{path.name} is a damaged zip: {error!s:.200}") from None
     ignored = ("_config.json", ".meta.json")
     return [name for name in names if name.endswith(".json") and not name.endswith(ignored)]
 
