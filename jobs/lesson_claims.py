@@ -41,3 +41,9 @@ def standing_claim(known: StoredLesson | None, claim: Mapping[str, Any]) -> dict
     if not same or first.get("claim_rr", 0.0) * claim["claim_rr"] <= 0:
         return dict(claim)
     return first
+
+
+def is_open(lesson: StoredLesson) -> bool:
+    """Say whether later trades are still asked about a lesson."""
+    is_standing = lesson.status in ("proposed", "active", "disabled")
+    return is_standing and lesson.confirmation == "pending"

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.dimension_list import DIMENSIONS
-from jobs.lesson_claims import days_of, new_claim, standing_claim
-from jobs.mining_inputs import Inputs, is_look_due, n_trades
+from jobs.lesson_claims import days_of, is_open, new_claim, standing_claim
+from jobs.mining_inputs import Inputs
 from jobs.tuning_findings import (
     execution_groups,
     found_tuning,
     standing_tuning,
-    tuning_confirmations,
     tuning_counts,
+    tuning_prospects,
 )
 from learning.evidence.aggregation import (
     FrozenReference,
@@ -24,7 +24,7 @@ from learning.evidence.aggregation import (
 )
 from learning.evidence.block_statistics import ClipLimits
 from learning.evidence.trade_events import TradeEvents
-from learning.lessons.confirmation import Candidate, confirmations
+from learning.lessons.confirmation import Candidate, Prospect, confirmations, judged
 from learning.lessons.evidence_record import (
     EvidenceRecord,
     increment_stats,
@@ -55,28 +55,39 @@ COUNTS = (
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a run of one module has to say."""
+    """What a run of one module has to say.
+
+    Attributes:
+        is_look: Whether it searched.
+        run: Its row.
+        records: The evidence of what was measured.
+        found: What the search found.
+        confirmed: State and reason of each open lesson, judged among all of them.
+        prospects: What the later trades of each measured open lesson say of it alone.
+    """
 
     is_look: bool
     run: Mapping[str, Any]
     records: Mapping[LessonKey, EvidenceRecord]
     found: frozenset[LessonKey] = frozenset()
     confirmed: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    prospects: Mapping[int, Prospect] = field(default_factory=dict)
 
 
 def find(inputs: Inputs, settings: Settings) -> Findings:
-    """Search, where a look is due; else measure the standing lessons again."""
-    if not inputs.events.n:
+    """Search, where a look is due; else measure the lessons again whose grounds changed."""
+    if not inputs.n_trades:
         return _nothing(inputs, settings)
-    if is_look_due(inputs, settings):
+    if inputs.is_look:
         return _discovered(inputs, settings)
     assert inputs.last_look is not None
-    reference = EvidenceReference.from_json(inputs.last_look.details["reference"])
-    frozen = FrozenReference.from_json(inputs.last_look.baselines)
-    records = _standing_records(inputs, reference, frozen, inputs.lessons)
-    groups = execution_groups(inputs, reference.scale.clip)
-    records |= standing_tuning(inputs, groups, inputs.lessons, frozen, settings)
     last = inputs.last_look
+    reference = EvidenceReference.from_json(last.details["reference"])
+    frozen = FrozenReference.from_json(last.baselines)
+    stale = [one for one in inputs.lessons if one.lesson_id in inputs.stale.ids]
+    records = _standing_records(inputs, reference, frozen, stale)
+    groups = execution_groups(inputs, reference.scale.clip)
+    records |= standing_tuning(inputs, groups, stale, frozen, settings)
     run = {
         **_run_head(inputs, settings, look=last.look, level=0.0, is_look=False),
         "clip_low_rr": last.clip_low_rr,
@@ -85,9 +96,10 @@ def find(inputs: Inputs, settings: Settings) -> Findings:
         "details": {"reference_run": last.run_id, **_named_dimensions(inputs)},
         "baselines": {},
     }
-    confirmed = _confirmations(inputs, reference)
-    confirmed |= tuning_confirmations(inputs, groups, settings)
-    return Findings(False, run, records, confirmed=confirmed)
+    prospects = _prospects(inputs, reference)
+    prospects |= tuning_prospects(inputs, groups, settings)
+    confirmed = _judged(inputs, prospects)
+    return Findings(False, run, records, confirmed=confirmed, prospects=prospects)
 
 
 def _nothing(inputs: Inputs, settings: Settings) -> Findings:
@@ -148,8 +160,9 @@ def _discovered(inputs: Inputs, settings: Settings) -> Findings:
         },
         "baselines": frozen.to_json(),
     }
-    confirmed = {} if mined.reference is None else _confirmations(inputs, mined.reference)
-    confirmed |= tuning_confirmations(inputs, groups, settings)
+    prospects = {} if mined.reference is None else _prospects(inputs, mined.reference)
+    prospects |= tuning_prospects(inputs, groups, settings)
+    confirmed = _judged(inputs, prospects)
     return Findings(True, run, {**old, **new}, frozenset(new), confirmed)
 
 
@@ -170,7 +183,7 @@ def _run_head(
         "outcome": inputs.outcome,
         "fdr_level": level,
         "seed": settings.seed,
-        "n_trades": n_trades(inputs.events),
+        "n_trades": inputs.n_trades,
         "n_without_outcome": inputs.n_without_outcome,
     }
 
@@ -325,13 +338,13 @@ def _kept_search(lesson: StoredLesson) -> dict[str, Any]:
     return {name: lesson.stats[name] for name in _SEARCHED if name in lesson.stats}
 
 
-def _confirmations(inputs: Inputs, reference: EvidenceReference) -> dict[int, tuple[str, str]]:
-    """Return for each open candidate what the trades since its claim say."""
+def _prospects(inputs: Inputs, reference: EvidenceReference) -> dict[int, Prospect]:
+    """Return for each stale open candidate what the trades since its claim say of it alone."""
     open_ = [
         one
         for one in inputs.lessons
-        if one.confirmation == "pending"
-        and one.status in ("proposed", "active", "disabled")
+        if one.lesson_id in inputs.stale.ids
+        and is_open(one)
         and _has_edge(one)
         and one.outcome == inputs.outcome
         and "claim_rr" in one.stats
@@ -340,11 +353,36 @@ def _confirmations(inputs: Inputs, reference: EvidenceReference) -> dict[int, tu
         Candidate(_standing(one), one.stats["claimed_at_days"], one.stats["claim_rr"])
         for one in open_
     ]
-    judged = confirmations(inputs.events, candidates, reference=reference)
+    later = confirmations(inputs.events, candidates, reference=reference)
     return {
-        one.lesson_id: (verdict.status, _confirmation_reason(verdict.prospective))
-        for one, verdict in zip(open_, judged, strict=True)
+        one.lesson_id: Prospect(
+            found.p_confirm, found.p_fail, _confirmation_reason(found.prospective)
+        )
+        for one, found in zip(open_, later, strict=True)
     }
+
+
+def _judged(inputs: Inputs, fresh: Mapping[int, Prospect]) -> dict[int, tuple[str, str]]:
+    """Return state and reason of open lessons, where they may be other than those stored.
+
+    All that are open are judged together, lessons about execution apart from the others: their
+    number is the price.
+    """
+    known = {**inputs.stale.prospects, **fresh}
+    told: dict[int, tuple[str, str]] = {}
+    for is_tuning in (False, True):
+        ids = [
+            one.lesson_id
+            for one in inputs.lessons
+            if one.lesson_id in known and _is_tuning(one) is is_tuning
+        ]
+        states = judged([known[one].p_confirm for one in ids], [known[one].p_fail for one in ids])
+        told |= {one: (state, known[one].told) for one, state in zip(ids, states, strict=True)}
+    return {one: found for one, found in told.items() if one in fresh or found[0] != "pending"}
+
+
+def _is_tuning(lesson: StoredLesson) -> bool:
+    return lesson.lesson_type == "pm_tuning"
 
 
 def _confirmation_reason(prospective: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -12,7 +12,7 @@ from jobs.job import JobContext, JobReport
 from jobs.lesson_findings import Findings, find
 from jobs.mining_inputs import Inputs, read_inputs
 from jobs.mining_mark import NAME as MARK
-from jobs.mining_mark import is_mined_already, mining_mark
+from jobs.mining_mark import is_mined_already, read_grounds
 from learning.domain.pattern_key import Module
 from learning.lessons.evidence_record import EvidenceRecord
 from learning.lessons.look_verdicts import LookVerdict, Standing, look_verdict, unmeasured_verdict
@@ -20,10 +20,12 @@ from learning.settings import Settings
 from learning.store import (
     database,
     decision_rows,
+    lesson_mark_rows,
     lesson_rows,
     mining_run_rows,
     state_rows,
 )
+from learning.store.lesson_mark_rows import LessonMark
 from learning.store.lesson_rows import LessonKey, StoredLesson
 
 
@@ -38,19 +40,21 @@ def mine_dm_lessons(context: JobContext) -> JobReport:
 
 
 def mine_lessons(context: JobContext, module: Module) -> JobReport:
-    """Mine one module: a discovery look where one is due, else its standing lessons anew.
+    """Mine one module: a discovery look where one is due, else its lessons anew.
 
-    Where nothing has changed of what the newest run rested on, nothing is read and written: the
-    numbers would be the same.
+    Between looks only the lessons are read, measured and written of which something changed that
+    they rest on; where nothing has changed at all, nothing: the numbers would be the same.
     """
     changed = {"new": 0, "refreshed": 0, "proposed": 0, "watched": 0, "retired": 0}
     context.progress(0, None, f"mining {module}")
     with database.transaction(context.engine) as connection:
-        mark = mining_mark(connection, module, context.settings)
-        if is_mined_already(connection, module, mark, context):
+        grounds = read_grounds(connection, module, context.settings)
+        lessons = lesson_rows.read_lessons(connection, module)
+        mark = None if grounds is None else grounds.of_run(lessons)
+        if mark is not None and is_mined_already(connection, module, mark, context):
             context.progress(0, None, "nothing has changed that a lesson rests on")
             return JobReport(changed=changed)
-        inputs = read_inputs(connection, module, context.settings, context.now)
+        inputs = read_inputs(connection, module, context.settings, context.now, grounds=grounds)
     if inputs is None:
         return JobReport(changed=changed)
     findings = find(inputs, context.settings)
@@ -62,6 +66,27 @@ def mine_lessons(context: JobContext, module: Module) -> JobReport:
     return JobReport(inputs.events.n, sum(changed.values()), changed)
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run that is being written; ``changed`` counts what it moves."""
+
+    connection: Connection
+    inputs: Inputs
+    findings: Findings
+    run_id: int
+    changed: dict[str, int]
+
+    def verdict(self, lesson: StoredLesson, effect: Mapping[str, Any]) -> LookVerdict:
+        """Judge a lesson that is there already by what was measured, if anything was."""
+        standing = Standing(lesson.status, lesson.stats, effect, lesson.weak_looks)  # type: ignore[arg-type]
+        record = self.findings.records.get(lesson.identity)
+        is_look = self.findings.is_look
+        if record is None:
+            return unmeasured_verdict(standing, is_look=is_look)
+        was_found = lesson.identity in self.findings.found
+        return look_verdict(standing, record, is_look=is_look, was_found=was_found)
+
+
 def write(
     connection: Connection,
     inputs: Inputs,
@@ -71,38 +96,47 @@ def write(
 ) -> None:
     """Write a run: its row, new lessons, refreshed ones and their moves."""
     run_id = mining_run_rows.append(connection, findings.run)
+    run = _Run(connection, inputs, findings, run_id, changed)
     stored = {one.identity: one for one in lesson_rows.read_lessons(connection, inputs.module)}
-    snapshots = lesson_rows.read_effects(connection, inputs.module)
+    effects = lesson_rows.read_effects(connection, inputs.module)
     for identity, record in findings.records.items():
-        composition = lesson_rows.read_composition(
-            connection,
-            inputs.module,
-            record.key,
-            record.scope,
-            outcome=record.stats["rr_kind"],
-            origins=settings.origins,
-        )
+        composition = _composition(run, record, settings)
         known = stored.get(identity)
         if known is None:
-            parent = _parent_id(record, stored)
-            _insert(connection, inputs, record, composition, run_id, parent, changed)
-            continue
-        verdict = look_verdict(
-            _standing(known, snapshots),
-            record,
-            is_look=findings.is_look,
-            was_found=identity in findings.found,
-        )
-        _move(connection, known.lesson_id, verdict, changed)
-        _refresh(connection, known.lesson_id, record, verdict, composition, run_id, changed)
+            _insert(run, record, composition, _parent_id(record, stored))
+        else:
+            verdict = run.verdict(known, effects[known.lesson_id])
+            _move(run, known.lesson_id, verdict)
+            _refresh(run, known.lesson_id, record, verdict, composition)
     for identity, lost in stored.items():
-        if identity not in findings.records:
-            verdict = unmeasured_verdict(_standing(lost, snapshots), is_look=findings.is_look)
-            _move(connection, lost.lesson_id, verdict, changed)
+        if identity not in findings.records and lost.lesson_id in inputs.stale.ids:
+            verdict = run.verdict(lost, effects[lost.lesson_id])
+            _move(run, lost.lesson_id, verdict)
             lesson_rows.set_weak_looks(connection, lost.lesson_id, verdict.weak_looks)
     for lesson_id, (state, reason) in findings.confirmed.items():
         lesson_rows.set_confirmation(connection, lesson_id, state=state, reason=reason)
+    lesson_mark_rows.write(connection, _marks(inputs, findings))
     state_rows.touch(connection)
+
+
+def _composition(run: _Run, record: EvidenceRecord, settings: Settings) -> Mapping[str, Any]:
+    return lesson_rows.read_composition(
+        run.connection,
+        run.inputs.module,
+        record.key,
+        record.scope,
+        outcome=record.stats["rr_kind"],
+        origins=settings.origins,
+    )
+
+
+def _marks(inputs: Inputs, findings: Findings) -> dict[int, LessonMark]:
+    """Return what the measured lessons rest on, for the next run."""
+    return {
+        lesson_id: LessonMark(mark, findings.prospects.get(lesson_id))
+        for lesson_id, mark in inputs.stale.marks.items()
+        if lesson_id in inputs.stale.ids
+    }
 
 
 def _parent_id(record: EvidenceRecord, stored: Mapping[LessonKey, StoredLesson]) -> int | None:
@@ -114,34 +148,25 @@ def _parent_id(record: EvidenceRecord, stored: Mapping[LessonKey, StoredLesson])
 
 
 def _insert(
-    connection: Connection,
-    inputs: Inputs,
-    record: EvidenceRecord,
-    composition: Mapping[str, Any],
-    run_id: int,
-    parent: int | None,
-    changed: dict[str, int],
+    run: _Run, record: EvidenceRecord, composition: Mapping[str, Any], parent: int | None
 ) -> None:
-    status = "proposed" if record.excludes_zero else "watch"
-    reason = (
-        "found by a discovery look, its 95 % interval is clear of 0"
-        if record.excludes_zero
-        else "found by a discovery look, but its own 95 % interval contains 0"
-    )
+    reason = "found by a discovery look, but its own 95 % interval contains 0"
+    if record.excludes_zero:
+        reason = "found by a discovery look, its 95 % interval is clear of 0"
     lesson_id = lesson_rows.insert_lesson(
-        connection,
-        inputs.module,
+        run.connection,
+        run.inputs.module,
         record,
-        status=status,
+        status="proposed" if record.excludes_zero else "watch",
         reason=reason,
-        mining_run_id=run_id,
+        mining_run_id=run.run_id,
         parent_lesson_id=parent,
         composition=composition,
-        now=inputs.now,
+        now=run.inputs.now,
     )
     if record.lesson_type == "pm_tuning":
         lesson_rows.set_half_life(
-            connection,
+            run.connection,
             lesson_id,
             hours=None,
             state="undetermined",
@@ -149,58 +174,46 @@ def _insert(
             details={},
         )
     decision_rows.move(
-        connection,
+        run.connection,
         lesson_id=lesson_id,
         decision="propose" if record.excludes_zero else "watch",
         reason=reason,
         job="mine_lessons",
     )
-    changed["new"] += 1
-    changed["proposed" if record.excludes_zero else "watched"] += 1
+    run.changed["new"] += 1
+    run.changed["proposed" if record.excludes_zero else "watched"] += 1
 
 
-def _standing(lesson: StoredLesson, effects: Mapping[int, Mapping[str, Any]]) -> Standing:
-    return Standing(
-        lesson.status,  # type: ignore[arg-type]
-        lesson.stats,
-        effects[lesson.lesson_id],
-        lesson.weak_looks,
+def _move(run: _Run, lesson_id: int, verdict: LookVerdict) -> None:
+    if verdict.decision is None:
+        return
+    decision_rows.move(
+        run.connection,
+        lesson_id=lesson_id,
+        decision=verdict.decision,
+        reason=verdict.reason,
+        job="mine_lessons",
     )
-
-
-def _move(
-    connection: Connection, lesson_id: int, verdict: LookVerdict, changed: dict[str, int]
-) -> None:
-    if verdict.decision is not None:
-        decision_rows.move(
-            connection,
-            lesson_id=lesson_id,
-            decision=verdict.decision,
-            reason=verdict.reason,
-            job="mine_lessons",
-        )
-        counted = {"propose": "proposed", "refresh": "proposed", "watch": "watched"}
-        changed[counted.get(verdict.decision, "retired")] += 1
+    counted = {"propose": "proposed", "refresh": "proposed", "watch": "watched"}
+    run.changed[counted.get(verdict.decision, "retired")] += 1
 
 
 def _refresh(
-    connection: Connection,
+    run: _Run,
     lesson_id: int,
     record: EvidenceRecord,
     verdict: LookVerdict,
     composition: Mapping[str, Any],
-    run_id: int,
-    changed: dict[str, int],
 ) -> None:
     if verdict.writes_evidence:
         lesson_rows.refresh_lesson(
-            connection,
+            run.connection,
             lesson_id,
             record,
             weak_looks=verdict.weak_looks,
-            mining_run_id=run_id,
+            mining_run_id=run.run_id,
             composition=composition,
         )
-        changed["refreshed"] += 1
+        run.changed["refreshed"] += 1
     if verdict.raises_version:
-        lesson_rows.raise_version(connection, lesson_id, reason=verdict.reason)
+        lesson_rows.raise_version(run.connection, lesson_id, reason=verdict.reason)

@@ -7,12 +7,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from jobs.lesson_claims import CLAIMED, new_claim, standing_claim
+from jobs.lesson_claims import CLAIMED, is_open, new_claim, standing_claim
 from jobs.mining_inputs import Inputs
 from learning.domain.levers import THRESHOLD_PREFIX
 from learning.evidence.aggregation import FrozenReference, regime_weights_for, scope_scores
 from learning.evidence.block_statistics import ClipLimits
 from learning.evidence.trade_events import GroupKey
+from learning.lessons.confirmation import Prospect
 from learning.lessons.evidence_record import EvidenceRecord
 from learning.lessons.execution_confirmation import (
     ExecutionClaim,
@@ -117,23 +118,21 @@ def _claim(findings: Sequence[ExecutionFinding], now: datetime) -> dict[str, Any
     return {**least, "claim_family": clearest.family}
 
 
-def tuning_confirmations(
-    inputs: Inputs, groups: Groups, settings: Settings
-) -> dict[int, tuple[str, str]]:
-    """Return for each open execution lesson what the trades since its claim say."""
+def tuning_prospects(inputs: Inputs, groups: Groups, settings: Settings) -> dict[int, Prospect]:
+    """Return for each stale open execution lesson what the trades since its claim say of it."""
     open_ = [
         (one.lesson_id, claim)
         for one in inputs.lessons
-        if one.lesson_type == "pm_tuning"
-        and one.confirmation == "pending"
-        and one.status in ("proposed", "active", "disabled")
+        if one.lesson_id in inputs.stale.ids
+        and one.lesson_type == "pm_tuning"
+        and is_open(one)
         and one.outcome == inputs.outcome
         and (claim := _open_claim(one, settings)) is not None
     ]
-    judged = execution_confirmations(groups, [claim for _, claim in open_])
+    later = execution_confirmations(groups, [claim for _, claim in open_])
     return {
-        lesson_id: (verdict.status, _since_found(verdict))
-        for (lesson_id, _), verdict in zip(open_, judged, strict=True)
+        lesson_id: Prospect(found.p_confirm, found.p_fail, _since_found(found))
+        for (lesson_id, _), found in zip(open_, later, strict=True)
     }
 
 

@@ -57,6 +57,21 @@ class Confirmation:
     p_fail: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What a candidate's later trades say of it alone, before it is judged among the open ones.
+
+    Attributes:
+        p_confirm: One-sided p-value that the edge has the lesson's sign; None: not enough yet.
+        p_fail: One-sided p-value of the claim itself.
+        told: The same in words.
+    """
+
+    p_confirm: float | None
+    p_fail: float | None
+    told: str
+
+
 def confirmations(
     events: TradeEvents,
     candidates: Sequence[Candidate],
@@ -86,16 +101,27 @@ def confirmations(
     edges = [edge if isinstance(edge, ScopeEdge) else None for edge in later]
     p_confirm = [_p_sign(edge, one) for edge, one in zip(edges, candidates, strict=True)]
     p_fail = [_p_below_claim(edge, one) for edge, one in zip(edges, candidates, strict=True)]
+    statuses = judged(p_confirm, p_fail, level=level)
+    return tuple(map(Confirmation, statuses, later, p_confirm, p_fail))
+
+
+def judged(
+    p_confirm: Sequence[float | None],
+    p_fail: Sequence[float | None],
+    *,
+    level: float = CONFIRMATION_LEVEL,
+) -> list[ConfirmationStatus]:
+    """Judge the open candidates by their p-values, all of them together.
+
+    Examples:
+        >>> judged([0.01, None, 0.5], [0.9, None, 0.02])
+        ['confirmed', 'pending', 'failed']
+    """
     confirmed, failed = rejections(p_confirm, level), rejections(p_fail, level)
-    return tuple(
-        Confirmation(
-            status="confirmed" if confirmed[i] else "failed" if failed[i] else "pending",
-            prospective=later[i],
-            p_confirm=p_confirm[i],
-            p_fail=p_fail[i],
-        )
-        for i in range(len(candidates))
-    )
+    return [
+        "confirmed" if well else "failed" if badly else "pending"
+        for well, badly in zip(confirmed, failed, strict=True)
+    ]
 
 
 def _prospective(

@@ -10,7 +10,7 @@ from scipy import stats
 
 from learning.domain.levers import ThresholdRange
 from learning.evidence.trade_events import GroupKey
-from learning.lessons.confirmation import CONFIRMATION_LEVEL, ConfirmationStatus, rejections
+from learning.lessons.confirmation import CONFIRMATION_LEVEL, ConfirmationStatus, judged
 from learning.lessons.execution_evidence import ExecutionTrades
 from learning.lessons.execution_search import (
     ExecutionFinding,
@@ -109,16 +109,8 @@ def execution_confirmations(
     found = [one if isinstance(one, ExecutionFinding) else None for one in later]
     p_confirm = [_p_direction(one, claim) for one, claim in zip(found, claims, strict=True)]
     p_fail = [_p_below_claim(one, claim) for one, claim in zip(found, claims, strict=True)]
-    confirmed, failed = rejections(p_confirm, level), rejections(p_fail, level)
-    return tuple(
-        ExecutionConfirmation(
-            status="confirmed" if confirmed[i] else "failed" if failed[i] else "pending",
-            prospective=later[i],
-            p_confirm=p_confirm[i],
-            p_fail=p_fail[i],
-        )
-        for i in range(len(claims))
-    )
+    statuses = judged(p_confirm, p_fail, level=level)
+    return tuple(map(ExecutionConfirmation, statuses, later, p_confirm, p_fail))
 
 
 def _prospective(

@@ -28,6 +28,18 @@ def path_selected_groups(events: TradeEvents) -> tuple[GroupKey, ...]:
     return tuple(key for key in events.groups if key[1] in LATER and _is_selected(events, key))
 
 
+def groups_behind(key: GroupKey) -> tuple[GroupKey, ...]:
+    """Return the groups that what is measured in one rests on: itself, and what it is reached from.
+
+    Examples:
+        >>> groups_behind(("pm.a.b.c", "exit"))
+        (('pm.a.b.c', 'exit'),)
+        >>> groups_behind(("pm.a.b.c", "add"))
+        (('pm.a.b.c', 'add'), ('pm.a.b.c', 'entry'))
+    """
+    return (key, (key[0], ENTRY)) if key[1] in LATER else (key,)
+
+
 def _is_selected(events: TradeEvents, key: GroupKey) -> bool:
     entries = events.group_code((key[0], ENTRY))
     if entries is None:

@@ -162,6 +162,16 @@ def read_trade_events(
     return _as_trade_events(_table(connection, query), checked_dimensions(dims)).canonical()
 
 
+def count_trades(
+    connection: Connection, module: Module, *, outcome: str, origins: Sequence[str]
+) -> int:
+    """Count the distinct trades that ``read_trade_events`` reads."""
+    counted = sa.func.count(sa.distinct(pattern_trade_events.c.strand_id))
+    chosen = _chosen(module, origins=origins, bots=None, groups=None)
+    query = sa.select(counted).where(*chosen, _outcome(outcome).is_not(None))
+    return connection.scalar(query) or 0
+
+
 def count_without_outcome(
     connection: Connection,
     module: Module,

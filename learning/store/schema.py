@@ -632,6 +632,20 @@ learning_lessons = sa.Table(
     sa.Index("ix_learning_lessons_status", "status"),
     comment="What was found, and what a person decided on it.",
 )
+lesson_marks = sa.Table(
+    "lesson_marks",
+    metadata,
+    sa.Column(
+        "lesson_id",
+        sa.BigInteger,
+        sa.ForeignKey("learning_lessons.id"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    _text("rests_on", comment="hash of all that its evidence was measured on"),
+    _json("prospect", nullable=True, comment="p-values of its later trades, while it is open"),
+    comment="What each lesson was measured on last: where that is as before, it is not read again.",
+)
 lesson_versions = sa.Table(
     "lesson_versions",
     metadata,

@@ -16,8 +16,8 @@ from jobs.timetable import LEARNING_ORDER, TIMETABLE
 from learning.store.schema import metadata
 from tests.jobs.conftest import runner_on
 
-# one row a run by design, or counters of what was written
-OF_RUNS = {"job_runs", "mining_runs", "edgekeeper_state", "bot_heartbeats"}
+# one row a run by design, counters of what was written, or what a run rested on
+OF_RUNS = {"job_runs", "mining_runs", "edgekeeper_state", "bot_heartbeats", "lesson_marks"}
 # moments, and identities of rows that are replaced
 PASSING = {"id", "mining_run_id", "group_id", "revision"}
 

@@ -88,6 +88,8 @@ ATTEMPTS: tuple[tuple[str, str], ...] = (
     ("w", "DELETE FROM pattern_trade_events"),
     ("w", "DELETE FROM trade_actions"),
     ("w", "DELETE FROM learning_lesson_maps"),
+    ("w", "UPDATE lesson_marks SET rests_on = rests_on"),
+    ("wda", "SELECT * FROM lesson_marks"),
     ("wda", "SELECT * FROM learning_lesson_maps"),
     ("w", "DELETE FROM regime_phase_counts"),
     ("wda", "SELECT * FROM regime_phase_counts"),
