@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from dashboard import formats
 from dashboard.waiting_list import meets_active
 from jobs.planned import PlannedRun, planned_runs
+from jobs.timetable import JOBS
 from learning.lessons.life_cycle import approvable, levers_of_effect
 from learning.settings import Profile
 from learning.store import (
@@ -157,7 +158,8 @@ def read_health(engine: Engine, profile: Profile = "v5") -> Health:
 
 def _runs(connection: Connection) -> pd.DataFrame:
     paused = job_rows.read_pauses(connection)
-    rows = [{**row, "is_paused": row["job"] in paused} for row in job_rows.last_runs(connection)]
+    last = job_rows.last_runs(connection, list(JOBS))
+    rows = [{**row, "is_paused": row["job"] in paused} for row in last]
     columns = [*job_runs.c.keys(), "last_ok_at", "is_paused"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -578,16 +580,23 @@ def read_exposure(source: Source, days: int = TOUCH_DAYS) -> Exposed:
         return Exposed(found, int(c.scalar(sa.select(trade).where(recent)) or 0), days)
 
 
-def read_runs(engine: Engine, *, days: int = 7, limit: int = 1000) -> pd.DataFrame:
-    """Return the runs of the last days, the newest first."""
+def read_runs(
+    engine: Engine, *, days: int = 7, limit: int = 1000, n_arrivals: int = 200
+) -> pd.DataFrame:
+    """Return the runs of the last days, the newest first.
+
+    Of those that went well for an arrival only the newest: under a busy bot they come by the
+    thousand, and none of the others would be seen.
+    """
     r = job_runs.c
-    query = (
-        sa.select(job_runs)
-        .where(r.queued_at > sa.func.now() - timedelta(days=days))
-        .order_by(r.id.desc())
-        .limit(limit)
-    )
-    return _read(engine, query)
+    is_recent = r.queued_at > sa.func.now() - timedelta(days=days)
+    is_arrival = sa.and_(r.run_trigger == "notify", r.status == "ok")
+    newest = [
+        sa.select(r.id).where(is_recent, kind).order_by(r.id.desc()).limit(most)
+        for kind, most in ((is_arrival, n_arrivals), (~is_arrival, limit))
+    ]
+    ids = sa.union_all(*(sa.select(part.subquery()) for part in newest))
+    return _read(engine, sa.select(job_runs).where(r.id.in_(ids)).order_by(r.id.desc()))
 
 
 @dataclass(frozen=True)

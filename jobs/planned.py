@@ -67,7 +67,7 @@ def planned_runs(connection: Connection, profile: Profile) -> tuple[PlannedRun, 
     names = [job.name for job in jobs]
     known = _Known(
         now=job_rows.database_now(connection),
-        last={row["job"]: row for row in job_rows.last_runs(connection)},
+        last={row["job"]: row for row in job_rows.last_runs(connection, names)},
         attempted=job_rows.last_attempts(connection, names),
         failures=job_rows.read_failures(connection, names),
         pauses=job_rows.read_pauses(connection),

@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
-from sqlalchemy.dialects.postgresql import JSONB, distinct_on, insert
+from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from learning.store.decision_rows import refusals_told
 from learning.store.schema import job_runs, job_settings
@@ -302,31 +302,42 @@ def _queue_again(connection: Connection, job: str, run_id: int) -> None:
 
 
 def last_attempts(connection: Connection, jobs: Sequence[str]) -> dict[str, datetime]:
-    """Return for each job that ever was queued the newest slot of it."""
+    """Return for each job that ever was queued the newest slot of it.
+
+    A run for an arrival is none: it looks at what is new alone, and under a busy bot there is one
+    at every moment, so that no slot would ever get the run that looks at everything.
+    """
     wanted = _these(jobs)
-    newest = sa.select(sa.func.max(job_runs.c.slot)).where(job_runs.c.job == wanted.c.job)
+    c = job_runs.c
+    newest = sa.select(sa.func.max(c.slot)).where(c.job == wanted.c.job, c.run_trigger != "notify")
     rows = connection.execute(sa.select(wanted.c.job, newest.scalar_subquery()))
     return {job: slot for job, slot in rows if slot is not None}
 
 
 def read_failures(connection: Connection, jobs: Sequence[str]) -> dict[str, Failures]:
     """Return the failures (failed and lost runs) of each job since it last ran well, if any."""
-    wanted = _these(jobs)
-    c = job_runs.c
-    well = job_runs.alias("well")
-    last_ok = sa.func.coalesce(
-        sa.select(sa.func.max(well.c.id))
-        .where(well.c.job == wanted.c.job, well.c.status == "ok")
-        .scalar_subquery(),
-        0,
+    wanted, c = _these(jobs), job_runs.c
+    since = sa.func.coalesce(_last_ok(wanted), 0)
+    failed = (
+        sa.select(sa.func.count().label("in_a_row"), sa.func.max(c.finished_at).label("last_at"))
+        .where(c.job == wanted.c.job, c.status.in_(("failed", "lost")), c.id > since)
+        .lateral("failed")
     )
     rows = connection.execute(
-        sa.select(c.job, sa.func.count(), sa.func.max(c.finished_at))
-        .join(wanted, wanted.c.job == c.job)
-        .where(c.status.in_(("failed", "lost")), c.id > last_ok)
-        .group_by(c.job)
+        sa.select(wanted.c.job, failed.c.in_a_row, failed.c.last_at)
+        .join_from(wanted, failed, sa.true())
+        .where(failed.c.in_a_row > 0)
     )
     return {job: Failures(count, last_at) for job, count, last_at in rows}
+
+
+def _last_ok(wanted: sa.TableValuedAlias) -> sa.ScalarSelect[Any]:
+    """The id of the newest run of a job that ended well."""
+    well = job_runs.alias("well")
+    newest = sa.select(sa.func.max(well.c.id)).where(
+        well.c.job == wanted.c.job, well.c.status == "ok"
+    )
+    return newest.correlate(wanted).scalar_subquery()
 
 
 def _these(jobs: Sequence[str]) -> sa.TableValuedAlias:
@@ -334,19 +345,28 @@ def _these(jobs: Sequence[str]) -> sa.TableValuedAlias:
     return listed.table_valued("job", name="wanted").render_derived()
 
 
-def last_runs(connection: Connection) -> list[sa.RowMapping]:
-    """Return the newest run of each job, with the last time it was well."""
-    ok_at = (
-        sa.func.max(job_runs.c.finished_at)
-        .filter(job_runs.c.status == "ok")
-        .over(partition_by=job_runs.c.job)
+def last_runs(connection: Connection, jobs: Sequence[str]) -> list[sa.RowMapping]:
+    """Return the newest run of each of the jobs that ever was queued, with when it last was well.
+
+    Looked up job by job: under a busy bot there are hundreds of thousands of runs.
+    """
+    wanted, newer, well = _these(jobs), job_runs.alias("newer"), job_runs.alias("then")
+    newest = sa.select(sa.func.max(newer.c.id)).where(newer.c.job == wanted.c.job)
+    ids = (
+        sa.select(
+            newest.correlate(wanted).scalar_subquery().label("newest_id"),
+            _last_ok(wanted).label("ok_id"),
+        )
+        .select_from(wanted)
+        .subquery("ids")
     )
-    newest = (
-        sa.select(job_runs, ok_at.label("last_ok_at"))
-        .ext(distinct_on(job_runs.c.job))
-        .order_by(job_runs.c.job, job_runs.c.queued_at.desc(), job_runs.c.id.desc())
+    query = (
+        sa.select(job_runs, well.c.finished_at.label("last_ok_at"))
+        .join_from(ids, job_runs, job_runs.c.id == ids.c.newest_id)
+        .outerjoin(well, well.c.id == ids.c.ok_id)
+        .order_by(job_runs.c.job)
     )
-    return list(connection.execute(newest).mappings())
+    return list(connection.execute(query).mappings())
 
 
 def database_now(connection: Connection) -> datetime:

@@ -1028,6 +1028,16 @@ job_runs = sa.Table(
         unique=True,
         postgresql_where=sa.text("status = 'running'"),
     ),
+    sa.Index("ix_job_runs_job", "job", "id"),
+    sa.Index("ix_job_runs_status", "job", "status", "id"),
+    sa.Index("ix_job_runs_queued", "job", "id", postgresql_where=sa.text("status = 'queued'")),
+    # those for single arrivals come by the thousand, and stand for no slot
+    sa.Index(
+        "ix_job_runs_slots",
+        "job",
+        "slot",
+        postgresql_where=sa.text("run_trigger <> 'notify'"),
+    ),
     comment="Every run of every job; one run of a job at a time.",
 )
 job_settings = sa.Table(

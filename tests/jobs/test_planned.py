@@ -120,7 +120,7 @@ def test_a_cancelled_run_is_not_run_and_says_who_cancelled_it(runner: Runner) ->
         assert not job_rows.cancel_queued_run(connection, run_id, by="bob", reason="again")
     assert runner.run_next() is None
     with database.transaction(runner.engine, read_only=True) as connection:
-        [row] = job_rows.last_runs(connection)
+        [row] = job_rows.last_runs(connection, list(JOBS))
         assert job_rows.read_queue(connection) == []
     assert (row["status"], row["error"]) == ("skipped", "cancelled by bob: not now")
 

@@ -80,6 +80,19 @@ def test_missed_slots_are_queued_in_order_and_not_again(runner: Runner) -> None:
     assert [slot for name, slot in slots if name == "once"] == [MONDAY, MONDAY + 10 * HOUR]
 
 
+def test_a_run_for_an_arrival_does_not_stand_for_a_slot(runner: Runner) -> None:
+    """It looks at what is new alone: under a busy bot nothing would look at everything."""
+    one = job("one", fine)
+    with database.transaction(runner.engine) as connection:
+        queue_due(connection, MONDAY, "w", jobs=[one])
+        for minute in range(0, 60, 5):  # the last one after the slot, within its jitter
+            at = MONDAY + timedelta(minutes=minute, seconds=3600 - 55 * 60 + 2)
+            job_rows.enqueue(connection, "one", slot=at, trigger="notify", requested_by="w")
+        assert queue_due(connection, MONDAY + HOUR + timedelta(seconds=9), "w", jobs=[one])
+    slots = [row["slot"] for row in rows(runner) if row["run_trigger"] == "schedule"]
+    assert slots == [MONDAY, MONDAY + HOUR]
+
+
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
 def test_slots_are_the_same_in_any_zone_across_both_changes_of_the_clock(
     zone: str, monkeypatch: pytest.MonkeyPatch
@@ -209,7 +222,9 @@ def test_a_run_past_its_time_is_pulled_out(runner: Runner, waits_in: str) -> Non
 
     row = run_one(runner, job("endless", endless, timeout=timedelta(seconds=0.3)))
     assert row["status"] == "failed"
-    assert "ran past its time" in row["error"]
+    assert row["error"] == "ran past its time of 0.3 s and was ended"
+    assert row["error_id"] in row["log_tail"]  # which tells where it was
+    assert "in endless" in row["log_tail"]
     assert runner.run_now("endless", requested_by="t") is not None  # the runner goes on
 
 
