@@ -177,16 +177,22 @@ class Runner:
             return RunOutcome("lost", error=str(lost)), False
         except (Exception, SystemExit, Interrupted) as error:
             # a job that raises, whatever it raises, must not end the worker or starve the others
-            ended = _ended(guard, self._timeout_s(claimed.job))
+            ended = _ended(guard)
             if ended is not None:
                 return ended, False
+            if guard.ending == "timed_out":
+                told = f"ran past its time of {self._timeout_s(claimed.job):g} s and was ended"
+                return self._failed(claimed, error, told), False
             return self._failed(claimed, error), is_of_database(error)
         return RunOutcome("ok", report.rows_in, report.rows_out, report.changed), False
 
-    def _failed(self, claimed: ClaimedRun, error: BaseException) -> RunOutcome:
+    def _failed(
+        self, claimed: ClaimedRun, error: BaseException, told: str | None = None
+    ) -> RunOutcome:
         error_id = uuid.uuid4().hex[:12]
         log.error("job %s failed, error %s", claimed.job, error_id, exc_info=error)
-        described = without_passwords(f"{type(error).__name__}: {error}".replace("\x00", ""))
+        described = told or f"{type(error).__name__}: {error}"
+        described = without_passwords(described.replace("\x00", ""))
         return RunOutcome("failed", error=described[:2000], error_id=error_id)
 
     def _report(
@@ -292,10 +298,8 @@ def is_of_database(error: BaseException) -> bool:
     return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
 
 
-def _ended(guard: RunGuard, timeout_s: float) -> RunOutcome | None:
-    """The outcome of a run that was ended from outside, None where it failed by itself."""
-    if guard.ending == "timed_out":
-        return RunOutcome("failed", error=f"ran past its time of {timeout_s:g} s and was ended")
+def _ended(guard: RunGuard) -> RunOutcome | None:
+    """The outcome of a run that was taken from its worker, None where it failed."""
     if guard.ending == "stopped":
         return RunOutcome("skipped", error="its worker was told to end; queued again")
     if guard.ending == "lost":
