@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from learning.meta.half_life import (
 )
 from learning.settings import Settings
 from learning.store import (
+    database,
     decision_rows,
     edge_history_rows,
     event_rows,
@@ -37,6 +40,21 @@ from learning.store.lesson_rows import StoredLesson
 Histories = dict[HistoryKey, EdgeHistory]
 
 
+@dataclass(frozen=True, slots=True)
+class Refit:
+    """What the trades of a module say of how its edges lasted.
+
+    Attributes:
+        fits: Of each lesson, with its history.
+        kept: Every history to be stored: of patterns and of lessons.
+        curves: What was fitted, by the same keys.
+    """
+
+    fits: Sequence[tuple[StoredLesson, HalfLife, EdgeHistory]]
+    kept: Histories
+    curves: Mapping[HistoryKey, DecayCurve]
+
+
 def estimate_half_lives(context: JobContext) -> JobReport:
     """Refit every lesson ever found, watched ones included; both modules."""
     windows = lessons = decaying = 0
@@ -44,37 +62,47 @@ def estimate_half_lives(context: JobContext) -> JobReport:
     for module in MODULES:
         context.progress(0, None, f"edge history of {module}")
         with failures.kept(module):
+            with database.transaction(context.engine, read_only=True) as connection:
+                refit = refitted(connection, module, context.settings)
             with context.transaction() as connection:
-                decision_rows.lock(connection)
-                written, fits = refit_module(connection, module, context.settings)
+                decision_rows.lock(connection)  # nobody's decision waits for a calculation
+                windows += write_refit(connection, module, refit)
                 state_rows.touch(connection)
-            windows, lessons = windows + written, lessons + len(fits)
-            decaying += sum(fit.decay_halflife_hours is not None for fit in fits)
+            lessons += len(refit.fits)
+            decaying += sum(fit.decay_halflife_hours is not None for _, fit, _ in refit.fits)
     failures.tell()
     return JobReport(lessons, windows, {"half_lives_refitted": lessons, "decaying": decaying})
 
 
-def refit_module(
-    connection: Connection, module: Module, settings: Settings
-) -> tuple[int, list[HalfLife]]:
-    """Refit one module; return the windows written and the fits."""
+def refitted(connection: Connection, module: Module, settings: Settings) -> Refit:
+    """Refit one module from its trades; nothing is written."""
     check_dimensions(connection, module, settings)
     lessons = lesson_rows.read_lessons(connection, module)
     trades = list(lesson_trades(connection, module, lessons, settings))
     histories = [_history(one) for one in trades]
-    fits = list(fit_half_lives(histories).fits)
-    for one, fit, history in zip(trades, fits, histories, strict=True):
-        _write(connection, one, fit)
-        retire_where_flipped(connection, one.lesson, history)
+    fits = fit_half_lives(histories).fits
     kept = pattern_histories(connection, module, settings)
-    fitted: dict[HistoryKey, DecayCurve] = {}
+    curves: dict[HistoryKey, DecayCurve] = {}
     for one, fit, history in zip(trades, fits, histories, strict=True):
         key = (one.lesson.key, canonical_scope(one.lesson.scope), one.lesson.lesson_id)
         kept[key] = history
         curve = fitted_edges(fit, history)
         if curve is not None:
-            fitted[key] = curve
-    return edge_history_rows.replace_all(connection, module, kept, fitted), fits
+            curves[key] = curve
+    found = zip((one.lesson for one in trades), fits, histories, strict=True)
+    return Refit(tuple(found), kept, curves)
+
+
+def write_refit(connection: Connection, module: Module, refit: Refit) -> int:
+    """Write a refit; return how many windows there are.
+
+    Lessons are judged by the status they have by now: somebody may have decided meanwhile.
+    """
+    now = {one.lesson_id: one for one in lesson_rows.read_lessons(connection, module)}
+    for lesson, fit, history in refit.fits:
+        _write(connection, lesson.lesson_id, fit)
+        retire_where_flipped(connection, now[lesson.lesson_id], history)
+    return edge_history_rows.replace_all(connection, module, refit.kept, refit.curves)
 
 
 def pattern_histories(connection: Connection, module: Module, settings: Settings) -> Histories:
@@ -110,10 +138,10 @@ def _history(one: LessonTrades) -> EdgeHistory:
     )
 
 
-def _write(connection: Connection, one: LessonTrades, fit: HalfLife) -> None:
+def _write(connection: Connection, lesson_id: int, fit: HalfLife) -> None:
     lesson_rows.set_half_life(
         connection,
-        one.lesson.lesson_id,
+        lesson_id,
         hours=fit.decay_halflife_hours,
         state=fit.state.value,
         reason=None if fit.decay_halflife_hours is not None else fit.reason,

@@ -9,11 +9,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from jobs.estimate_half_lives import refit_module
+from jobs.estimate_half_lives import refitted, write_refit
 from learning.settings import Settings
 from learning.store.schema import learning_edge_history, learning_lessons
-from tests.jobs.test_measure_effects import store_trades
-from tests.learning.store.stored_lessons import CLEAR, store_lesson
+from tests.jobs.test_measure_effects import SETTINGS, store_trades
+from tests.learning.store.stored_lessons import CLEAR, decide, store_lesson
 from tests.strand_builders import START
 
 H = learning_edge_history.c
@@ -26,13 +26,40 @@ def fading(weeks: int) -> list[float]:
     return [float(inside[i]) if i % 2 == 0 else 0.0 for i in range(len(age_days))]
 
 
+def refit(connection: Connection, settings: Settings = SETTINGS) -> None:
+    """What the job does of a module, in the transaction of a test."""
+    write_refit(connection, "pm", refitted(connection, "pm", settings))
+
+
+def test_a_lesson_that_was_decided_on_meanwhile_keeps_the_decision(connection: Connection) -> None:
+    """The trades are read before the lock is taken: what a person did in between stands."""
+    store_trades(connection, [*fading(10), *(-value for value in fading(14))])
+    lesson_id = store_lesson(
+        connection, scope={"bucket": "micro"}, outcome="r_multiple",
+        stats={**CLEAR, "posterior_mean_rr": 0.4}, discovered_at=START + timedelta(days=70),
+    )  # fmt: skip
+    found = refitted(connection, "pm", Settings())
+    with connection.begin_nested() as before:
+        write_refit(connection, "pm", found)
+        assert status(connection, lesson_id) == "retired"  # its edge turned round
+        before.rollback()
+    decide(connection, lesson_id, "reject")
+    write_refit(connection, "pm", found)
+    assert status(connection, lesson_id) == "rejected"
+
+
+def status(connection: Connection, lesson_id: int) -> str:
+    query = sa.select(learning_lessons.c.status).where(learning_lessons.c.id == lesson_id)
+    return str(connection.scalar(query))
+
+
 def test_a_fit_is_kept_beside_its_windows(connection: Connection) -> None:
     store_trades(connection, fading(24))
     lesson_id = store_lesson(
         connection, scope={"bucket": "micro"}, outcome="r_multiple",
         stats={**CLEAR, "posterior_mean_rr": 0.4}, discovered_at=START + timedelta(days=300),
     )  # fmt: skip
-    refit_module(connection, "pm", Settings())
+    refit(connection)
     lesson = connection.execute(
         sa.select(learning_lessons).where(learning_lessons.c.id == lesson_id)
     ).one()
@@ -51,7 +78,7 @@ def test_a_fit_is_kept_beside_its_windows(connection: Connection) -> None:
 
 def test_windows_of_a_pattern_have_no_curve(connection: Connection) -> None:
     store_trades(connection, fading(10))
-    refit_module(connection, "pm", Settings())
+    refit(connection)
     fitted = connection.scalars(sa.select(H.fitted_rr).where(H.scope_signature == "{}")).all()
     assert fitted
     assert set(fitted) == {None}
@@ -66,7 +93,7 @@ def test_a_level_of_the_same_scope_has_windows_of_its_own(connection: Connection
     }  # fmt: skip
     edge_id = store_lesson(connection, **known)
     level_id = store_lesson(connection, lesson_type="level", **known)
-    refit_module(connection, "pm", Settings())
+    refit(connection)
     edges, levels = (
         connection.scalars(
             sa.select(H.edge_rr).where(H.lesson_id == one).order_by(H.window_start)

@@ -11,7 +11,6 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from jobs.estimate_half_lives import refit_module
 from jobs.ingest_strands import ingest_batch
 from jobs.materialise_overrides import materialise_module
 from jobs.mine_lessons import find, read_inputs, write
@@ -23,6 +22,7 @@ from learning.settings import Settings
 from learning.store import event_rows, job_rows, lesson_rows, override_rows, strand_rows
 from learning.store.lesson_rows import StoredLesson
 from learning.store.schema import pm_overrides
+from tests.jobs.test_estimate_half_lives import refit
 from tests.learning.store.stored_lessons import decide
 from tests.strand_builders import START, action, close
 
@@ -216,7 +216,7 @@ def store_fixed(connection: Connection) -> None:
 def test_the_meta_jobs_leave_execution_lessons_alone(connection: Connection) -> None:
     planted(connection)
     mine(connection)
-    refit_module(connection, "pm", SETTINGS)
+    refit(connection, SETTINGS)
     for lesson in tuned(connection).values():
         assert lesson.decay_halflife_hours is None
         assert lesson.half_life_reason is not None
