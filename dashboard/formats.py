@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from learning.domain.durations import span
+
 MIN_SHOWN_N: Final = 30  # an average of fewer trades is not printed
 NOTHING: Final = "—"
 _FORMULA = re.compile(r"^[\s]*[=+\-@＝＋－＠\t\r]")
@@ -110,23 +112,6 @@ def ago(then: datetime | None, now: datetime) -> str:
     if then is None:
         return "never"
     return f"{span((now - then).total_seconds())} ago"
-
-
-def span(seconds: float) -> str:
-    """Return a duration in its largest whole unit.
-
-    Examples:
-        >>> span(4), span(240), span(3 * 3600), span(2 * 86400)
-        ('4 s', '4 min', '3 h', '2 d')
-    """
-    seconds = max(seconds, 0.0)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 3600:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 36 * 3600:
-        return f"{seconds / 3600:.0f} h"
-    return f"{seconds / 86400:.0f} d"
 
 
 def utc(then: datetime | None, *, with_year: bool = False) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import controls, formats
+from learning.domain.durations import span
 
 Run = Mapping[Any, Any]
 _TELLS = ("progress", "checks", "attempt")  # of the runner itself, no change
@@ -18,7 +19,7 @@ def took(run: Run) -> str:
     """Return how long a run took, or how long it has been going on."""
     if _missing(run.get("started_at")) or _missing(run.get("finished_at")):
         return formats.NOTHING
-    return formats.span((run["finished_at"] - run["started_at"]).total_seconds())
+    return span((run["finished_at"] - run["started_at"]).total_seconds())
 
 
 def rows_told(run: Run) -> str:

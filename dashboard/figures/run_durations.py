@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from dashboard import formats
 from dashboard.theme import Palette, safe_label, style
+from learning.domain.durations import span
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,14 @@ def run_durations(runs: pd.DataFrame) -> RunDurations:
     rows = ended.to_dict("records")
     seconds = [(row["finished_at"] - row["started_at"]).total_seconds() for row in rows]
     median = float(np.median(seconds)) if seconds else None
-    usual = formats.NOTHING if median is None else formats.span(median)
+    usual = formats.NOTHING if median is None else span(median)
     return RunDurations(
         at=tuple(row["started_at"] for row in rows),
         seconds=tuple(seconds),
         is_well=tuple(row["status"] == "ok" for row in rows),
         hover=tuple(
             f"<b>{safe_label(row['job'])}</b> run {row['id']}: {safe_label(row['status'])}<br>"
-            f"{formats.utc(row['started_at'])}, took {formats.span(took)}"
+            f"{formats.utc(row['started_at'])}, took {span(took)}"
             for row, took in zip(rows, seconds, strict=True)
         ),
         median_s=median,

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from dashboard import formats
 from dashboard.theme import LABEL_GAP, Palette, safe_label, style
+from learning.domain.durations import span
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def run_timeline(runs: pd.DataFrame, *, now: datetime, least: timedelta) -> RunT
 
 
 def _told(row: dict[Any, Any], end: datetime) -> str:
-    took = formats.span((end - row["started_at"]).total_seconds())
+    took = span((end - row["started_at"]).total_seconds())
     lines = [
         f"<b>{safe_label(row['job'])}</b> run {row['id']}: {row['status']}",
         f"{formats.utc(row['started_at'])}, took {took}, by {safe_label(row['run_trigger'])}",

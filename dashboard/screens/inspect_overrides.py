@@ -16,6 +16,7 @@ from dashboard.figures.exposure import draw_exposure, exposure
 from dashboard.figures.override_periods import draw_override_periods, override_periods
 from dashboard.queries import Group
 from dashboard.resolving import Resolved, resolve
+from learning.domain.durations import span
 from learning.domain.levers import LEVERS
 
 _JOBS = ("materialise_overrides",)
@@ -286,11 +287,11 @@ def flags(override: Mapping[Any, Any], *, touched: int, now: datetime) -> list[s
     if left <= timedelta(0):
         found.append("expired")
     elif left < _SOON:
-        found.append(f"ends in {formats.span(left.total_seconds())}")
+        found.append(f"ends in {span(left.total_seconds())}")
     if half_life is not None and pd.notna(half_life) and age > timedelta(hours=float(half_life)):
         found.append("past its half-life")
     if not touched and age > _SOON:
-        found.append(f"never matched in {formats.span(age.total_seconds())}")
+        found.append(f"never matched in {span(age.total_seconds())}")
     return found
 
 

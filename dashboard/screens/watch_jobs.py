@@ -16,6 +16,7 @@ from dashboard.figures.run_timeline import draw_run_timeline, run_timeline
 from dashboard.queries import Plan
 from dashboard.run_card import changes, rows_told, show_run, took
 from jobs.planned import PlannedRun, running_words
+from learning.domain.durations import span
 
 _PERIODS = {"24 h": 1, "7 d": 7, "30 d": 30}
 _JUST_NOW = timedelta(minutes=5)
@@ -140,7 +141,7 @@ def _job_table(plan: Plan) -> pd.DataFrame:
                 "last_ok": formats.ago(one.last_ok_at, plan.now),
                 "age": _age_share(one, plan.now),
                 "next": formats.guarded(one.said),
-                "every": formats.span(one.job.every.total_seconds()),
+                "every": span(one.job.every.total_seconds()),
                 "took": took(run),
                 "rows": rows_told(run),
                 "run": formats.NOTHING if not run else str(run["id"]),
@@ -251,7 +252,7 @@ def _show_charts(
         return
     with right:
         shown = run_durations(own)
-        usual = formats.NOTHING if shown.median_s is None else formats.span(shown.median_s)
+        usual = formats.NOTHING if shown.median_s is None else span(shown.median_s)
         st.caption(f"How long each run of {formats.plain(job or '')} took; usually {usual}")
         controls.chart(
             draw_run_durations(shown, page.palette, height=250), key="durations", alt=shown.alt

@@ -13,6 +13,7 @@ from jobs.commands.session import actor, open_database, runner_for
 from jobs.planned import PlannedRun, planned_runs
 from jobs.timetable import JOBS
 from jobs.validate_learning import count, run_all_checks
+from learning.domain.durations import span
 from learning.errors import LearningError
 from learning.settings import Settings
 from learning.store import database, job_rows
@@ -46,15 +47,15 @@ def jobs() -> None:
         (
             one.job.name,
             one.job.purpose,
-            one.job.every,
+            span(one.job.every.total_seconds()),
             "never" if one.last is None else one.last["status"],
             _age(one, now),
-            one.job.max_age,
+            span(one.job.max_age.total_seconds()),
             one.said,
         )
         for one in planned
     ]
-    print_table(("job", "what for", "every", "last", "well ago", "at most", "next"), rows)
+    print_table(("job", "what for", "every", "last", "last good", "at most", "next"), rows)
     for one in planned:
         if one.last is not None and one.last["status"] in ("failed", "lost"):
             told = f"{one.job.name}, run {one.last['id']}: {one.last['error']}"
@@ -64,7 +65,7 @@ def jobs() -> None:
 def _age(one: PlannedRun, now: datetime) -> str:
     if one.last_ok_at is None:
         return "never" if one.pause is not None else "never !"
-    age = str(now - one.last_ok_at).split(".")[0]
+    age = f"{span((now - one.last_ok_at).total_seconds())} ago"
     return age if one.late_since is None else f"{age} !"
 
 
