@@ -102,8 +102,8 @@ class MetaTraderTest:
         if number is None:
             raise RowRejected("order", "must be given", None)
         if kind in _STEPS:
-            tally.skip(STEP)
             _set_stop(open_orders.get(number), row, self.zone)
+            tally.skip(STEP)
             return None
         side = _side(kind)
         if side is not None:
