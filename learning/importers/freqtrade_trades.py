@@ -37,7 +37,12 @@ from learning.importers.import_answers import ImportAnswers
 from learning.importers.imported_trade import ImportedTrade, TradeAction, check_closed
 from learning.importers.mapping import ColumnMapping
 from learning.importers.tag_rules import TagRules
-from learning.importers.trade_outcomes import NoRisk, initial_risk_pct, price_return_pct
+from learning.importers.trade_outcomes import (
+    LEAST_PRICE,
+    NoRisk,
+    initial_risk_pct,
+    price_return_pct,
+)
 
 # our name → the names it had over freqtrade's versions, newest first
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -260,6 +265,8 @@ def imported_trade(
     """
     position, mapping = position_of(raw, fills), terms.mapping
     check_closed("close_date", position.closed_at, terms.closed_by)
+    if position.first_entry < LEAST_PRICE:
+        raise RowRejected("open_rate", "must be above 0", position.first_entry)
     tag = (mapping.tags or TagRules()).read(free_text(raw, "enter_tag"))
     stopped = initial_risk_pct(
         side=position.side,

@@ -10,6 +10,7 @@ from typing import Final
 
 LEAST_RISK: Final = 1e-6  # of the entry price; nearer, R has no meaning
 
+LEAST_PRICE: Final = 1e-15  # below it products of prices vanish
 LEAST_PROFIT: Final = 1.0  # in money; below it, rounded to cents, it says too little about costs
 
 
