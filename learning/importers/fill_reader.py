@@ -16,7 +16,7 @@ from learning.importers.fill_ledger import FillLedger
 from learning.importers.import_report import ReportTally
 from learning.importers.imported_trade import MAX_ID_LENGTH, ImportedTrade
 from learning.importers.round_trips import EPOCH, Fill, RoundTrip, round_trips
-from learning.importers.trade_outcomes import net_of_costs_pct, price_return_pct
+from learning.importers.trade_outcomes import LEAST_PRICE, net_of_costs_pct, price_return_pct
 
 BEFORE: Final = "closes what was open before the first fill"
 STILL_OPEN: Final = "of a position that is still open"
@@ -133,6 +133,8 @@ class FillReader:
         )
         entry = trip.entry_sum / trip.entered
         sold = trip.exit_sum / trip.exited
+        if not entry >= LEAST_PRICE:
+            raise RowRejected("price", "must be above 0", entry)
         gross = price_return_pct(trip.side, entry, sold)
         pnl, net, value = _money(trip, gross)
         return ClosedPosition(
@@ -163,7 +165,7 @@ def _money(trip: RoundTrip, gross: float) -> tuple[float | None, float | None, f
         # lots and points: only what the account says is money
         net = net_of_costs_pct(gross, profit=trip.realised, costs=trip.fees)
         return trip.realised - trip.fees, net, None
-    if trip.n_without_fee:
+    if trip.n_without_fee or not trip.entry_value > 0:
         return None, None, trip.entry_value
     return trip.cash, trip.cash / trip.entry_value * 100.0, trip.entry_value
 

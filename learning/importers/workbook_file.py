@@ -10,6 +10,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +39,16 @@ def sheet_names(path: Path) -> tuple[str, ...]:
     Raises:
         ImportRefused: If it is damaged, or grows beyond the limit.
     """
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise ImportRefused(f"{path} cannot be read: {error}") from None
+    return _sheet_names(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=8)
+def _sheet_names(path: Path, _changed_ns: int, _size: int) -> tuple[str, ...]:
+    """The sheets of a workbook as it stands; every pass over one asks for them."""
     _check_size(path)
     with _opened(path) as book:
         return tuple(book.sheetnames)

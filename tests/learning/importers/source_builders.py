@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -131,6 +133,56 @@ def csv_of(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     lines = [",".join(rows[0])]
     lines += [",".join("" if v is None else str(v) for v in row.values()) for row in rows]
     return csv_text(path, "\n".join(lines) + "\n")
+
+
+_RELATED = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_SHEETS = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+_PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+_KIND = "application/vnd.openxmlformats"
+_PARTS = {
+    "[Content_Types].xml": (
+        f'<Types xmlns="{_PACKAGE}/content-types">'
+        f'<Default Extension="rels" ContentType="{_KIND}-package.relationships+xml"/>'
+        '<Override PartName="/xl/workbook.xml" '
+        f'ContentType="{_KIND}-officedocument.spreadsheetml.sheet.main+xml"/>'
+        '<Override PartName="/xl/worksheets/sheet1.xml" '
+        f'ContentType="{_KIND}-officedocument.spreadsheetml.worksheet+xml"/>'
+        "</Types>"
+    ),
+    "_rels/.rels": (
+        f'<Relationships xmlns="{_PACKAGE}/relationships"><Relationship Id="r1" '
+        f'Type="{_RELATED}/officeDocument" Target="xl/workbook.xml"/></Relationships>'
+    ),
+    "xl/workbook.xml": (
+        f'<workbook xmlns="{_SHEETS}" xmlns:r="{_RELATED}"><sheets>'
+        '<sheet name="List" sheetId="1" r:id="r1"/></sheets></workbook>'
+    ),
+    "xl/_rels/workbook.xml.rels": (
+        f'<Relationships xmlns="{_PACKAGE}/relationships"><Relationship Id="r1" '
+        f'Type="{_RELATED}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>'
+    ),
+}
+
+
+def plain_workbook(path: Path, rows: Sequence[Sequence[Any]]) -> Path:
+    """A workbook of one sheet with nothing but its cells, as many libraries write them."""
+    lines = ("<row>" + "".join(map(_sheet_cell, row)) + "</row>" for row in rows)
+    body = "".join(lines).encode("utf-8", "replace").decode()
+    sheet = f'<worksheet xmlns="{_SHEETS}"><sheetData>{body}</sheetData></worksheet>'
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, part in {**_PARTS, "xl/worksheets/sheet1.xml": sheet}.items():
+            archive.writestr(name, part)
+    return path
+
+
+def _sheet_cell(value: Any) -> str:
+    if value is None:
+        return "<c/>"
+    if isinstance(value, bool):
+        return f'<c t="b"><v>{int(value)}</v></c>'
+    if isinstance(value, int | float):
+        return f"<c><v>{value!r}</v></c>"
+    return f'<c t="inlineStr"><is><t>{escape(str(value))}</t></is></c>'
 
 
 def order(trade_id: int, side: str, price: float, filled: float, at: str, **rest: Any) -> dict:

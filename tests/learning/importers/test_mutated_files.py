@@ -12,13 +12,11 @@ import sqlite3
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -49,6 +47,7 @@ from tests.learning.importers.source_builders import (
     csv_text,
     database,
     order,
+    plain_workbook,
 )
 
 SAID = ImportAnswers(
@@ -292,20 +291,14 @@ def _workbook(rng: Random, folder: Path) -> Path:
     report = [list(row) for row in test_metatrader_report.REPORT]
     listed = [line.split(",") for line in tradingview(folder).read_text().splitlines()]
     rows = [dict(enumerate(row)) for row in rng.choice([report, listed])]
-    book = openpyxl.Workbook()
-    sheet = book.active
-    for row in edited_rows(rows, rng):
-        with suppress(ValueError, TypeError, openpyxl.utils.exceptions.IllegalCharacterError):
-            sheet.append(list(row.values()))
-    book.save(folder / "r.xlsx")
-    return folder / "r.xlsx"
+    changed = [list(row.values()) for row in edited_rows(rows, rng)]
+    return plain_workbook(folder / "r.xlsx", changed)
 
 
 @cache
 def _whole_workbook() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        path = test_metatrader_report.written(Path(folder), "xlsx")
-        return path.read_bytes()
+        return plain_workbook(Path(folder, "r.xlsx"), test_metatrader_report.REPORT).read_bytes()
 
 
 def _damaged_workbook(rng: Random, folder: Path) -> Path:
