@@ -21,6 +21,7 @@ from learning.importers.trade_outcomes import LEAST_PRICE, net_of_costs_pct, pri
 BEFORE: Final = "closes what was open before the first fill"
 STILL_OPEN: Final = "of a position that is still open"
 NO_FEES: Final = "fees not known, or in another currency without a price: no return after costs"
+LEAST_QUANTITY: Final = 1e-15  # less is nothing
 STOP_WITHIN: Final = timedelta(seconds=60)
 """How far from an entry a stop order still belongs to it."""
 
@@ -91,7 +92,10 @@ class FillReader:
         name = self.file.path.name
         with FillLedger() as ledger:
             for fill in self.file.fills(tally):
-                if isinstance(fill, Fill):
+                if isinstance(fill, Fill) and abs(fill.quantity) < LEAST_QUANTITY:
+                    why = RowRejected("quantity", "must be a number other than 0", fill.quantity)
+                    tally.reject(name, "fill", fill.row, why)
+                elif isinstance(fill, Fill):
                     ledger.add(fill)
                 else:
                     ledger.add_stop(fill.key, fill.at_us, is_buy=fill.is_buy, price=fill.price)
