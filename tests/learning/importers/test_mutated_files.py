@@ -359,8 +359,8 @@ def check(name: str, seed: int) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         try:
             path = _mutated(name, rng, Path(folder))
-        except (sqlite3.Error, OverflowError, UnicodeEncodeError):
-            return False  # what SQLite itself does not take
+        except (sqlite3.Error, pa.ArrowException, OverflowError, UnicodeEncodeError):
+            return False  # what SQLite and Parquet themselves do not take
         refusal = ""
         try:
             account_for(path, twice=seed % 4 == 0)
