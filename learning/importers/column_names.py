@@ -66,7 +66,7 @@ TRADE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "symbol": FILL_NAMES["symbol"],
     "side": (
         "side", "direction", "positionside", "longshort", "tradetype", "type", "action", "buysell",
-        "position", "marketpos", "marketposition",
+        "position", "marketpos", "marketposition", "openingdirection", "tradedirection",
     ),
     "entry_time": (
         "entrytime", "opentime", "entrydate", "opendate", "opened", "openedat", "entryat", "timein",
@@ -80,22 +80,22 @@ TRADE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "entry_price": (
         "entryprice", "openprice", "avgentryprice", "averageentryprice", "entry", "buyprice",
-        "openrate", "pricein", "entryavg", "avgentry", "pricebought",
+        "openrate", "openingprice", "pricein", "entryavg", "avgentry", "pricebought",
     ),
     "exit_price": (
         "exitprice", "closeprice", "avgexitprice", "averageexitprice", "exit", "sellprice",
-        "closerate", "priceout", "exitavg", "avgexit", "pricesold", "avgcloseprice",
+        "closerate", "closingprice", "priceout", "exitavg", "avgexit", "pricesold", "avgcloseprice",
         "averagecloseprice", "avgclosingprice", "averageclosingprice",
     ),
     "initial_stop": (
         "initialstop", "stoploss", "stop", "sl", "stopprice", "initialstoploss", "stoplossprice",
         "initialsl", "plannedstop",
     ),
-    "quantity": FILL_NAMES["quantity"] + ("positionsize", "contractsize"),
+    "quantity": FILL_NAMES["quantity"] + ("positionsize", "contractsize", "closingquantity"),
     "fees": FILL_NAMES["fee"] + ("totalfees", "totalcommission", "feestotal"),
     "pnl_amount": (
         "pnlamount", "netpnl", "netprofit", "realizedpnl", "realisedpnl", "pnl", "profit",
-        "profitloss", "pl", "netpl", "pandl", "closingpnl", "closedpnl", "realizedpl",
+        "profitloss", "pl", "netpl", "pandl", "closingpnl", "closedpnl", "realizedpl", "netusd", "neteur",
     ),
     "pattern_key": ("patternkey",),
     "return_pct": ("returnpct",),

@@ -304,3 +304,17 @@ def test_the_names_of_a_charting_platform_are_found(tmp_path):
     assert trade.pattern_key == "pm.orb.short.fade"
     assert trade.summary["pnl_amount"] == 1000.0
     assert trade.opened_at.hour == 9
+
+
+def test_a_history_of_positions_with_days_before_months_is_read(tmp_path):
+    path = csv_text(
+        tmp_path / "history.csv",
+        "Position ID,Symbol,Opening direction,Opening time,Closing time,Entry price,Closing price,"
+        "Closing Quantity,Net USD\n"
+        "7,EURUSD,Sell,15/01/2024 10:31:02.123,15/01/2024 12:00:00.5,1.1000,1.0950,10000,49.5\n",
+    )
+    (trade,), _ = trades_of(recognise([path]))
+    assert trade.summary["side"] == "short"
+    assert trade.summary["return_pct"] == pytest.approx(0.5 / 1.1)
+    assert trade.summary["pnl_amount"] == 49.5
+    assert (trade.opened_at.day, trade.opened_at.month) == (15, 1)
