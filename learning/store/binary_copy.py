@@ -48,17 +48,18 @@ def copy_columns(connection: Connection, table: str, parts: Iterable[Columns]) -
         for part in chain([first], filled):
             if list(part) != names:
                 raise ValueError(f"every part must have the columns {names}")
-            for chunk in _chunks(part):
-                rows = rows_of(chunk)
+            layout = _layout(part)
+            for chunk in _chunks(part, layout.itemsize):
+                rows = rows_of(chunk, layout)
                 copy.write(rows.view(np.uint8).data)
                 total += len(rows)
         copy.write(TRAILER)
     return total
 
 
-def _chunks(part: Columns) -> Iterator[Columns]:
+def _chunks(part: Columns, row_bytes: int) -> Iterator[Columns]:
     n = len(next(iter(part.values())))
-    n_rows = max(1, _CHUNK_BYTES // _layout(part).itemsize)
+    n_rows = max(1, _CHUNK_BYTES // row_bytes)
     for start in range(0, n, n_rows):
         yield {name: column[start : start + n_rows] for name, column in part.items()}
 
@@ -84,9 +85,10 @@ def _value_layout(name: str, column: npt.NDArray) -> list[tuple]:
     return [(name, f">{kind}")]
 
 
-def rows_of(columns: Columns) -> npt.NDArray[np.void]:
+def rows_of(columns: Columns, layout: np.dtype[np.void] | None = None) -> npt.NDArray[np.void]:
     """Lay equally long columns out as the server reads rows; see ``copy_columns``."""
-    rows = np.empty(len(next(iter(columns.values()))), dtype=_layout(columns))
+    n = len(next(iter(columns.values())))
+    rows = np.empty(n, dtype=_layout(columns) if layout is None else layout)
     rows["fields"] = len(columns)
     for name, column in columns.items():
         _fill(rows, name, column)

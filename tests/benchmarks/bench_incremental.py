@@ -114,6 +114,8 @@ def compare(home: Path, engine: Engine, settings: Settings, n_trades: int) -> No
     for name, touch in touches(engine, n_trades).items():
         touch()
         print(_line(name, aggregate(home, engine, settings), everything), flush=True)
+    again = rebuild(home, engine, settings)  # how far two runs of the same differ
+    print(_line("everything anew, once more", again, everything))
 
 
 def _line(name: str, one: Round, everything: Round) -> str:

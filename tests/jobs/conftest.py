@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
+from psycopg import sql
+from sqlalchemy import make_url
 
 from jobs import demo
 from jobs.job import silent
@@ -25,6 +29,22 @@ def learn(runner: Runner) -> None:
         ended = runner.run_now(name, requested_by="test")
         assert ended is not None
         assert ended.status == "ok", (name, ended.error)
+
+
+@contextlib.contextmanager
+def copied(source: Runner, server_url: str, **settings: object) -> Iterator[Runner]:
+    """A runner on a copy of another one's database, gone afterwards."""
+    source.engine.dispose()
+    original = str(source.engine.url.database)
+    names = sql.Identifier(f"{original}_again"), sql.Identifier(original)
+    plain = make_url(server_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
+        url = source.engine.url.set(database=f"{original}_again")
+        made = runner_on(url.render_as_string(hide_password=False), **settings)
+        yield made
+        made.engine.dispose()
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(names[0]))
 
 
 @pytest.fixture(scope="session")

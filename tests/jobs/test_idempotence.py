@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-import psycopg
 import pytest
 import sqlalchemy as sa
-from psycopg import sql
-from sqlalchemy import make_url
 
 from jobs.runner import Runner
 from jobs.timetable import LEARNING_ORDER, TIMETABLE
 from learning.store.schema import metadata
-from tests.jobs.conftest import runner_on
+from tests.jobs.conftest import copied
 
 # one row a run by design, counters of what was written, or what a run rested on
 OF_RUNS = {"job_runs", "mining_runs", "edgekeeper_state", "bot_heartbeats", "lesson_marks"}
@@ -58,18 +55,8 @@ def changed(before: dict[str, str], after: dict[str, str]) -> list[str]:
 @pytest.fixture
 def copy(learned: Runner, server_url: str) -> Iterator[Runner]:
     """A runner on a copy of the database that has learned."""
-    learned.engine.dispose()
-    source = str(learned.engine.url.database)
-    name = f"{source}_again"
-    plain = make_url(server_url).set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(plain, autocommit=True) as connection:
-        names = sql.Identifier(name), sql.Identifier(source)
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
-        url = learned.engine.url.set(database=name).render_as_string(hide_password=False)
-        made = runner_on(url)
+    with copied(learned, server_url) as made:
         yield made
-        made.engine.dispose()
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(names[0]))
 
 
 def test_on_an_empty_database_every_job_writes_nothing_but_empty_snapshots(runner: Runner) -> None:

@@ -22,7 +22,7 @@ from learning.events.strands import Strand
 from learning.store import lesson_rows, regime_weight_rows, strand_rows
 from learning.store.database import transaction
 from learning.store.lesson_rows import StoredLesson
-from tests.jobs.conftest import runner_on
+from tests.jobs.conftest import copied, runner_on
 from tests.learning.store.stored_lessons import decide
 from tests.strand_builders import action, close
 
@@ -214,31 +214,22 @@ def test_a_lesson_is_confirmed_by_trades_of_others_as_soon_as_in_a_full_refresh(
     assert "confirmed" in {one.confirmation for one in lessons(copy)}
 
 
-def test_only_groups_that_got_trades_are_read(new_database: Callable[[], str]) -> None:
-    runner = runner_on(new_database(), **OPTIONS)
+def test_the_job_reads_only_the_groups_that_got_trades(world: Runner, server_url: str) -> None:
     rng = random.Random(5)
-    with transaction(runner.engine) as connection:
-        strands = [
-            one
-            for i in range(200)
-            for pattern in (SCOPED, LOSING, EARLY)
-            for one in trade(rng, f"{pattern}/{i}", pattern, rng.uniform(0, DAYS))
-        ]
-        store(connection, runner, strands)
-    mined(runner)
-    mined(runner)
-    assert mined(runner) == 0
-    with transaction(runner.engine) as connection:
-        assert {one.key for one in lessons(connection)} >= {(SCOPED, "entry"), (EARLY, "entry")}
-        add(connection, runner, rng, SCOPED, 1, to=DAYS)
-        of_setup = "SELECT count(*) FROM pattern_trade_events WHERE pattern_key = :p"
-        n_events = connection.scalar(sa.text(of_setup), {"p": SCOPED})
-    assert mined(runner) == n_events  # its entries and adds; those of EARLY stay where they are
-    assert mined(runner) == 0
-    with transaction(runner.engine) as connection:
-        add(connection, runner, rng, NOISE, 5, to=DAYS)
-    assert mined(runner) == 0  # no lesson rests on them
-    runner.engine.dispose()
+    of_setup = "SELECT count(*) FROM pattern_trade_events WHERE pattern_key = :p"
+    with copied(world, server_url, **OPTIONS) as runner:
+        assert mined(runner) == 0
+        with transaction(runner.engine) as connection:
+            keys = {one.key for one in lessons(connection)}
+            assert keys >= {(SCOPED, "entry"), (SCOPED, "add"), (EARLY, "entry")}
+            assert NOISE not in {pattern for pattern, _ in keys}
+            add(connection, runner, rng, SCOPED, 1, to=DAYS)
+            n_events = connection.scalar(sa.text(of_setup), {"p": SCOPED})
+        assert mined(runner) == n_events  # those of EARLY stay where they are
+        assert mined(runner) == 0
+        with transaction(runner.engine) as connection:
+            add(connection, runner, rng, NOISE, 5, to=DAYS)
+        assert mined(runner) == 0  # no lesson rests on them
 
 
 def stale(connection: Connection, runner: Runner) -> set[int]:
