@@ -127,31 +127,42 @@ def test_a_killed_workers_run_is_taken_over_at_once_and_its_job_runs_again(
     assert ended[1]["run_trigger"] == "catch_up"
 
 
-def test_a_frozen_worker_that_wakes_up_writes_nothing(runner: Runner, start: Start) -> None:
-    n_rounds = 20
+def freeze_and_take_over(runner: Runner, zombie: subprocess.Popen[str], k: int) -> None:
+    """Freeze a worker in its run, let another take the run over, and wake the worker up."""
+    queue(runner, 1, first=k)
+    until(lambda: rows(runner)[-1]["status"] == "running")
+    zombie.send_signal(signal.SIGSTOP)
+    lost = rows(runner)[-1]["id"]
+    with database.transaction(runner.engine) as connection:
+        connection.execute(sa.text("SELECT pg_sleep(0.02)"))
+        assert job_rows.mark_lost(connection, after_s=0.01, is_dead=is_dead) == [lost]
+    taken_over = runner.run_next()
+    assert taken_over is not None
+    assert taken_over.status == "ok"
+    zombie.send_signal(signal.SIGCONT)
+
+
+def late_writes(runner: Runner, zombie: subprocess.Popen[str], n_rounds: int) -> int:
+    """How often a worker wrote that had lost its run while it was frozen."""
     runner.jobs = runner_of(str(runner.settings.database_url), 0.0).jobs  # quick for who takes over
-    zombie = start("patient", 0.1)
     ready(zombie)
-    written = version(runner)
+    before = version(runner)
     for k in range(n_rounds):
-        queue(runner, 1, first=k)
-        until(lambda: rows(runner)[-1]["status"] == "running")
-        zombie.send_signal(signal.SIGSTOP)
-        assert version(runner) == written  # nor did it write what it was frozen in before
-        lost = rows(runner)[-1]["id"]
-        with database.transaction(runner.engine) as connection:
-            connection.execute(sa.text("SELECT pg_sleep(0.02)"))
-            assert job_rows.mark_lost(connection, after_s=0.01, is_dead=is_dead) == [lost]
-        taken_over = runner.run_next()
-        assert taken_over is not None
-        assert taken_over.status == "ok"
-        written += 1
-        assert version(runner) == written
-        zombie.send_signal(signal.SIGCONT)
+        freeze_and_take_over(runner, zombie, k)
     queue(runner, 1, first=n_rounds)
     until(lambda: rows(runner)[-1]["status"] == "ok")  # by now it has tried to end all others
-    assert version(runner) == written + 1
     assert [row["status"] for row in rows(runner)] == ["lost", "ok"] * n_rounds + ["ok"]
+    return version(runner) - before - (n_rounds + 1)
+
+
+def test_a_frozen_worker_that_wakes_up_writes_nothing(runner: Runner, start: Start) -> None:
+    assert late_writes(runner, start("patient", 0.1), 20) == 0
+
+
+def test_control_one_that_does_not_ask_whether_its_run_is_still_its_own_writes_late(
+    runner: Runner, start: Start
+) -> None:
+    assert late_writes(runner, start("unfenced", 0.1), 5) > 0
 
 
 def version(runner: Runner) -> int:
