@@ -26,6 +26,7 @@ from learning.store import database
 from learning.store.switch_rows import CONFIRMATION
 
 UNITS: tuple[Unit, ...] = ("R", "%", "money")
+_JUST_READ = "health"  # handed on within one run of a page
 PERIODS: Mapping[str, int | None] = {"all": None, "90 d": 90, "30 d": 30, "7 d": 7}
 OUTCOME_WORDS: Mapping[str, str] = {
     "r_multiple_net": "R of initial risk, after costs",
@@ -107,13 +108,20 @@ def show_frame() -> None:
     try:
         settings = Settings.from_env()
         engine = _connected(settings)
-        found = queries.read_health(engine)
+        found = queries.read_health(engine, settings.profile)
+        st.session_state[_JUST_READ] = found
         if not viewer_of(settings, found.people).may_look:
             return
         bots, setups = queries.read_choices(found.source(engine))
     except Exception:  # the page itself says what is wrong
         bots, setups = [], []
     _show_filters(bots, setups)
+
+
+def _just_read() -> Health | None:
+    """Return what was read earlier in this run of the page, once; a later run reads anew."""
+    found: Health | None = st.session_state.pop(_JUST_READ, None)
+    return found
 
 
 def _connected(settings: Settings) -> Engine:
@@ -124,12 +132,13 @@ def _opened() -> Page:
     try:
         settings = Settings.from_env()
         engine = _connected(settings)
-        found = queries.read_health(engine, settings.profile)
+        found = _just_read() or queries.read_health(engine, settings.profile)
     except LearningError as error:
         _database_away(str(error))
     except Exception as error:  # a page never falls: what failed is said, the rest goes to the log
         _failed(error)
     _last_known().update(on=found.switch.overrides_on, at=found.now)
+    st.session_state[_JUST_READ] = found  # for the strip
     viewer = viewer_of(settings, found.people)
     if not viewer.may_look:
         _show_login(viewer)
@@ -219,7 +228,7 @@ def _header(page: Page, title: str) -> None:
 @st.fragment(run_every="10s", key="strip")
 def _strip(engine: Engine, profile: Profile) -> None:
     try:
-        now = queries.read_health(engine, profile)
+        now = _just_read() or queries.read_health(engine, profile)
     except LearningError:
         st.badge("database away", icon=":material/cloud_off:", color="red")
         return
@@ -426,17 +435,25 @@ def table(frame: pd.DataFrame, *, alt: str, **look: Any) -> Any:
         for name in frame.columns
     }
     columns = {**named, **look.pop("column_config", {})}
-    shown = frame.map(formats.inert)
+    shown = _cleaned(frame, formats.inert)
     return st.dataframe(shown, hide_index=True, column_config=columns, alt=alt, **look)
 
 
+def _cleaned(frame: pd.DataFrame, clean: Callable[[Any], Any]) -> pd.DataFrame:
+    """Return a frame with its texts cleaned; what is a number or a time cannot do harm."""
+    texts = [name for name in frame.columns if frame[name].dtype.kind not in "biufMm"]
+    return frame.assign(**{name: frame[name].map(clean) for name in texts})
+
+
 def downloads(frame: pd.DataFrame, name: str) -> None:
-    """Offer a table as CSV and Parquet, with no cell that a spreadsheet would run."""
-    safe = frame.map(formats.guarded)
+    """Offer a table as CSV and Parquet, with no cell that a spreadsheet would run.
+
+    Nothing is made before somebody asks for it.
+    """
     with st.container(horizontal=True, gap="small"):
         st.download_button(
             "CSV",
-            data=_csv(safe),
+            data=_csv(frame),
             file_name=f"{name}.csv",
             mime="text/csv",
             on_click="ignore",
@@ -446,7 +463,7 @@ def downloads(frame: pd.DataFrame, name: str) -> None:
         )
         st.download_button(
             "Parquet",
-            data=_parquet(safe),
+            data=_parquet(frame),
             file_name=f"{name}.parquet",
             on_click="ignore",
             key=f"parquet-{name}",
@@ -457,13 +474,17 @@ def downloads(frame: pd.DataFrame, name: str) -> None:
 
 def _csv(frame: pd.DataFrame) -> Callable[[], bytes]:
     # every text in quotes: a carriage return within one would begin a row of its own
-    return lambda: frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC).encode("utf-8")
+    return lambda: (
+        _cleaned(frame, formats.guarded)
+        .to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
+        .encode("utf-8")
+    )
 
 
 def _parquet(frame: pd.DataFrame) -> Callable[[], bytes]:
     def made() -> bytes:
         buffer = io.BytesIO()
-        frame.to_parquet(buffer, index=False)
+        _cleaned(frame, formats.guarded).to_parquet(buffer, index=False)
         return buffer.getvalue()
 
     return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,6 +14,7 @@ from dashboard.controls import Page
 from dashboard.figures.scope_lattice import draw_scope_lattice, scope_lattice
 from dashboard.queries import Group
 
+_MOST_COLUMNS = 9
 _AT = "within"  # in the address: the conditions, in the order they were added
 
 
@@ -49,6 +50,20 @@ def stored_value(value: Any) -> str | int:
     """
     text = str(value)
     return int(text) if text.lstrip("-").isdigit() and len(text) < 16 else text
+
+
+def most_named(dims: Mapping[str, Sequence[object]], lessons: pd.DataFrame) -> str:
+    """Return the condition that most standing lessons name: they have paid for the search.
+
+    Where none stands, the first with a handful of values: by order, never by what it shows.
+    """
+    handy = [name for name, values in dims.items() if 2 <= len(values) <= _MOST_COLUMNS]
+    standing = lessons[lessons["status"].isin(["proposed", "active"])]
+    named = pd.Series([name for scope in standing["scope"] for name in scope], dtype=object)
+    counted = named[named.isin(handy)].value_counts()
+    if len(counted):
+        return str(min(counted.index[counted == counted.max()], key=handy.index))
+    return handy[0] if handy else next(iter(dims))
 
 
 def go_to(setup: str, scope: Mapping[str, Any]) -> None:

@@ -9,12 +9,16 @@ from datetime import datetime
 from typing import Any, Final
 
 from learning.domain.durations import span
+from learning.domain.regime import CAP_BUCKETS, MODES, PHASES
 
 MIN_SHOWN_N: Final = 30  # an average of fewer trades is not printed
 NOTHING: Final = "—"
 _FORMULA = re.compile(r"^[\s]*[=+\-@＝＋－＠\t\r]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 _NUMBER = re.compile(r"^[+-]?\d+(\.\d+)?%?$")
+_SPAN = re.compile(r"^(\d+) ?([smhdwM])$")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "M": 2592000}
+_KNOWN: Final = {word: place for place, word in enumerate((*PHASES, *CAP_BUCKETS, *MODES))}
 
 
 def signed(value: float | None, *, digits: int = 2, unit: str = "R") -> str:
@@ -148,7 +152,24 @@ def scope(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items()) or "everywhere"
 
 
-def lever_value(name: str, value: float) -> str:
+def natural_order(value: object) -> tuple[int, float, str]:
+    """Return a key that puts values of a condition in the order in which people think of them.
+
+    Examples:
+        >>> sorted(["4h", "15m", "1d"], key=natural_order)
+        ['15m', '4h', '1d']
+        >>> sorted(["Dip", "Good", "odd", "10", "9"], key=natural_order)
+        ['9', '10', 'Good', 'Dip', 'odd']
+    """
+    text = str(value)
+    if text.lstrip("-").isdecimal():
+        return 0, float(text), ""
+    if span_of := _SPAN.match(text):
+        return 1, float(span_of[1]) * _SECONDS[span_of[2]], ""
+    return (2, _KNOWN[text], "") if text in _KNOWN else (3, 0.0, text)
+
+
+def lever_value(name: str, value: float, *, digits: int = 2) -> str:
     """Return a lever as it acts: multipliers with a cross, delays in bars.
 
     Examples:
@@ -157,7 +178,7 @@ def lever_value(name: str, value: float) -> str:
     """
     if name.endswith(("_bars", "_after_trim")):
         return f"{value:g} bars"
-    return f"{value:g}" if name.startswith("signal_thresholds.") else f"×{value:.2f}"
+    return f"{value:g}" if name.startswith("signal_thresholds.") else f"×{value:.{digits}f}"
 
 
 def lever_name(name: str) -> str:

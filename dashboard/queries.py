@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import pandas as pd
 import sqlalchemy as sa
@@ -25,6 +26,7 @@ from learning.store import (
     deferral_rows,
     job_rows,
     people_rows,
+    setup_rows,
     state_rows,
     switch_rows,
 )
@@ -55,7 +57,10 @@ from learning.store.state_rows import State
 from learning.store.switch_rows import Switch
 
 _TIMEOUT_MS = 20_000
-_KEPT = 64
+P = ParamSpec("P")
+T = TypeVar("T")
+_KEPT = 32
+_KEPT_FOR = timedelta(minutes=10)  # an edition that is over is asked for by nobody
 TOUCH_DAYS = 30
 
 
@@ -75,9 +80,23 @@ class Source:
     edition: Edition
 
 
-kept = st.cache_data(
-    max_entries=_KEPT, show_spinner=False, hash_funcs={Source: lambda source: source.edition}
-)
+def kept(read: Callable[P, T]) -> Callable[P, T]:
+    """Keep what a reader returns, by the edition it belongs to; nobody may change it.
+
+    It is kept as it is: pickling thousands of lessons for each run of a page would take longer
+    than all else. A frame is handed out as a view of its own, which copies what is written to.
+    """
+    cached = st.cache_resource(
+        max_entries=_KEPT, ttl=_KEPT_FOR, show_spinner=False,
+        hash_funcs={Source: lambda source: source.edition},
+    )(read)  # fmt: skip
+
+    @functools.wraps(read)
+    def answer(*args: P.args, **kwargs: P.kwargs) -> T:
+        found = cached(*args, **kwargs)
+        return cast(T, found.copy(deep=False)) if isinstance(found, pd.DataFrame) else found
+
+    return answer
 
 
 class Group(NamedTuple):
@@ -459,15 +478,8 @@ def _overlaps(
 @kept
 def read_choices(source: Source) -> tuple[list[str], list[Group]]:
     """Return the bots and the setups that closed trades know."""
-    e = pattern_trade_events.c
     with database.transaction(source.engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
-        bots = list(c.execute(sa.select(e.bot).distinct().order_by(e.bot)).scalars())
-        setups = c.execute(
-            sa.select(e.module, e.pattern_key, e.action_category)
-            .distinct()
-            .order_by(e.module, e.pattern_key, e.action_category)
-        )
-        return bots, [Group(*row) for row in setups]
+        return setup_rows.list_bots(c), [Group(*row) for row in setup_rows.list_setups(c)]
 
 
 def read_job_counts(engine: Engine) -> tuple[int, int]:

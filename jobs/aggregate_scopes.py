@@ -25,6 +25,7 @@ from learning.evidence.block_statistics import clip_limits
 from learning.evidence.edge_score import ScopeStatistics
 from learning.evidence.scope_cube import ScopeCube
 from learning.evidence.trade_events import GroupKey, TradeEvents
+from learning.evidence.week_sums import week_sums
 from learning.settings import Settings
 from learning.store import (
     event_rows,
@@ -33,11 +34,12 @@ from learning.store import (
     regime_weight_rows,
     scope_stat_rows,
     state_rows,
+    week_sum_rows,
 )
 from learning.store.group_mark_rows import GroupMark
 from learning.store.scope_stat_rows import GroupRow
 
-CALCULATION = "2"  # raised when the same trades give other statistics
+CALCULATION = "3"  # raised when the same trades give other statistics
 ALL_FROM = 0.5  # share of the trades in changed groups from which all are read at once
 
 
@@ -297,8 +299,11 @@ def _refresh(connection: Connection, look: _Look) -> tuple[int, int]:
             avg_rr=float(mean[i]),
             variance=float(variance[i]),
             fingerprint=look.prints[key],
+            outcome=look.measure.outcome,
+            origins=look.measure.origins,
         )
         for i, key in enumerate(events.groups)
     ]
-    module = look.measure.module
-    return events.n, scope_stat_rows.replace_groups(connection, module, rows, cube, statistics)
+    ids = scope_stat_rows.replace_groups(connection, look.measure.module, rows, cube, statistics)
+    week_sum_rows.replace(connection, ids, week_sums(events, clip=look.measure.reference.clip))
+    return events.n, len(cube)

@@ -116,7 +116,7 @@ def draw_context_drift(shown: ContextDrift, palette: Palette) -> go.Figure:
     )
     style(figure, palette, height=100 + 24 * len(shown.dims))
     line = {"color": palette.muted, "width": 1, "dash": "dot"}
-    figure.add_vline(x=THRESHOLD, line=line)
+    figure.add_vline(x=THRESHOLD, line=line, layer="below")
     figure.add_annotation(
         x=THRESHOLD, y=1, yref="paper", yanchor="bottom", showarrow=False, text=f"{THRESHOLD}",
         font={"color": palette.muted},

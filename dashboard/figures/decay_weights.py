@@ -54,6 +54,6 @@ def draw_decay_weights(shown: DecayWeights, palette: Palette, *, height: int = 9
         )
     )
     style(figure, palette, height=height)
-    figure.update_xaxes(visible=False, range=[0, 1.3])
+    figure.update_xaxes(visible=False, range=[0, 1.6])
     figure.update_yaxes(showgrid=False, autorange="reversed", color=palette.text, ticksuffix="  ")
     return figure

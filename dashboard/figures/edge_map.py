@@ -68,8 +68,8 @@ def edge_map(
         layer: The shrunk edge, the raw difference, the trades, or the q of the lessons.
         min_n: Cells of fewer trades stay blank.
     """
-    rows = sorted(cells[row].unique(), key=str)
-    columns = sorted(cells[column].unique(), key=_numbers_first)
+    rows = sorted(cells[row].unique(), key=formats.natural_order)
+    columns = sorted(cells[column].unique(), key=formats.natural_order)
     value, text, hover = _filled(cells, rows, columns, (row, column, unit, min_n), layer)
     limit = _limit(value, cells, layer)
     return EdgeMap(
@@ -120,11 +120,6 @@ def _limit(value: npt.NDArray[np.float64], cells: pd.DataFrame, layer: Layer) ->
         return largest or 1.0
     errors = cells["se"].astype(float).dropna()
     return max(largest, float(errors.median()) if len(errors) else 0.0) or 1.0
-
-
-def _numbers_first(value: object) -> tuple[int, float, str]:
-    text = str(value)
-    return (0, float(text), "") if text.lstrip("-").isdigit() else (1, 0.0, text)
 
 
 def _shown(cell: dict, layer: Layer, min_n: int) -> tuple[float, str]:

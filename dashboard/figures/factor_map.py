@@ -88,7 +88,10 @@ def _centres(setups: Sequence[str]) -> dict[str, tuple[float, float]]:
 def _titles(centres: Mapping[str, tuple[float, float]]) -> tuple[tuple[float, float, str], ...]:
     if not 1 < len(centres) <= _MOST_NAMED:
         return ()
-    return tuple((x, y + 0.78, safe_label(name, longest=20)) for name, (x, y) in centres.items())
+    longest = 28 if len(centres) <= 6 else 20
+    return tuple(
+        (x, y + 0.78, safe_label(name, longest=longest)) for name, (x, y) in centres.items()
+    )
 
 
 def _colours(factors: pd.Series) -> dict[str, int]:

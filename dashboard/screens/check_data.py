@@ -117,7 +117,7 @@ def _show_provenance(page: Page) -> None:
         table,
         alt="Events by provenance",
         column_config={
-            "events": column.NumberColumn("Events", format="localized"),
+            "events": column.NumberColumn("Events", format="%d"),
             "share": column.ProgressColumn("Share", min_value=0, max_value=1, format="percent"),
         },
     )

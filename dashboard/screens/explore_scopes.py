@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,7 +10,13 @@ import streamlit as st
 
 from dashboard import controls, edge_queries, formats, queries
 from dashboard.controls import Page
-from dashboard.drill_down import follow_click, go_to, show_children, stored_value
+from dashboard.drill_down import (
+    follow_click,
+    go_to,
+    most_named,
+    show_children,
+    stored_value,
+)
 from dashboard.edge_queries import EdgeTable
 from dashboard.figures.edge_map import EdgeMap, Layer, draw_edge_map, edge_map
 from dashboard.figures.search_funnel import draw_search_funnel, search_funnel
@@ -34,7 +40,7 @@ def show() -> None:
             "least, once aggregate_scopes has run."
         )
         return
-    _show_map(page, module, list(dims), lessons)
+    _show_map(page, module, dims, lessons)
     st.space("small")
     left, right = st.columns([1.5, 1], gap="medium")
     with left:
@@ -48,9 +54,15 @@ def _with_scopes(page: Page) -> str:
 
 
 # ------------------------------------------------------------------ the map
-def _show_map(page: Page, module: str, dims: list[str], lessons: pd.DataFrame) -> None:
+def _show_map(
+    page: Page, module: str, known: Mapping[str, Sequence[object]], lessons: pd.DataFrame
+) -> None:
+    dims = list(known)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        column = st.selectbox("Across", dims, key="x", bind="query-params", width=190)
+        column = st.selectbox(
+            "Across", dims, index=dims.index(most_named(known, lessons)), key="x",
+            bind="query-params", width=190,
+        )  # fmt: skip
         rows = [_SETUP, *(dim for dim in dims if dim != column)]
         row = st.selectbox("Down", rows, key="y", bind="query-params", width=190)
         category = st.selectbox(

@@ -213,12 +213,12 @@ def _show_overrides(page: Page, overrides: pd.DataFrame) -> None:
 def _show_charts(page: Page, overrides: pd.DataFrame) -> None:
     left, right = st.columns([1.6, 1], gap="medium")
     with left:
-        st.caption("From approval to end")
+        controls.section("From approval to end")
         periods = override_periods(overrides, now=page.health.now)
         controls.chart(draw_override_periods(periods, page.palette), key="periods", alt=periods.alt)
     with right:
         exposed = queries.read_exposure(page.source)
-        st.caption(f"Share of all trades in its context, last {exposed.days} d of data")
+        controls.section(f"Share of trades in its context, last {exposed.days} d of data")
         rows = overrides.sort_values("expires_at").assign(
             n=lambda frame: [exposed.by_lesson.get(i, 0) for i in frame["lesson_id"]],
             setup=lambda frame: [

@@ -19,7 +19,10 @@ from learning.lessons.life_cycle import levers_of_effect
 if TYPE_CHECKING:
     from learning.overrides.replay import LessonReplay
 
-WHEN = st.column_config.DatetimeColumn(format="D MMM YYYY HH:mm")
+
+def moment(label: str) -> Any:
+    """Return how a column of moments looks."""
+    return st.column_config.DatetimeColumn(f"{label} (UTC)", format="D MMM YYYY HH:mm")
 
 
 def show() -> None:
@@ -62,10 +65,10 @@ def _show_lesson(page: Page, lesson: dict[Any, Any], version: int | None) -> Non
         lesson_card.show_change(page, lesson)
         st.markdown("**Why believe it**")
         lesson_card.show_evidence(page, lesson, with_windows=False)
-        _show_half_life(page, lesson)
     with right:
+        _show_half_life(page, lesson)
         _show_spread(page, lesson)
-        replayed = st.container()
+    replayed = st.container()
     _show_trades(page, lesson)
     _show_past(page, lesson)
     with replayed:  # last: it is the slowest, and nothing else has to wait for it
@@ -116,15 +119,30 @@ def _show_replay(page: Page, lesson: dict[Any, Any]) -> None:
         controls.nothing("No closed trade is in its scope.")
     else:
         _show_curves(page, lesson, replay)
+        return
+    _tell_not_replayed(replay)
+
+
+def _tell_not_replayed(replay: LessonReplay) -> None:
     for name, reason in replay.not_replayable.items():
-        st.text(f"{formats.lever_name(name)} is not replayed: {reason}.")
+        st.caption(
+            f"{formats.lever_name(name)} is not replayed: {formats.plain(reason, longest=200)}."
+        )
 
 
 def _show_curves(page: Page, lesson: dict[Any, Any], replay: LessonReplay) -> None:
+    left, right = st.columns([1.25, 1], gap="medium")
+    with left:
+        shown = what_if(replay, discovered_at=lesson["discovered_at"])
+        controls.chart(draw_what_if(shown, page.palette), key="what-if", alt=shown.alt)
+    with right:
+        _show_samples(replay)
+        _tell_not_replayed(replay)
+
+
+def _show_samples(replay: LessonReplay) -> None:
     from learning.overrides.replay import IN_SAMPLE_NOTE
 
-    shown = what_if(replay, discovered_at=lesson["discovered_at"])
-    controls.chart(draw_what_if(shown, page.palette), key="what-if", alt=shown.alt)
     table = sample_table(replay)
     controls.table(
         table.drop(columns="per_trade"),
@@ -201,7 +219,7 @@ def _show_past(page: Page, lesson: dict[Any, Any]) -> None:
         controls.table(
             decision_table(decisions),
             alt=f"{len(decisions)} decisions",
-            column_config={"when": WHEN},
+            column_config={"when": moment("When")},
         )
     with right:
         controls.section("Versions")
@@ -209,7 +227,7 @@ def _show_past(page: Page, lesson: dict[Any, Any]) -> None:
         controls.table(
             _version_table(versions),
             alt=f"{len(versions)} versions",
-            column_config={"since": WHEN},
+            column_config={"since": moment("Since")},
         )
 
 
@@ -224,7 +242,7 @@ def decision_table(decisions: pd.DataFrame) -> pd.DataFrame:
             ],
             "decision": decisions["decision"],
             "change": [
-                f"{a or 'new'} → {b}"
+                f"{a if isinstance(a, str) else 'new'} → {b}"
                 for a, b in zip(decisions["from_status"], decisions["to_status"], strict=True)
             ],
             "by": [formats.guarded(one) for one in decisions["decided_by"]],

@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import controls, formats, health, queries
 from dashboard.alert_list import open_alerts, show_alerts
 from dashboard.controls import Page
-from dashboard.drill_down import spelled, stored_value
+from dashboard.drill_down import most_named, spelled, stored_value
 from dashboard.edge_queries import EdgeTable, read_dimensions, read_edge_table
 from dashboard.effect_queries import MONEY_DAYS, Uplift, read_turns, read_uplift
 from dashboard.figures.edge_map import draw_edge_map, edge_map
@@ -27,7 +27,6 @@ _JOBS = (
     "materialise_overrides",
 )
 _LISTED = 8
-_MOST_COLUMNS = 9
 _MOST_ROWS = 8
 _MOST_ALERTS = 3
 
@@ -260,7 +259,7 @@ def _show_map(page: Page, lessons: pd.DataFrame) -> None:
     if not dims or page.health.state.outcome is None:
         controls.nothing("No scope is stored yet: scopes need trades with context.", height=240)
         return
-    dim = _most_named(dims, lessons)
+    dim = most_named(dims, lessons)
     table = read_edge_table(
         page.source, module, (dim,), page.filters, page.unit, page.outcome, None
     )
@@ -299,20 +298,6 @@ def _is_narrowed(page: Page) -> bool:
 
 def _main_module(lessons: pd.DataFrame) -> str:
     return "pm" if lessons.empty else str(lessons["module"].mode().iloc[0])
-
-
-def _most_named(dims: dict[str, list[object]], lessons: pd.DataFrame) -> str:
-    """Return the condition that most standing lessons name: they have paid for the search.
-
-    Where none stands, the first with a handful of values: by order, never by what it shows.
-    """
-    handy = [name for name, values in dims.items() if 2 <= len(values) <= _MOST_COLUMNS]
-    standing = lessons[lessons["status"].isin(["proposed", "active"])]
-    named = pd.Series([name for scope in standing["scope"] for name in scope], dtype=object)
-    counted = named[named.isin(handy)].value_counts()
-    if len(counted):
-        return str(min(counted.index[counted == counted.max()], key=handy.index))
-    return handy[0] if handy else next(iter(dims))
 
 
 def _map_told(table: EdgeTable, dim: str) -> str:

@@ -78,7 +78,7 @@ def _of_decisions(rows: pd.DataFrame) -> pd.DataFrame:
             ],
             "what": rows["decision"],
             "change": [
-                f"status {a or 'new'} → {b}"
+                f"status {a if isinstance(a, str) else 'new'} → {b}"
                 for a, b in zip(rows["from_status"], rows["to_status"], strict=True)
             ],
             "by": rows["decided_by"],
@@ -129,9 +129,9 @@ def difference(before: Any, after: Any) -> str:
 
     Examples:
         >>> difference({"size_mult": 1.0}, {"size_mult": 1.02})
-        'size ×1.00 → ×1.02'
+        'size ×1.000 → ×1.020'
         >>> difference(None, {"size_mult": 1.02}), difference({"size_mult": 1.02}, None)
-        ('size neutral → ×1.02', 'size ×1.02 → neutral')
+        ('size neutral → ×1.020', 'size ×1.020 → neutral')
     """
     old = before if isinstance(before, dict) else {}
     new = after if isinstance(after, dict) else {}
@@ -139,8 +139,10 @@ def difference(before: Any, after: Any) -> str:
     for name in dict.fromkeys([*old, *new]):
         if old.get(name) == new.get(name):
             continue
-        left = formats.lever_value(name, old[name]) if name in old else "neutral"
-        right = formats.lever_value(name, new[name]) if name in new else "neutral"
+        left, right = (
+            formats.lever_value(name, one[name], digits=3) if name in one else "neutral"
+            for one in (old, new)
+        )
         parts.append(f"{formats.lever_name(name)} {left} → {right}")
     return "; ".join(parts)
 

@@ -367,6 +367,8 @@ scope_groups = sa.Table(
         comment="SHA-256 of the trades and frozen values behind the cells: same, nothing to do",
     ),
     _now("updated_at"),
+    _text("outcome", nullable=True, comment="what its statistics average"),
+    _array("origins", sa.Text, server_default="{}", comment="whose trades they rest on"),
     _one_of("module", MODULES),
     _one_of("action_category", ACTION_CATEGORIES),
     sa.UniqueConstraint("module", "pattern_key", "action_category"),
@@ -428,6 +430,24 @@ scope_stat_packs = sa.Table(
     _array("segments_positive", sa.SmallInteger),
     comment="Stored scopes, many to a row; read through the views scope_stat_cells and "
     "pattern_scope_stats.",
+)
+scope_week_sums = sa.Table(
+    "scope_week_sums",
+    metadata,
+    sa.Column(
+        "group_id",
+        sa.Integer,
+        sa.ForeignKey("scope_groups.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    sa.Column("dimension", sa.SmallInteger, primary_key=True, autoincrement=False),
+    _array("codes", sa.SmallInteger, comment="level; -1: trades whose scope lacks the dimension"),
+    _array("weeks", sa.SmallInteger, comment="weeks since 1970-01-01 UTC"),
+    _array("n", sa.Integer, comment="distinct trades"),
+    _array("total", sa.Double, comment="R, sum of the clipped outcomes"),
+    _array("total_sq", sa.Double, comment="R², sum of their squares"),
+    comment="Outcomes of a group by level and week; written with its cells.",
 )
 #: The view that shows each stored scope as a row.
 scope_stat_cells = sa.table(

@@ -53,6 +53,8 @@ class GroupRow:
     avg_rr: float
     variance: float
     fingerprint: bytes
+    outcome: str | None = None
+    origins: tuple[str, ...] = ()
 
 
 def read_groups(connection: Connection, module: Module) -> dict[GroupKey, StoredGroup]:
@@ -124,8 +126,8 @@ def replace_groups(
     groups: Sequence[GroupRow],
     cube: ScopeCube,
     statistics: ScopeStatistics,
-) -> int:
-    """Replace groups with all their cells; return how many cells are stored.
+) -> list[int]:
+    """Replace groups with all their cells; return the ids of the groups.
 
     Args:
         groups: Row *i* belongs to group code *i* of the cube.
@@ -137,7 +139,7 @@ def replace_groups(
     group_id = np.array(ids, dtype=np.int32)
     parts = (_pack_columns(packs, alike, cube, columns, group_id) for alike in _alike(packs))
     copy_columns(connection, scope_stat_packs.name, parts)
-    return len(cube)
+    return ids
 
 
 def _put_group(connection: Connection, module: Module, group: GroupRow) -> int:
@@ -147,6 +149,8 @@ def _put_group(connection: Connection, module: Module, group: GroupRow) -> int:
         "variance": group.variance,
         "fingerprint": group.fingerprint,
         "updated_at": sa.func.now(),
+        "outcome": group.outcome,
+        "origins": list(group.origins),
     }
     pattern_key, action_category = group.key
     group_id: int = connection.execute(

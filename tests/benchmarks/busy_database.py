@@ -1,6 +1,6 @@
 """A database as after a busy year, for benchmarks of the pages.
 
-100 k trades with their scope statistics, and beside them 2 k lessons in every status, overrides,
+100 k trades with a million scope statistics, beside them 2 k lessons in every status, overrides,
 what bots reported, and what the jobs make of all that.
 """
 
@@ -40,6 +40,7 @@ _APPLICATION_COLUMNS = (
     "override_id", "lesson_id", "lesson_version", "generation", "revision", "scope",
     "levers_before", "levers_after", "levers_would_be", "arm", "u", "p", "reason", "decided_at",
 )  # fmt: skip
+_N_MIN = (5, 10, 15, 20)  # so 100 k trades make a million scopes
 _REPORTED = 200  # decisions of each active lesson
 
 
@@ -51,7 +52,7 @@ def fill(engine: Engine, *, n_trades: int = 100_000, n_lessons: int = N_LESSONS)
         run = store_run(connection)
         for i in range(n_lessons):
             store_lesson(connection, _status(i / n_lessons), **_lesson(rng, i, run))
-    runner = Runner(engine, Settings(), JOBS)
+    runner = Runner(engine, Settings(n_min=_N_MIN), JOBS)
     for job in _AFTERWARDS[:-1]:
         runner.run_now(job, requested_by="benchmark")
     with transaction(engine) as connection:

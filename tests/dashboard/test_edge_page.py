@@ -9,18 +9,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
+import streamlit as st
 from sqlalchemy import Engine
 from streamlit.testing.v1 import AppTest
 
 from dashboard import controls
 from dashboard.drill_down import child_table, spelled
+from dashboard.edge_queries import EdgeTable, read_edge_table
 from dashboard.figures.edge_map import draw_edge_map, edge_map
 from dashboard.figures.scope_lattice import draw_scope_lattice, scope_lattice
+from dashboard.queries import Filters, read_health
 from dashboard.theme import DARK
 from jobs.runner import Runner
 from jobs.timetable import JOBS
 from learning.settings import Settings
 from learning.store import strand_rows
+from tests.benchmarks.loaded_trades import freeze_reference
 from tests.dashboard.conftest import words_of
 from tests.dashboard.test_figures import cells
 from tests.strand_builders import START, action, close
@@ -154,3 +158,43 @@ def test_a_click_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told == [["told", 1, 0], None]
     clicked.clear()
     assert controls.picked(figure, key="map", alt="map") is None
+
+
+# ------------------------------------------------------------------ stored sums
+def table_of(engine: Engine, days: int | None, **changes: object) -> EdgeTable:
+    """The edges by bucket: of stored sums without a period, of the events with one."""
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    asked = Filters(days=days, origins=Settings().origins)._replace(**changes)
+    source = read_health(engine).source(engine)
+    return read_edge_table(source, "pm", ("bucket",), asked, "R", "r_multiple", None)
+
+
+def test_stored_sums_give_the_table_that_the_events_give(mapped: Engine) -> None:
+    with mapped.begin() as connection:
+        freeze_reference(connection)  # a look: now the events are clipped as the sums are
+    stored, counted = table_of(mapped, None), table_of(mapped, 100_000)
+    pd.testing.assert_frame_equal(stored.cells, counted.cells, check_dtype=False)
+    pd.testing.assert_frame_equal(stored.groups, counted.groups, check_dtype=False)
+    assert stored.cells["n"].tolist() == [60, 60]
+    assert (stored.prior_sd, stored.n_trades) == pytest.approx((counted.prior_sd, 120))
+
+
+def test_sums_are_used_as_they_are_stored(mapped: Engine) -> None:
+    with mapped.begin() as connection:
+        connection.execute(
+            sa.text("UPDATE scope_week_sums SET n = array_fill(2, ARRAY[cardinality(codes)])")
+        )
+    assert table_of(mapped, None).n_trades != table_of(mapped, 100_000).n_trades == 120
+
+
+@pytest.mark.parametrize("changed", ["outcome = 'rr_path'", "origins = '{backtest}'"])
+def test_sums_of_another_outcome_or_of_other_origins_are_left_alone(
+    mapped: Engine, changed: str
+) -> None:
+    with mapped.begin() as connection:
+        connection.execute(
+            sa.text("UPDATE scope_week_sums SET n = array_fill(2, ARRAY[cardinality(codes)])")
+        )
+        connection.execute(sa.text(f"UPDATE scope_groups SET {changed}"))
+    assert table_of(mapped, None).n_trades == 120

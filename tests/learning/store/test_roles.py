@@ -96,6 +96,8 @@ ATTEMPTS: tuple[tuple[str, str], ...] = (
     ("w", "DELETE FROM regime_weight_history"),
     ("wda", "SELECT * FROM regime_weight_history"),
     ("w", "TRUNCATE scope_stat_packs"),
+    ("w", "DELETE FROM scope_week_sums"),
+    ("wda", "SELECT * FROM scope_week_sums"),
     ("w", "UPDATE pm_overrides SET revision = revision + 1"),
     ("w", "UPDATE learning_configs SET version = version"),
     ("w", "DELETE FROM pm_overrides"),
