@@ -16,8 +16,9 @@ import streamlit as st
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from dashboard.first_page import first_page_routes
+from dashboard.first_page import first_page, first_page_routes
 from dashboard.identity import login_secrets
+from dashboard.kept_scripts import KeptScripts, compress_named
 from dashboard.page_list import PATHS
 from learning.settings import Settings
 
@@ -26,6 +27,7 @@ _STATISTICS_AFTER_S = 15.0  # the first visitor has been served by then
 
 @contextlib.asynccontextmanager
 async def _imports_first(_app: st.App) -> AsyncIterator[dict[str, Any] | None]:
+    threading.Thread(target=compress_named, args=(first_page(),), daemon=True).start()
     import pandas
     import plotly.graph_objects
 
@@ -72,5 +74,8 @@ app = st.App(
     on_script_error=_show_failure,
     lifespan=_imports_first,
     routes=first_page_routes(PATHS),
-    middleware=[Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)],
+    middleware=[
+        Middleware(KeptScripts),
+        Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5),
+    ],
 )

@@ -510,9 +510,9 @@ def with_lessons(
     ]
     named["lesson"], named["q_value"] = "", float("nan")
     known = {} if narrowed else _lessons_by_scope(lessons)
-    for index, cell in zip(named.index, named.to_dict("records"), strict=True):
-        key = (cell["setup"], formats.scope({dim: cell[dim] for dim in dims}))
-        lesson = known.get(key)
+    conditions = zip(*(named[dim] for dim in dims), strict=True)
+    for index, setup, values in zip(named.index, named["setup"], conditions, strict=True):
+        lesson = known.get((setup, formats.scope(dict(zip(dims, values, strict=True)))))
         if lesson is not None:
             named.loc[index, ["lesson", "q_value", "edge", "low", "high"]] = [
                 lesson["label"],
@@ -529,4 +529,13 @@ def _lessons_by_scope(lessons: pd.DataFrame) -> dict[tuple[str, str], dict[Any, 
         lessons["status"].isin(["watch", "proposed", "active", "disabled"])
         & (lessons["lesson_type"] != "level")
     ]
-    return {(row["setup"], formats.scope(row["scope"])): row for row in standing.to_dict("records")}
+    columns = [
+        "setup",
+        "context",
+        "label",
+        "q_value",
+        "posterior_mean_rr",
+        "ci_low_rr",
+        "ci_high_rr",
+    ]
+    return {(row["setup"], row["context"]): row for row in standing[columns].to_dict("records")}

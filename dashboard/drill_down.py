@@ -250,7 +250,7 @@ def _lessons_of(lessons: pd.DataFrame, group: Group) -> dict[str, str]:
         & (lessons["action_category"] == group.action_category)
         & (lessons["lesson_type"] != "level")
     ]
-    return {row["context"]: row["label"] for row in own.to_dict("records")}
+    return dict(zip(own["context"], own["label"], strict=True))
 
 
 # ------------------------------------------------------------------ the lattice

@@ -25,6 +25,7 @@ from learning.domain.pattern_key import ACTION_CATEGORIES
 _JOBS = ("ingest_strands", "aggregate_scopes", "mine_pm_lessons", "mine_dm_lessons")
 _LAYERS: Mapping[str, Layer] = {"edge": "edge", "raw difference": "raw", "trades": "n", "q": "q"}
 _SETUP = "setup"
+_MOST_ROWS = 40
 
 
 def show() -> None:
@@ -57,12 +58,12 @@ def _with_scopes(page: Page) -> str:
 def _show_map(
     page: Page, module: str, known: Mapping[str, Sequence[object]], lessons: pd.DataFrame
 ) -> None:
-    dims = list(known)
+    dims, first = list(known), most_named(known, lessons)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         column = st.selectbox(
-            "Across", dims, index=dims.index(most_named(known, lessons)), key="x",
-            bind="query-params", width=190,
-        )  # fmt: skip
+            "Across", dims, index=None, placeholder=first, key="x", bind="query-params", width=190
+        )
+        column = column or first  # nobody chose: what lessons are about
         rows = [_SETUP, *(dim for dim in dims if dim != column)]
         row = st.selectbox("Down", rows, key="y", bind="query-params", width=190)
         category = st.selectbox(
@@ -83,7 +84,7 @@ def _show_map(
             bind="query-params",
         )
     layer = _LAYERS[layer_name or "edge"]
-    asked = (column or dims[0],) if row == _SETUP else (row or dims[0], column or dims[0])
+    asked = (column,) if row == _SETUP else (row or dims[0], column)
     table = edge_queries.read_edge_table(
         page.source, module, asked, page.filters, page.unit, page.outcome, category
     )
@@ -107,11 +108,23 @@ def _show_one_map(
     layer: Layer,
 ) -> None:
     narrowed = page.filters.narrows_trades or page.unit != "R"
-    cells = controls.with_lessons(table.cells, dims, lessons, narrowed=narrowed)
+    listed = largest(table) if row == _SETUP else table.cells
+    cells = controls.with_lessons(listed, dims, lessons, narrowed=narrowed)
     shown = edge_map(cells, row=row, column=dims[-1], unit=table.unit, layer=layer)
     clicked = controls.picked(draw_edge_map(shown, page.palette), key="map", alt=shown.alt)
     if clicked is not None:
         _drill(shown, clicked, row, dims, table)
+    if row == _SETUP and len(table.groups) > _MOST_ROWS:
+        st.caption(
+            f"The {_MOST_ROWS} setups with most trades of {len(table.groups)}: a setup or an "
+            "action chosen above shows others, the download has all."
+        )
+
+
+def largest(table: EdgeTable) -> pd.DataFrame:
+    """Return the cells of the setups with most trades: more rows than that nobody reads."""
+    listed = table.groups.sort_values("n", ascending=False, kind="stable").head(_MOST_ROWS)
+    return table.cells.merge(listed[["pattern_key", "action_category"]])
 
 
 def _drill(

@@ -76,16 +76,26 @@ def _asked(page: Page, setups: list[Group]) -> tuple[Group, dict[str, Any], str 
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         name = st.selectbox("Setup", names, key="ask_setup", bind="query-params", width=300)
         trade = st.text_input(
-            "Position id (decides the holdout)", key="ask_trade", width=220, max_chars=80
+            "Position id (decides the holdout)",
+            key="ask_trade",
+            bind="query-params",
+            width=220,
+            max_chars=80,
         )
     group = setups[names.index(name)] if name in names else setups[0]
     scope: dict[str, Any] = {}
-    with st.expander("Market context", expanded=False, icon=":material/tune:"):
+    known = edge_queries.read_dimensions(page.source, group.module)
+    is_asked = any(f"ask-{dim}" in st.query_params for dim in known)
+    with st.expander("Market context", expanded=is_asked, icon=":material/tune:"):
         columns = st.columns(3)
-        known = edge_queries.read_dimensions(page.source, group.module)
         for i, (dim, values) in enumerate(known.items()):
             value = columns[i % 3].selectbox(
-                formats.plain(dim), values, index=None, placeholder="absent", key=f"ask-{dim}"
+                formats.plain(dim),
+                values,
+                index=None,
+                placeholder="absent",
+                key=f"ask-{dim}",
+                bind="query-params",
             )
             if value is not None:
                 scope[dim] = value
@@ -191,10 +201,13 @@ def _show_overrides(page: Page, overrides: pd.DataFrame) -> None:
             color="orange",
             icon=":material/visibility:",
         )
+    labels = [f"L-{lesson_id:04d}" for lesson_id in overrides["lesson_id"]]
+    asked = st.query_params.get("lesson", "")
     picked = controls.table(
         table,
         on_select="rerun",
         selection_mode="single-row",
+        selection_default={"selection": {"rows": [labels.index(asked)] if asked in labels else []}},
         key=f"overrides-{tuple(overrides['lesson_id'])}-{page.source.edition.data_version}",
         column_config=_columns(),
         column_order=_SHOWN_FIRST,
@@ -203,6 +216,8 @@ def _show_overrides(page: Page, overrides: pd.DataFrame) -> None:
     )
     rows = picked["selection"]["rows"]
     if rows:
+        if asked != labels[rows[0]]:
+            st.query_params["lesson"] = labels[rows[0]]
         _show_chosen(page, int(overrides.iloc[rows[0]]["lesson_id"]))
     else:
         st.caption("Select one to disable or renew it.")

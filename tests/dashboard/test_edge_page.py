@@ -19,6 +19,7 @@ from dashboard.edge_queries import EdgeTable, read_edge_table
 from dashboard.figures.edge_map import draw_edge_map, edge_map
 from dashboard.figures.scope_lattice import draw_scope_lattice, scope_lattice
 from dashboard.queries import Filters, read_health
+from dashboard.screens.explore_scopes import largest
 from dashboard.theme import DARK
 from jobs.runner import Runner
 from jobs.timetable import JOBS
@@ -198,3 +199,12 @@ def test_sums_of_another_outcome_or_of_other_origins_are_left_alone(
         )
         connection.execute(sa.text(f"UPDATE scope_groups SET {changed}"))
     assert table_of(mapped, None).n_trades == 120
+
+
+def test_a_map_of_many_setups_shows_those_with_most_trades() -> None:
+    groups = pd.DataFrame(
+        {"pattern_key": [f"pm.p{i:02d}" for i in range(50)], "action_category": "entry",
+         "n": range(50), "mean": 0.0}
+    )  # fmt: skip
+    table = EdgeTable(groups.assign(bucket="mid"), groups, 0.0, 1225, "R", "r_multiple")
+    assert largest(table)["pattern_key"].tolist() == [f"pm.p{i:02d}" for i in range(10, 50)]
