@@ -133,7 +133,12 @@ def _show_breadcrumb(
             )
         here = row if not len(way) or not scope else way.iloc[-1]
         st.caption(
-            f"{formats.plural(int(here['n']), 'trade')}, mean {formats.signed(here['avg_rr'])}"
+            f"{formats.plural(int(here['n']), 'trade')}, mean "
+            + (
+                formats.TOO_FEW
+                if here["n"] < formats.MIN_SHOWN_N
+                else formats.signed(here["avg_rr"])
+            )
         )
 
 
@@ -176,12 +181,12 @@ def _told(
     scopes: pd.DataFrame, values: pd.Series, *, digits: int = 2, with_sign: bool = True
 ) -> list[str]:
     """Return numbers for a table; those of too few trades say so instead."""
-    few = f"n<{formats.MIN_SHOWN_N}"
     texts = [formats.signed(value, digits=digits, unit="") for value in values.astype(float)]
     if not with_sign:
         texts = [text.lstrip("+") for text in texts]
     return [
-        few if n < formats.MIN_SHOWN_N else text for n, text in zip(scopes["n"], texts, strict=True)
+        formats.TOO_FEW if n < formats.MIN_SHOWN_N else text
+        for n, text in zip(scopes["n"], texts, strict=True)
     ]
 
 

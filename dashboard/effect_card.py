@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -46,6 +47,11 @@ def _tone(verdict: str) -> Any:
     return {"helps": "green", "hurts": "red"}.get(verdict, "gray")
 
 
+def is_of_few(effect: Mapping[Any, Any]) -> bool:
+    """Say whether an effect rests on fewer trades than a number is printed of."""
+    return int(effect["n_treated"]) + int(effect["n_held_out"] or 0) < formats.MIN_SHOWN_N
+
+
 def told(effect: dict[Any, Any]) -> str:
     """Return what is known, in one line: effect, interval, trades, what is missing.
 
@@ -58,6 +64,8 @@ def told(effect: dict[Any, Any]) -> str:
     """
     if isinstance(effect["absent_reason"], str):
         return f"Not measured: {effect['absent_reason']}."
+    if is_of_few(effect):
+        return f"{formats.TOO_FEW}: no number is printed of so few trades."
     span = formats.interval(effect["ci_low_rr"], effect["ci_high_rr"], digits=3)
     n = f"{formats.count(int(effect['n_treated']))} treated"
     if effect["n_held_out"]:

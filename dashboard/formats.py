@@ -12,6 +12,7 @@ from learning.domain.durations import span
 from learning.domain.regime import CAP_BUCKETS, MODES, PHASES
 
 MIN_SHOWN_N: Final = 30  # an average of fewer trades is not printed
+TOO_FEW: Final = f"n<{MIN_SHOWN_N}"
 NOTHING: Final = "—"
 _FORMULA = re.compile(r"^[\s]*[=+\-@＝＋－＠\t\r]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")

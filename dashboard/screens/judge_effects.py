@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard import controls, formats, queries
 from dashboard.alert_list import open_alerts, show_alerts
 from dashboard.controls import Page
-from dashboard.effect_card import show_effect
+from dashboard.effect_card import is_of_few, show_effect
 from dashboard.figures.effect_forest import draw_effect_forest, effect_forest
 
 MEASURES = {
@@ -121,7 +121,7 @@ def _table(ordered: pd.DataFrame) -> pd.DataFrame:
             "treated": ordered["n_treated"],
             "held_out": ordered["n_held_out"],
             "effect": [_number(row) for row in rows],
-            "interval": [formats.bracketed(row["ci_low_rr"], row["ci_high_rr"]) for row in rows],
+            "interval": [_interval(row) for row in rows],
             "shrunk": [_shrunk(row) for row in rows],
             "verdict": ordered["verdict"],
             "missing": [_missing(row) for row in rows],
@@ -155,11 +155,19 @@ def _number(row: dict[Any, Any]) -> str:
     """Return the effect, where it has an interval to go with it."""
     if pd.isna(row["effect_rr"]) or pd.isna(row["ci_low_rr"]):
         return formats.NOTHING
+    if is_of_few(row):
+        return formats.TOO_FEW
     return formats.signed(row["effect_rr"], digits=3, unit="")
 
 
+def _interval(row: dict[Any, Any]) -> str:
+    if is_of_few(row):
+        return formats.NOTHING
+    return formats.bracketed(row["ci_low_rr"], row["ci_high_rr"])
+
+
 def _shrunk(row: dict[Any, Any]) -> str:
-    if pd.isna(row["shrunk_rr"]) or pd.isna(row["ci_low_rr"]):
+    if pd.isna(row["shrunk_rr"]) or pd.isna(row["ci_low_rr"]) or is_of_few(row):
         return formats.NOTHING
     span = formats.bracketed(row["shrunk_low_rr"], row["shrunk_high_rr"])
     return f"{formats.signed(row['shrunk_rr'], digits=3, unit='')} {span}"

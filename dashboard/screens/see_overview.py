@@ -137,6 +137,9 @@ def _effect(uplift: Uplift | None) -> None:
         told = f"{path.n_units} of {path.starts_at} {path.unit}"
         _metric(label, "not clear yet", told, help=f"{means} An interval begins with that.")
         return
+    if last.n < formats.MIN_SHOWN_N:
+        _metric(label, formats.TOO_FEW, formats.plural(last.n, "sized trade"), help=means)
+        return
     told = f"95 % {formats.interval(last.low_rr, last.high_rr, digits=3, unit='')}, n {last.n}"
     _metric(label, formats.signed(last.estimate_rr, digits=3, unit="R per trade"), told, help=means)
 

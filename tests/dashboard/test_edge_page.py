@@ -208,3 +208,12 @@ def test_a_map_of_many_setups_shows_those_with_most_trades() -> None:
     )  # fmt: skip
     table = EdgeTable(groups.assign(bucket="mid"), groups, 0.0, 1225, "R", "r_multiple")
     assert largest(table)["pattern_key"].tolist() == [f"pm.p{i:02d}" for i in range(10, 50)]
+
+
+def test_the_address_restores_what_a_bot_is_asked_about(open_page: Open, mapped: Engine) -> None:
+    page = open_page("inspect_overrides.py", **{"ask-bucket": "mid", "ask_trade": "p-7"})
+    assert not page.exception
+    assert page.selectbox(key="ask-bucket").value == "mid"
+    assert page.text_input(key="ask_trade").value == "p-7"
+    assert page.expander[0].proto.expanded
+    assert not open_page("inspect_overrides.py").expander[0].proto.expanded

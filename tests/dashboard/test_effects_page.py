@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from streamlit.testing.v1 import AppTest
 
+from dashboard.effect_card import told
 from dashboard.figures.arm_spread import arm_spread, draw_arm_spread
 from dashboard.figures.exposure import draw_exposure, exposure
 from dashboard.screens.inspect_overrides import clear_effects, flags
@@ -125,3 +126,12 @@ def test_overrides_tell_what_they_speak_about(open_page: Open, engine_of_page: E
     table = next(one.value for one in page.dataframe if "exposure" in one.value)
     assert len(table) == 1
     assert table["touched"].tolist() == [300]
+
+
+def test_an_effect_of_few_trades_prints_no_number() -> None:
+    effect = {
+        "effect_rr": 0.1234, "ci_low_rr": 0.05, "ci_high_rr": 0.15, "n_treated": 20,
+        "n_held_out": 9, "sentence": "helps", "absent_reason": None,
+    }  # fmt: skip
+    assert told(effect) == "n<30: no number is printed of so few trades."
+    assert "+0.123 R" in told({**effect, "n_held_out": 10})

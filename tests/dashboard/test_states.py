@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from streamlit.testing.v1 import AppTest
 
 from learning.store.schema import job_runs
-from tests.dashboard.conftest import words_of
+from tests.dashboard.conftest import PAGES, words_of
 from tests.learning.store.stored_lessons import CLEAR, store_lesson
 
 Open = Callable[..., AppTest]
@@ -53,3 +53,40 @@ def test_a_failure_is_told_by_its_id_and_not_by_its_text() -> None:
     assert "ValueError, error id " in said
     assert "canary" not in said
     assert [one.label for one in page.button] == ["Try again"]
+
+
+# ------------------------------------------------------------------ every screen, failed
+READS = {
+    "see_overview.py": "mining_runs",
+    "review_lessons.py": "lesson_deferrals",
+    "explore_scopes.py": "scope_levels",
+    "follow_decay.py": "learning_lessons",
+    "compare_factors.py": "learning_latent_factors",
+    "weigh_regimes.py": "learning_regime_weights",
+    "read_lesson.py": "learning_lessons",
+    "inspect_overrides.py": "pm_overrides",
+    "judge_effects.py": "override_effects",
+    "watch_jobs.py": "job_settings",
+    "check_data.py": "strand_ledger",
+    "trace_decisions.py": "override_history",
+    "review_settings.py": "feature_flags",
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_screen_whose_reading_fails_ends_there_and_keeps_what_stands_above(
+    open_page: Open, engine_of_page: Engine, name: str
+) -> None:
+    """One table that the screen reads is away; what the header reads is there, but for Jobs."""
+    with engine_of_page.begin() as connection:
+        store_lesson(connection, stats={**CLEAR, "posterior_mean_rr": 0.4})
+        connection.execute(sa.text(f"ALTER TABLE {READS[name]} RENAME TO away"))
+    page = open_page(name, id="1")
+    said = words_of(page)
+    if name == "watch_jobs.py":  # the header reads the same table
+        assert "This part could not be shown: ProgrammingError, error id " in said
+    else:
+        assert len(page.exception) == 1
+        assert len(page.title) == 1
+    assert "UndefinedTable" not in said
+    assert "SELECT" not in said
