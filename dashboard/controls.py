@@ -445,15 +445,18 @@ def _cleaned(frame: pd.DataFrame, clean: Callable[[Any], Any]) -> pd.DataFrame:
     return frame.assign(**{name: frame[name].map(clean) for name in texts})
 
 
-def downloads(frame: pd.DataFrame, name: str) -> None:
+def downloads(frame: pd.DataFrame | Callable[[], pd.DataFrame], name: str) -> None:
     """Offer a table as CSV and Parquet, with no cell that a spreadsheet would run.
 
-    Nothing is made before somebody asks for it.
+    Args:
+        frame: The table, or what reads it: nothing is made before somebody asks for it.
+        name: Of the file.
     """
+    made = frame if callable(frame) else lambda: frame
     with st.container(horizontal=True, gap="small"):
         st.download_button(
             "CSV",
-            data=_csv(frame),
+            data=_csv(made),
             file_name=f"{name}.csv",
             mime="text/csv",
             on_click="ignore",
@@ -463,7 +466,7 @@ def downloads(frame: pd.DataFrame, name: str) -> None:
         )
         st.download_button(
             "Parquet",
-            data=_parquet(frame),
+            data=_parquet(made),
             file_name=f"{name}.parquet",
             on_click="ignore",
             key=f"parquet-{name}",
@@ -472,22 +475,22 @@ def downloads(frame: pd.DataFrame, name: str) -> None:
         )
 
 
-def _csv(frame: pd.DataFrame) -> Callable[[], bytes]:
+def _csv(made: Callable[[], pd.DataFrame]) -> Callable[[], bytes]:
     # every text in quotes: a carriage return within one would begin a row of its own
     return lambda: (
-        _cleaned(frame, formats.guarded)
+        _cleaned(made(), formats.guarded)
         .to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
         .encode("utf-8")
     )
 
 
-def _parquet(frame: pd.DataFrame) -> Callable[[], bytes]:
-    def made() -> bytes:
+def _parquet(made: Callable[[], pd.DataFrame]) -> Callable[[], bytes]:
+    def written() -> bytes:
         buffer = io.BytesIO()
-        _cleaned(frame, formats.guarded).to_parquet(buffer, index=False)
+        _cleaned(made(), formats.guarded).to_parquet(buffer, index=False)
         return buffer.getvalue()
 
-    return made
+    return written
 
 
 def group_of(row: Mapping[Any, Any]) -> Group:

@@ -101,13 +101,3 @@ def read_levels(source: Source, dims: Sequence[str], bot: str | None) -> pd.Data
         .group_by(dim.c.dimension, level)
     )
     return _read(source.engine, query)
-
-
-@kept
-def read_trades_per_day(source: Source) -> pd.DataFrame:
-    """Return per day and bot the trades that closed."""
-    e = pattern_trade_events.c
-    day = sa.func.date_trunc("day", e.closed_at).label("day")
-    n = sa.func.count(sa.distinct(e.strand_id)).label("n")
-    query = sa.select(day, e.bot, n).group_by(sa.text("day"), e.bot).order_by(sa.text("day"))
-    return _read(source.engine, query)

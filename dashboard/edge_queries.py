@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import BIT
 
-from dashboard.queries import Filters, Group, Source, kept
+from dashboard.queries import Filters, Group, Source, kept, sum_in_memory
 from learning.evidence.shrinkage import cell_edges, shrunk_edges
 from learning.evidence.week_sums import WEEK_DAYS
 from learning.store import database, week_sum_rows
@@ -30,7 +30,6 @@ from learning.store.schema import (
 Unit = Literal["R", "%", "money"]
 _EPOCH = date(1970, 1, 1)
 _TIMEOUT_MS = 20_000
-_WORK_MEM = "48MB"
 
 
 @dataclass(frozen=True)
@@ -205,8 +204,7 @@ def _blocks(
         .where(e.seq == 0, *_conditions(connection, module, filters, measure, category))
         .group_by(*keys, sa.text("week"))
     )
-    # summed in memory, not sorted on disk: a third of the time
-    connection.execute(sa.select(sa.func.set_config("work_mem", _WORK_MEM, True)))
+    sum_in_memory(connection)
     by_setup: dict[tuple[str, str], list[tuple[Any, ...]]] = defaultdict(list)
     for row in connection.execute(query):
         by_setup[row[0], row[1]].append(row[2:])

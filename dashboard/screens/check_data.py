@@ -37,7 +37,7 @@ def show() -> None:
     _show_indicators(page, inbox, counts)
     with st.expander("Import a file", expanded="import-files" in st.session_state):
         show_import_form(page)
-    _show_days(page)
+    _show_days(page, counts)
     _show_missing_and_drift(page)
     left, right = st.columns([1, 1], gap="medium")
     with left:
@@ -48,15 +48,12 @@ def show() -> None:
     _show_imports(page)
 
 
-def _show_days(page: Page) -> None:
+def _show_days(page: Page, counts: pd.DataFrame) -> None:
     controls.section("Trades per day, by bot")
-    days = data_queries.read_trades_per_day(page.source)
-    if page.filters.bot is not None:
-        days = days[days["bot"] == page.filters.bot]
-    if days.empty:
+    if counts.empty:
         controls.nothing("No closed trade yet.")
         return
-    shown = trades_per_day(days)
+    shown = trades_per_day(counts)
     controls.chart(draw_trades_per_day(shown, page.palette), key="days", alt=shown.alt)
 
 

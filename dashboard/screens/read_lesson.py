@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from learning.overrides.replay import LessonReplay
 
 
+_LISTED = 200
+
+
 def moment(label: str) -> Any:
     """Return how a column of moments looks."""
     return st.column_config.DatetimeColumn(f"{label} (UTC)", format="D MMM YYYY HH:mm")
@@ -189,26 +192,23 @@ def _show_half_life(page: Page, lesson: dict[Any, Any]) -> None:
 # ------------------------------------------------------------------ behind it
 def _show_trades(page: Page, lesson: dict[Any, Any]) -> None:
     controls.section("Trades behind it")
-    trades = queries.read_trades(
-        page.source, controls.group_of(lesson), lesson["scope"], lesson["outcome"]
-    ).drop(columns=["is_inside"])
-    for name in ("bot", "trade_id", "symbol", "side"):
-        trades[name] = trades[name].map(formats.guarded)
+    asked = page.source, controls.group_of(lesson), lesson["scope"], lesson["outcome"]
+    trades = queries.read_trades(*asked, _LISTED)
     column = st.column_config
     controls.table(
-        trades.head(200),
+        trades,
         height=250,
-        alt=f"The newest of {len(trades)} trades",
+        alt=f"The newest {len(trades)} trades",
         column_config={
             "closed_at": column.DatetimeColumn("Closed (UTC)", format="D MMM YYYY HH:mm"),
             "rr": column.NumberColumn(f"{lesson['outcome']} (R)", format="%+.2f"),
         },
     )
     st.caption(
-        f"The newest {min(len(trades), 200)}; the download has {formats.count(len(trades))} of "
-        f"{formats.count(int(lesson['n']))}."
+        f"The newest {len(trades)}; the download has the newest "
+        f"{formats.count(queries.MOST_TRADES)} at most."
     )
-    controls.downloads(trades, f"trades-{lesson['label']}")
+    controls.downloads(lambda: queries.read_trades(*asked), f"trades-{lesson['label']}")
 
 
 def _show_past(page: Page, lesson: dict[Any, Any]) -> None:

@@ -39,11 +39,12 @@ def read_replay_trades(
     connection: Connection, lesson: StoredLesson, *, dims: Sequence[str], origins: Sequence[str]
 ) -> ReplayTrades:
     """Return the closed trades in a lesson's scope, as they closed."""
+    own = [name for name in dims if name in lesson.scope]  # others decide nothing here
     events = event_rows.read_trade_events(
         connection,
         lesson.module,
         outcome=lesson.outcome,
-        dims=dims,
+        dims=own or dims[:1],
         origins=origins,
         groups=[lesson.key],
     )
