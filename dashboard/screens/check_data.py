@@ -118,16 +118,16 @@ def _show_provenance(page: Page) -> None:
             "share": column.ProgressColumn("Share", min_value=0, max_value=1, format="percent"),
         },
     )
+    controls.downloads(table, "provenance")
 
 
 def _show_origins(counts: pd.DataFrame) -> None:
     controls.section("Trades by bot and origin")
     by = counts.groupby(["bot", "origin"])[["n", "n_without"]].sum().reset_index()
     by["bot"] = by["bot"].map(formats.guarded)
-    controls.table(
-        by.rename(columns={"n": "trades", "n_without": "without outcome"}),
-        alt="Trades by bot and origin",
-    )
+    named = by.rename(columns={"n": "trades", "n_without": "without outcome"})
+    controls.table(named, alt="Trades by bot and origin")
+    controls.downloads(named, "trades-by-origin")
 
 
 def _show_refused(page: Page) -> None:
@@ -167,8 +167,11 @@ def _show_imports(page: Page) -> None:
     controls.table(
         table,
         alt=f"{len(table)} imports",
-        column_config={"imported": st.column_config.DatetimeColumn(format="D MMM YYYY HH:mm")},
+        column_config={
+            "imported": st.column_config.DatetimeColumn("When (UTC)", format="D MMM YYYY HH:mm")
+        },
     )
+    controls.downloads(table, "imports")
     rejected = [
         {"source": row["source_name"], "imported_at": row["imported_at"], "row": said}
         for row in imports.to_dict("records")

@@ -216,19 +216,23 @@ def _show_past(page: Page, lesson: dict[Any, Any]) -> None:
     with left:
         controls.section("Decisions")
         decisions = queries.read_decisions(page.source, int(lesson["id"]))
+        decided = decision_table(decisions)
         controls.table(
-            decision_table(decisions),
+            decided,
             alt=f"{len(decisions)} decisions",
             column_config={"when": moment("When")},
         )
+        controls.downloads(decided, f"decisions-{lesson['label']}")
     with right:
         controls.section("Versions")
         versions = queries.read_versions(page.source, int(lesson["id"]))
+        written = _version_table(versions)
         controls.table(
-            _version_table(versions),
+            written,
             alt=f"{len(versions)} versions",
             column_config={"since": moment("Since")},
         )
+        controls.downloads(written, f"versions-{lesson['label']}")
 
 
 def decision_table(decisions: pd.DataFrame) -> pd.DataFrame:

@@ -338,6 +338,7 @@ def _show_waiting(lessons: pd.DataFrame) -> None:
         alt=f"{len(waiting)} lessons that wait for a decision",
         key="waiting",
     )
+    controls.downloads(lambda: lesson_table(waiting), "waiting")
 
 
 if __name__ == "__main__":

@@ -67,6 +67,7 @@ def _show_jobs(page: Page, plan: Plan) -> str | None:
         column_config=_job_columns(),
         alt=f"{len(table)} jobs and how old their last good run is",
     )
+    controls.downloads(table, "jobs")
     rows = picked["selection"]["rows"]
     chosen = next((one for i, one in enumerate(plan.jobs) if rows and i == rows[0]), None)
     _keep_in_address("job", None if chosen is None else chosen.job.name)
