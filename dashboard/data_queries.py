@@ -47,7 +47,7 @@ def read_missing(source: Source, dims: Sequence[str], bot: str | None) -> pd.Dat
         counts.append(sa.func.count().filter(lacks).label(f"missing_{i}"))
         counts.append(sa.func.count().filter(told).label(f"filled_{i}"))
     query = sa.select(period, *counts).where(*_entries(bot)).group_by(sa.text("period"))
-    wide = _read(source.engine, query.order_by(sa.text("period")))
+    wide = _read(source.engine, query.order_by(sa.text("period")), in_memory=True)
     parts = [
         pd.DataFrame(
             {

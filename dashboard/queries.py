@@ -195,8 +195,10 @@ def sum_in_memory(connection: Connection) -> None:
     connection.execute(sa.select(sa.func.set_config("work_mem", _WORK_MEM, True)))
 
 
-def _read(engine: Engine, query: sa.Select[Any]) -> pd.DataFrame:
+def _read(engine: Engine, query: sa.Select[Any], *, in_memory: bool = False) -> pd.DataFrame:
     with database.transaction(engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
+        if in_memory:
+            sum_in_memory(c)
         return _frame(c, query)
 
 
@@ -726,9 +728,7 @@ def read_trade_counts(source: Source, outcome: str | None) -> pd.DataFrame:
         .group_by(trades.c.day, trades.c.bot, trades.c.origin)
         .order_by(trades.c.day)
     )
-    with database.transaction(source.engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
-        sum_in_memory(c)
-        return _frame(c, query)
+    return _read(source.engine, query, in_memory=True)
 
 
 @kept
