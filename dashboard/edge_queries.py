@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Literal
@@ -162,7 +163,7 @@ def _stored_blocks(
     )
     if not rows:
         return None
-    values = {code: str(value) for code, value in _codes(connection, module, dim)}
+    values = _values(connection, module, dim)
     return [
         _block((row.pattern_key, row.action_category), [(values.get(code),) for code in row.codes],
                row.weeks, row.n, row.total, row.total_sq)
@@ -172,10 +173,11 @@ def _stored_blocks(
     ]  # fmt: skip
 
 
-def _codes(connection: Connection, module: str, dim: str) -> Sequence[sa.Row[Any]]:
+def _values(connection: Connection, module: str, dim: str) -> dict[int, str]:
+    """Return the value of each code of a dimension."""
     c = scope_levels.c
     query = sa.select(c.code, c.value).where(c.module == module, c.name == dim)
-    return connection.execute(query).all()
+    return {row.code: str(row.value) for row in connection.execute(query)}
 
 
 def _blocks(
@@ -273,9 +275,9 @@ def _cells_of(block: _Block, dims: tuple[str, ...]) -> pd.DataFrame | None:
     edges = cell_edges(
         _summed(at, block.n[inside], shape),
         total,
-        np.bincount(cell[inside], weights=block.total_sq[inside], minlength=shape[0]),
-        group_n=np.bincount(week, weights=block.n),
-        group_total=np.bincount(week, weights=block.total),
+        _summed(cell[inside], block.total_sq[inside], shape[:1]),
+        group_n=_summed(week, block.n, shape[1:]),
+        group_total=_summed(week, block.total, shape[1:]),
     )
     return pd.DataFrame(
         {
@@ -290,8 +292,9 @@ def _cells_of(block: _Block, dims: tuple[str, ...]) -> pd.DataFrame | None:
     )
 
 
-def _summed(at: Any, values: Any, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
-    return np.bincount(at, weights=values, minlength=shape[0] * shape[1]).reshape(shape)
+def _summed(at: Any, values: Any, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    summed = np.bincount(at, weights=values, minlength=math.prod(shape))
+    return np.asarray(summed, dtype=np.float64).reshape(shape)
 
 
 # ------------------------------------------------------------------ stored scopes

@@ -78,8 +78,8 @@ def _split(
     dimension: int,
 ) -> Iterator[WeekSums]:
     found, row, n = np.unique(place, return_inverse=True, return_counts=True)
-    total = np.bincount(row, weights=rr)
-    total_sq = np.bincount(row, weights=rr * rr)
+    total = np.asarray(np.bincount(row, weights=rr), dtype=np.float64)
+    total_sq = np.asarray(np.bincount(row, weights=rr * rr), dtype=np.float64)
     group, code, week = np.unravel_index(found, (found[-1] // (shape[0] * shape[1]) + 1, *shape))
     starts = np.flatnonzero(np.r_[True, np.diff(group) != 0])
     for low, high in zip(starts, [*starts[1:], len(group)], strict=True):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from learning.domain.pattern_key import Module
 from learning.evidence.week_sums import WeekSums
 from learning.store.binary_copy import copy_columns
 from learning.store.schema import scope_groups, scope_levels, scope_week_sums
@@ -45,12 +45,12 @@ def _rows(
 
 def read_sums(
     connection: Connection,
-    module: Module,
+    module: str,
     dimension: str,
     *,
     outcome: str,
     origins: Sequence[str],
-) -> Sequence[sa.Row]:
+) -> Sequence[sa.Row[Any]]:
     """Return the sums of every group by one dimension, in order of the groups.
 
     Returns:
