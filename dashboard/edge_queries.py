@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Literal
@@ -254,14 +254,27 @@ def _measured(blocks: list[_Block], dims: tuple[str, ...]) -> tuple[pd.DataFrame
         [(*one.key, int(one.n.sum()), one.total.sum() / one.n.sum()) for one in blocks],
         columns=[*_KEYS, "n", "mean"],
     )
-    parts = [part for one in blocks if (part := _cells_of(one, dims)) is not None]
     columns = [*_KEYS, *dims, "n", "mean", "delta", "se"]
-    found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-    return found, groups
+    parts = [part for one in blocks if (part := _cells_of(one)) is not None]
+    if not parts:
+        return pd.DataFrame(columns=columns), groups
+    whole = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    found = pd.DataFrame(dict(zip(columns, (*_texts(whole[0]), *whole[1:]), strict=True)))
+    return found.astype({"n": "int64"}), groups
 
 
-def _cells_of(block: _Block, dims: tuple[str, ...]) -> pd.DataFrame | None:
-    """Measure the cells of a setup; None where none of its trades has every condition."""
+def _texts(rows: npt.NDArray[np.object_]) -> Iterator[list[str]]:
+    """Yield the columns of pattern, action and conditions."""
+    for column in rows.T:
+        yield [str(one) for one in column]
+
+
+def _cells_of(block: _Block) -> tuple[npt.NDArray[Any], ...] | None:
+    """Measure the cells of a setup; None where none of its trades has every condition.
+
+    Returns:
+        Setup and conditions of each cell, shape (c, 2 + dims); n, mean, delta and se, (c,) each.
+    """
     listed = sorted({cell for cell in block.cells if None not in cell})
     if not listed:
         return None
@@ -279,17 +292,9 @@ def _cells_of(block: _Block, dims: tuple[str, ...]) -> pd.DataFrame | None:
         group_n=_summed(week, block.n, shape[1:]),
         group_total=_summed(week, block.total, shape[1:]),
     )
-    return pd.DataFrame(
-        {
-            "pattern_key": block.key[0],
-            "action_category": block.key[1],
-            **dict(zip(dims, zip(*listed, strict=True), strict=True)),
-            "n": edges.n.astype(int),
-            "mean": total.sum(axis=1) / np.maximum(edges.n, 1),
-            "delta": edges.delta,
-            "se": edges.se,
-        }
-    )
+    named = np.array([(*block.key, *one) for one in listed], dtype=object)
+    mean = total.sum(axis=1) / np.maximum(edges.n, 1)
+    return named, edges.n, mean, edges.delta, edges.se
 
 
 def _summed(at: Any, values: Any, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:

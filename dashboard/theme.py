@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import html
+import pickle
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, ParamSpec
 
 import plotly.graph_objects as go
 import plotly.io
@@ -13,6 +19,8 @@ import plotly.io
 plotly.io.templates.default = None
 
 Mode = Literal["dark", "light"]
+P = ParamSpec("P")
+_FIGURES_KEPT = 32  # of each kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +137,30 @@ def style(figure: go.Figure, palette: Palette, *, height: int, hover: str = "clo
     figure.update_xaxes(showgrid=False, **axis)
     figure.update_yaxes(showgrid=True, **axis)
     return figure
+
+
+def kept_figure(draw: Callable[P, go.Figure]) -> Callable[P, go.Figure]:
+    """Keep what was drawn of the same values: most looks at a page show what the last one did.
+
+    Nobody may change what is handed out.
+    """
+    kept: OrderedDict[bytes, go.Figure] = OrderedDict()
+    lock = threading.Lock()
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **look: P.kwargs) -> go.Figure:
+        key = hashlib.blake2b(pickle.dumps((args, look)), digest_size=20).digest()
+        with lock:
+            found = kept.pop(key, None)
+        if found is None:
+            found = draw(*args, **look)
+        with lock:
+            kept[key] = found
+            while len(kept) > _FIGURES_KEPT:
+                kept.popitem(last=False)
+        return found
+
+    return drawn
 
 
 def add_zero_line(figure: go.Figure, palette: Palette, *, vertical: bool) -> None:

@@ -86,13 +86,18 @@ def narrowed(lessons: pd.DataFrame, asked: Asked) -> pd.DataFrame:
     return lessons[kept].sort_values([column, "id"], ascending=[ascending, True])
 
 
+_COMPETING: Final = ["status", "latent_factor_id", "module", "pattern_key", "action_category",
+                     "lesson_type", "scope"]  # fmt: skip
+
+
 def meets_active(lessons: pd.DataFrame) -> pd.Series:
     """Say of each lesson whether another one in force competes with it for the same trades.
 
     They do where they are one latent factor, or of one setup with contexts that can both hold.
     A level and a scope of a setup do not: both apply, as a product.
     """
-    active = [row for row in lessons.to_dict("records") if row["status"] == "active"]
+    rows = lessons[_COMPETING].to_dict("records")
+    active = [row for row in rows if row["status"] == "active"]
     factors = {row["latent_factor_id"] for row in active if row["latent_factor_id"]}
     by_setup: dict[tuple[Any, ...], list[dict[Any, Any]]] = {}
     for row in active:
@@ -104,7 +109,7 @@ def meets_active(lessons: pd.DataFrame) -> pd.Series:
             or any(can_both_hold(row["scope"], other["scope"])
                    for other in by_setup.get(_setup(row), ()))
         )
-        for row in lessons.to_dict("records")
+        for row in rows
     ]  # fmt: skip
     return pd.Series(found, index=lessons.index, dtype=bool)
 

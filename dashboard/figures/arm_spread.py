@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, add_zero_line, alpha, style
+from dashboard.theme import Palette, add_zero_line, alpha, kept_figure, style
 
 ARMS = ("treated", "held out")
 CUT = 0.99  # outcomes beyond are drawn at the quantile, as the comparison cuts them
@@ -47,6 +47,7 @@ def arm_spread(trades: pd.DataFrame) -> ArmSpread:
     return ArmSpread(arms, means, cut, f"Outcomes by arm: {told}.")
 
 
+@kept_figure
 def draw_arm_spread(shown: ArmSpread, palette: Palette, *, height: int = 240) -> go.Figure:
     """Draw a violin with its box for each arm; the mean is the dotted line within."""
     colours = {"treated": palette.accent, "held out": palette.muted}

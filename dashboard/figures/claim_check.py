@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, add_zero_line, safe_label, style
+from dashboard.theme import Palette, add_zero_line, kept_figure, safe_label, style
 
 _Z95 = 1.96
 MOST_SHOWN = 200
@@ -82,6 +82,7 @@ def _told(row: dict[Any, Any]) -> str:
     )
 
 
+@kept_figure
 def draw_claim_check(shown: ClaimCheck, palette: Palette, *, height: int = 320) -> go.Figure:
     """Draw the points with their intervals; on the diagonal a claim came true."""
     reach = max(map(abs, (*shown.claimed_rr, *shown.realised_rr, 0.1))) * 1.15

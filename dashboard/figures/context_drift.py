@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, safe_label, style
+from dashboard.theme import Palette, kept_figure, safe_label, style
 
 THRESHOLD = 0.25  # the usual limit of the index: above it, another population
 LEAST_TRADES = 30
@@ -98,6 +98,7 @@ def _moved_most(part: pd.DataFrame) -> str:
     return f"{name}: {told}"
 
 
+@kept_figure
 def draw_context_drift(shown: ContextDrift, palette: Palette) -> go.Figure:
     """Draw a bar per dimension, its value beside it, and the line of the threshold."""
     colours = [palette.warning if one > THRESHOLD else palette.accent for one in shown.index]

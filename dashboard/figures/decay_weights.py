@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, style
+from dashboard.theme import Palette, kept_figure, style
 
 _KEYS = {"decaying": "p_decaying", "constant": "p_constant", "improving": "p_improving"}
 
@@ -33,6 +33,7 @@ def decay_weights(details: Mapping[str, Any]) -> DecayWeights | None:
     return DecayWeights(tuple(shares), tuple(shares.values()), f"Posterior probability: {told}.")
 
 
+@kept_figure
 def draw_decay_weights(shown: DecayWeights, palette: Palette, *, height: int = 96) -> go.Figure:
     """Draw the bars from 0 to 100 %; the likeliest stands out."""
     most = max(shown.shares)

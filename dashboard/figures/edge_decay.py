@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dashboard import formats
-from dashboard.theme import Palette, alpha, style
+from dashboard.theme import Palette, alpha, kept_figure, style
 
 _Z95 = 1.96
 _MOST_HALVINGS = 3
@@ -179,6 +179,7 @@ def _in_words(
     return f"{head}; the fitted edge falls from {curve}, halving every {half_life_days:.0f} days."
 
 
+@kept_figure
 def draw_edge_decay(shown: EdgeDecay, palette: Palette, *, height: int = 320) -> go.Figure:
     """Draw windows with their intervals, the curve with its band, and bars of trades."""
     figure = make_subplots(

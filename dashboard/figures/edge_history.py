@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dashboard import formats
-from dashboard.theme import Palette, alpha, style
+from dashboard.theme import Palette, alpha, kept_figure, style
 
 _Z95 = 1.96
 
@@ -49,6 +49,7 @@ def edge_over_time(
     )
 
 
+@kept_figure
 def draw_edge_over_time(shown: EdgeOverTime, palette: Palette, *, height: int = 240) -> go.Figure:
     """Draw a history: dots with their 95 % intervals, and bars of trades."""
     figure = make_subplots(

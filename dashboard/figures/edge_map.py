@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import LABEL_GAP, Palette, diverging, safe_label, style, text_on
+from dashboard.theme import LABEL_GAP, Palette, diverging, kept_figure, safe_label, style, text_on
 
 Layer = Literal["edge", "raw", "n", "q"]
 
@@ -172,6 +172,7 @@ def _in_words(cells: pd.DataFrame, row: str, column: str, unit: str, min_n: int)
     return f"{head}; {'; '.join(ends)}; {len(shown)} of {len(cells)} cells have {min_n} trades."
 
 
+@kept_figure
 def draw_edge_map(shown: EdgeMap, palette: Palette, *, height: int | None = None) -> go.Figure:
     """Draw an edge map: colours below, numbers on them, and what is clicked on top."""
     figure = go.Figure([_cells(shown, palette), *_texts(shown, palette), _targets(shown)])

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import LABEL_GAP, Palette, add_zero_line, safe_label, style
+from dashboard.theme import LABEL_GAP, Palette, add_zero_line, kept_figure, safe_label, style
 
 MOST_SHOWN = 30
 
@@ -66,6 +66,7 @@ def _told(row: dict[Any, Any]) -> str:
     )
 
 
+@kept_figure
 def draw_effect_forest(shown: EffectForest, palette: Palette) -> go.Figure:
     """Draw the forest: blue where it is clear, grey where it is not."""
     figure = go.Figure(_dots(shown, palette))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import LABEL_GAP, Palette, add_zero_line, alpha, safe_label, style
+from dashboard.theme import LABEL_GAP, Palette, add_zero_line, alpha, kept_figure, safe_label, style
 
 if TYPE_CHECKING:  # a page must not wait for the statistics behind it
     from learning.overrides.effect_path import EffectPath
@@ -122,6 +122,7 @@ def _several(group: Sequence[Mark]) -> str:
     return f"{len(group)} {verbs.pop() if len(verbs) == 1 else 'decisions'}"
 
 
+@kept_figure
 def draw_effect_over_time(
     shown: EffectOverTime, palette: Palette, *, height: int = 260
 ) -> go.Figure:

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import LABEL_GAP, Palette, safe_label, style
+from dashboard.theme import LABEL_GAP, Palette, kept_figure, safe_label, style
 
 MOST_SHOWN = 30
 
@@ -47,6 +47,7 @@ def exposure(overrides: pd.DataFrame, *, n_trades: int, days: int) -> Exposure:
     )
 
 
+@kept_figure
 def draw_exposure(shown: Exposure, palette: Palette) -> go.Figure:
     """Draw one bar an override."""
     figure = go.Figure(

@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, safe_label, style
+from dashboard.theme import Palette, kept_figure, safe_label, style
 
 MOST_COLOURS = 4
 _CELL = 1.7  # two strangers stand 1 apart
@@ -123,6 +123,7 @@ def _in_words(points: pd.DataFrame, colours: Mapping[str, int]) -> str:
     return f"{head}; the largest, {sizes.index[0]}, has {sizes.iloc[0]}."
 
 
+@kept_figure
 def draw_factor_map(shown: FactorMap, palette: Palette, *, height: int = 380) -> go.Figure:
     """Draw the points, one trace, so that a click tells its lesson's factor."""
     scale = (palette.accent, palette.warning, palette.violet, palette.positive)

@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, safe_label, style
+from dashboard.theme import Palette, kept_figure, safe_label, style
 
 MOST_SHOWN = 20
 _TICKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
@@ -97,6 +97,7 @@ def _in_words(identified: pd.DataFrame, *, n: int) -> str:
     return f"{head}; the shortest is {first['half_life_days']:.0f} days, {first['label']}."
 
 
+@kept_figure
 def draw_half_life_forest(shown: HalfLifeForest, palette: Palette) -> go.Figure:
     """Draw dots with their intervals; an interval without an end runs out of the picture."""
     left, right = _ends(shown)

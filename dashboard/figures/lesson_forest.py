@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import LABEL_GAP, Palette, add_zero_line, safe_label, style
+from dashboard.theme import LABEL_GAP, Palette, add_zero_line, kept_figure, safe_label, style
 
 MOST_SHOWN = 25
 
@@ -95,6 +95,7 @@ def _in_words(lessons: pd.DataFrame) -> str:
     )
 
 
+@kept_figure
 def draw_lesson_forest(shown: LessonForest, palette: Palette) -> go.Figure:
     """Draw a forest: colour is the band of q, never the sign."""
     figure = go.Figure([_dots(shown, palette), _raw(shown, palette)])

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, safe_label, style
+from dashboard.theme import Palette, kept_figure, safe_label, style
 
 _MOST_NAMED = 40
 
@@ -91,6 +91,7 @@ def _in_words(
     )
 
 
+@kept_figure
 def draw_lesson_similarity(
     shown: LessonSimilarity, palette: Palette, *, height: int = 380
 ) -> go.Figure:

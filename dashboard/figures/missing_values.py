@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, safe_label, style
+from dashboard.theme import Palette, kept_figure, safe_label, style
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ def _told(row: dict[Hashable, Any] | None) -> str:
     return text + (f"<br>{row['filled']:,} were filled from candles" if row["filled"] else "")
 
 
+@kept_figure
 def draw_missing_values(shown: MissingValues, palette: Palette) -> go.Figure:
     """Draw a heatmap with a fixed scale from nothing to everything missing."""
     figure = go.Figure(

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, alpha, style
+from dashboard.theme import Palette, alpha, kept_figure, style
 
 BINS = 40
 
@@ -64,6 +64,7 @@ def _shares(bins: pd.DataFrame) -> npt.NDArray[np.float64]:
     return scaled
 
 
+@kept_figure
 def draw_outcome_spread(shown: OutcomeSpread, palette: Palette) -> go.Figure:
     """Draw both as steps, with their means."""
     figure = go.Figure()

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import LABEL_GAP, Palette, safe_label, style
+from dashboard.theme import LABEL_GAP, Palette, kept_figure, safe_label, style
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ def override_periods(overrides: pd.DataFrame, *, now: datetime) -> OverridePerio
     )
 
 
+@kept_figure
 def draw_override_periods(shown: OverridePeriods, palette: Palette) -> go.Figure:
     """Draw bars over time, with today."""
     lasting = [(b - a).total_seconds() * 1000 for a, b in zip(shown.start, shown.end, strict=True)]

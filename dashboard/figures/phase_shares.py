@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, alpha, safe_label, style
+from dashboard.theme import Palette, alpha, kept_figure, safe_label, style
 from learning.domain.regime import PHASES
 
 _LEAST_NAMED = 0.06
@@ -85,6 +85,7 @@ def _in_words(last: Sequence[tuple[str, float]], *, weeks: int, unit: str) -> st
     return f"{head}; last week {told}."
 
 
+@kept_figure
 def draw_phase_shares(shown: PhaseShares, palette: Palette, *, height: int = 320) -> go.Figure:
     """Draw stacked areas, named at the right edge where they are wide enough."""
     figure = go.Figure()

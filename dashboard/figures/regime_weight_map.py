@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import DARK, Palette, safe_label, style, text_on
+from dashboard.theme import DARK, Palette, kept_figure, safe_label, style, text_on
 
 MOST_SHOWN = 12
 SCORES = {
@@ -80,6 +80,7 @@ def _reason(reasons: object, name: str) -> str:
     return next((one.split(": ", 1)[1] for one in parts if one.startswith(f"{name}: ")), "")
 
 
+@kept_figure
 def draw_regime_weight_map(shown: RegimeWeightMap, palette: Palette) -> go.Figure:
     """Draw the weights: blue counts more, amber less, the background as much as elsewhere."""
     figure = go.Figure(

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, safe_label, style
+from dashboard.theme import Palette, kept_figure, safe_label, style
 from learning.domain.durations import span
 
 
@@ -51,6 +51,7 @@ def run_durations(runs: pd.DataFrame) -> RunDurations:
     )
 
 
+@kept_figure
 def draw_run_durations(shown: RunDurations, palette: Palette, *, height: int = 180) -> go.Figure:
     """Draw dots over time, failed ones in vermilion, and the median as a dotted line."""
     colours = [palette.accent if one else palette.negative for one in shown.is_well]

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import LABEL_GAP, Palette, safe_label, style
+from dashboard.theme import LABEL_GAP, Palette, kept_figure, safe_label, style
 from learning.domain.durations import span
 
 
@@ -62,6 +62,7 @@ def _told(row: dict[Any, Any], end: datetime) -> str:
     return "<br>".join(lines)
 
 
+@kept_figure
 def draw_run_timeline(
     shown: RunTimeline, palette: Palette, *, jobs: tuple[str, ...], start: datetime, end: datetime
 ) -> go.Figure:

@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, add_zero_line, safe_label, style
+from dashboard.theme import Palette, add_zero_line, kept_figure, safe_label, style
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ def _told(name: str, row: dict[Any, Any], lessons: Mapping[str, str]) -> str:
     )
 
 
+@kept_figure
 def draw_scope_lattice(shown: ScopeLattice, palette: Palette) -> go.Figure:
     """Draw the lattice: lessons and the way to the node in the accent colour, all else grey."""
     figure = go.Figure(_dots(shown, palette))

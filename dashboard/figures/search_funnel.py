@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, style
+from dashboard.theme import Palette, kept_figure, style
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ def chance_told(counts: Mapping[str, Any]) -> str | None:
     )
 
 
+@kept_figure
 def draw_search_funnel(shown: SearchFunnel, palette: Palette, *, height: int = 230) -> go.Figure:
     """Draw a funnel; the length is the logarithm, so that three of a thousand can be seen."""
     import math

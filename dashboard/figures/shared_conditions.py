@@ -10,7 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, safe_label, style
+from dashboard.theme import Palette, kept_figure, safe_label, style
 
 MOST_SHOWN = 10
 
@@ -45,6 +45,7 @@ def shared_conditions(scopes: Sequence[Mapping[str, Any]]) -> SharedConditions:
     )
 
 
+@kept_figure
 def draw_shared_conditions(shown: SharedConditions, palette: Palette) -> go.Figure:
     """Draw a bar per condition; those that all members share stand out."""
     whole = [n == shown.n_lessons for n in shown.counts]

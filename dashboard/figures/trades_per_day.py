@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, safe_label, style
+from dashboard.theme import Palette, kept_figure, safe_label, style
 
 MOST_BOTS = 6
 
@@ -46,6 +46,7 @@ def _by_size(wide: pd.DataFrame) -> list[Any]:
     return list(wide.sum().sort_values(ascending=False).index)
 
 
+@kept_figure
 def draw_trades_per_day(shown: TradesPerDay, palette: Palette) -> go.Figure:
     """Draw stacked bars."""
     colours = (palette.accent, palette.warning, palette.violet, palette.positive,

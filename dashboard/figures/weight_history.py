@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from dashboard import formats
 from dashboard.figures.regime_weight_map import SCORES
-from dashboard.theme import Palette, alpha, style
+from dashboard.theme import Palette, alpha, kept_figure, style
 
 _LOWEST, _HIGHEST = 0.5, 1.5
 _DASHES = ("solid", "dash", "dot", "dashdot")
@@ -93,6 +93,7 @@ def _told(line: ScoreLine, at: int) -> str:
     return f"×{line.weight[at]:.2f} ({low:.2f} to {high:.2f})"
 
 
+@kept_figure
 def draw_weight_history(shown: WeightHistory, palette: Palette, *, height: int = 210) -> go.Figure:
     """Draw steps: a weight holds until the next run moves it."""
     figure = go.Figure()

@@ -13,7 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, add_zero_line, alpha, style
+from dashboard.theme import Palette, add_zero_line, alpha, kept_figure, style
 
 if TYPE_CHECKING:  # a page must not wait for the statistics behind these
     from learning.overrides.effects import Effect, NotMeasured
@@ -114,6 +114,7 @@ def _difference(found: Effect | NotMeasured) -> str:
     return f"{mean} [{', '.join(ends)}], {found.sentence}"
 
 
+@kept_figure
 def draw_what_if(shown: WhatIf, palette: Palette) -> go.Figure:
     """Draw the running sums, and where what the lesson was chosen on ends."""
     figure = go.Figure(_line("as traded", shown, shown.traded, palette.muted, "solid"))

@@ -84,7 +84,7 @@ def read_sized_trades(
 def _first(module: str | None, pattern_key: str | None) -> sa.Subquery:
     c = override_applications.c
     query = (
-        sa.select(c.module, c.bot, c.trade_id, c.levers_after)
+        sa.select(c.module, c.bot, c.trade_id, _applied_size().label("size"))
         .ext(distinct_on(c.lesson_id, c.bot, c.trade_id))
         .where(
             c.trade_id.is_not(None),
@@ -98,6 +98,12 @@ def _first(module: str | None, pattern_key: str | None) -> sa.Subquery:
     if pattern_key is not None:
         query = query.where(c.pattern_key == pattern_key)
     return query.subquery("first")
+
+
+def _applied_size() -> sa.ColumnElement[float]:
+    c = override_applications.c
+    size, alloc = (sa.cast(c.levers_after[name].as_string(), sa.Double) for name in _SIZES)
+    return sa.func.coalesce(sa.case((c.module == "dm", alloc), else_=size), 1.0)
 
 
 def _closed(outcome: str, origins: Sequence[str], *, of: sa.Subquery) -> sa.Subquery:
@@ -119,7 +125,7 @@ def _closed(outcome: str, origins: Sequence[str], *, of: sa.Subquery) -> sa.Subq
 
 def _sized(module: str, bot: str, trade_id: str, rows: Sequence[sa.Row[Any]]) -> SizedTrade:
     lever = _SIZES[module == "dm"]
-    product = math.prod(float(row.levers_after.get(lever, 1.0)) for row in rows)
+    product = math.prod(float(row.size) for row in rows)
     one = rows[0]
     return SizedTrade(
         module, bot, trade_id, one.closed_at, clamp(LEVERS[lever], product), float(one.rr),

@@ -7,6 +7,7 @@ session locks, no session settings; what a transaction sets ends with it.
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import re
 import threading
@@ -116,6 +117,7 @@ def create_engine(
         parsed,
         pool_pre_ping=True,
         pool_size=pool_size,
+        json_deserializer=_from_json,
         connect_args={
             # Prepared statements belong to a session, which a pooler hands to someone else.
             "prepare_threshold": None,
@@ -126,6 +128,11 @@ def create_engine(
     event.listen(engine, "connect", _note_time_zone)
     event.listen(engine, "begin", _use_utc)
     return engine
+
+
+def _from_json(text: bytes | str) -> Any:
+    """Read JSON that is known to be UTF-8: guessing it takes longer than reading a small value."""
+    return json.loads(text if isinstance(text, str) else str(text, "utf-8"))
 
 
 def _note_time_zone(connection: Any, record: Any) -> None:

@@ -19,13 +19,19 @@ pytestmark = [
 ]
 TITLES = {page.path: page.title for pages in PAGES.values() for page in pages}
 WITHOUT_CHARTS = {"effects", "audit", "settings"}  # no effect has an interval yet
-# a chart is blank where it has no size, or nothing drawn in its plot
+# a chart is blank where it has no size, or nothing with a size is drawn in its plot
 BLANK = """
-[...document.querySelectorAll('[data-testid=stPlotlyChart]')].filter(chart => {
-  const box = chart.getBoundingClientRect();
-  return box.width < 20 || box.height < 20 || !chart.querySelector(
-    '.plot path, .plot image, .plot text, .scatterlayer .trace, .barlayer .trace, .gl-canvas');
-}).map(chart => chart.getAttribute('aria-label') || chart.innerText)
+(() => {
+  const sized = (e, least) => {
+    const box = e.getBoundingClientRect();
+    return box.width > least && box.height > least;
+  };
+  const drawn = chart => [...chart.querySelectorAll(
+    '.plot *, .heatmaplayer *, .barlayer *, .scatterlayer *, .gl-canvas')].some(e => sized(e, 1));
+  return [...document.querySelectorAll('[data-testid=stPlotlyChart]')]
+    .filter(chart => !sized(chart, 20) || !drawn(chart))
+    .map(chart => chart.getAttribute('aria-label') || chart.innerText);
+})()
 """
 DONE = """
 !document.querySelector('[data-test-script-state=running], [data-testid=stSkeleton]') &&

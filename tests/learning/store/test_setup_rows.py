@@ -19,7 +19,7 @@ def store(connection: Connection, n: int) -> None:
     strands = []
     for i in range(n):
         at = (START + timedelta(days=i)).isoformat()
-        pattern = ("pm.b.S1.x", "pm.a.S1.x", "pm.b.S1", "pm.c.S2.y")[i % 4]
+        pattern = ("pm.b.S1.x", "pm.a.S1.x", "pm.b.S1.z", "pm.c.S2.y")[i % 4]
         bot = f"bot-{'cab'[i % 3]}"
         strands.append(action(f"t{i}", hours=24 * i, pattern=pattern, bot=bot))
         strands.append(close(f"t{i}", r_multiple=1.0, opened_at=at, closed_at=at, bot=bot))
