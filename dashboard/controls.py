@@ -527,18 +527,10 @@ def with_lessons(
     return named
 
 
+_OF_CELLS = ["setup", "context", "label", "q_value", "posterior_mean_rr", "ci_low_rr", "ci_high_rr"]
+
+
 def _lessons_by_scope(lessons: pd.DataFrame) -> dict[tuple[str, str], dict[Any, Any]]:
-    standing = lessons[
-        lessons["status"].isin(["watch", "proposed", "active", "disabled"])
-        & (lessons["lesson_type"] != "level")
-    ]
-    columns = [
-        "setup",
-        "context",
-        "label",
-        "q_value",
-        "posterior_mean_rr",
-        "ci_low_rr",
-        "ci_high_rr",
-    ]
-    return {(row["setup"], row["context"]): row for row in standing[columns].to_dict("records")}
+    standing = lessons["status"].isin(["watch", "proposed", "active", "disabled"])
+    rows = lessons.loc[standing & (lessons["lesson_type"] != "level"), _OF_CELLS]
+    return {(row["setup"], row["context"]): row for row in rows.to_dict("records")}

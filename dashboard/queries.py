@@ -275,6 +275,8 @@ def _in_order(dims: Sequence[str], values: Mapping[str, Any]) -> dict[str, Any]:
 
 def of_filters(lessons: pd.DataFrame, filters: Filters) -> pd.DataFrame:
     """Return the lessons of a module and setup: the only filters that lessons obey."""
+    if filters.module is None and filters.pattern_key is None:
+        return lessons
     kept = pd.Series(True, index=lessons.index)
     if filters.module is not None:
         kept &= lessons["module"] == filters.module
@@ -288,9 +290,9 @@ def offered(lessons: pd.DataFrame, outcome: str) -> dict[str, int]:
 
     Those of levels rest on the outcome after costs, whichever is analysed.
     """
-    lessons = lessons[(lessons["outcome"] == outcome) | (lessons["lesson_type"] == "level")]
-    approved = lessons["activated_at"].notna()
-    proposed = approved | lessons["status"].isin(["proposed", "rejected"])
+    own = (lessons["outcome"] == outcome) | (lessons["lesson_type"] == "level")
+    approved = own & lessons["activated_at"].notna()
+    proposed = approved | (own & lessons["status"].isin(["proposed", "rejected"]))
     confirmed = approved & (lessons["confirmation"] == "confirmed")
     return {
         "proposed": int(proposed.sum()),
