@@ -51,10 +51,10 @@ def cells(**changes: object) -> pd.DataFrame:
 
 def test_a_cell_of_29_trades_prints_no_number() -> None:
     shown = edge_map(cells(), row="setup", column="phase", unit="R")
-    assert shown.columns == ["Dip", "Good"]
-    assert shown.text == [["n<30", "+0.25 ◆"], ["", "-0.10"]]
-    assert np.isnan(shown.value).tolist() == [[True, False], [True, False]]
-    assert "too few" in shown.hover[0][0]
+    assert shown.columns == ["Good", "Dip"]  # phases from the best to the worst
+    assert shown.text == [["+0.25 ◆", "n<30"], ["-0.10", ""]]
+    assert np.isnan(shown.value).tolist() == [[False, True], [False, True]]
+    assert "too few" in shown.hover[0][1]
 
 
 def test_labels_leave_out_what_all_setups_share() -> None:
@@ -84,7 +84,7 @@ def test_the_map_draws_value_and_unit(palette: Palette) -> None:
     shown = edge_map(cells(), row="setup", column="phase", unit="R")
     trace, *texts, _ = draw_edge_map(shown, palette).data
     assert {text for one in texts for text in one.text} == {"n<30", "+0.25 ◆", "-0.10"}
-    assert trace.z[0][1] == 0.25
+    assert trace.z[0][0] == 0.25
     assert trace.zmin == -trace.zmax
     assert trace.colorbar.title.text == "R"
 
