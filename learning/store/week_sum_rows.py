@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,19 @@ from sqlalchemy import Connection
 from learning.evidence.week_sums import WeekSums
 from learning.store.binary_copy import copy_columns
 from learning.store.schema import scope_groups, scope_levels, scope_week_sums
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSums:
+    """One group by one dimension: what ``WeekSums`` holds, a list for each of its arrays."""
+
+    pattern_key: str
+    action_category: str
+    codes: list[int]
+    weeks: list[int]
+    n: list[int]
+    total: list[float]
+    total_sq: list[float]
 
 
 def replace(connection: Connection, group_ids: Sequence[int], sums: Iterable[WeekSums]) -> None:
@@ -50,12 +63,12 @@ def read_sums(
     *,
     outcome: str,
     origins: Sequence[str],
-) -> Sequence[sa.Row[Any]]:
+) -> list[StoredSums]:
     """Return the sums of every group by one dimension, in order of the groups.
 
     Returns:
-        Rows of pattern_key, action_category, codes, weeks, n, total, total_sq; empty where some
-        group is measured on another outcome or other origins: then nothing here can be used.
+        Empty where some group is measured on another outcome or other origins: then nothing here
+        can be used.
     """
     g, s, v = scope_groups.c, scope_week_sums.c, scope_levels.c
     number = (
@@ -75,4 +88,4 @@ def read_sums(
         .where(g.module == module, s.dimension == number, ~others.correlate(None))
         .order_by(g.pattern_key, g.action_category)
     )
-    return connection.execute(query).all()
+    return [StoredSums(*row) for row in connection.execute(query)]
