@@ -22,14 +22,18 @@ WITHOUT_CHARTS = {"effects", "audit", "settings"}  # no effect has an interval y
 # a chart is blank where it has no size, or nothing with a size is drawn in its plot
 BLANK = """
 (() => {
-  const sized = (e, least) => {
+  const sized = e => {
     const box = e.getBoundingClientRect();
-    return box.width > least && box.height > least;
+    return box.width > 20 && box.height > 20;
+  };
+  const reaches = e => {  // a level line has a width alone
+    const box = e.getBoundingClientRect();
+    return box.width > 1 || box.height > 1;
   };
   const drawn = chart => [...chart.querySelectorAll(
-    '.plot *, .heatmaplayer *, .barlayer *, .scatterlayer *, .gl-canvas')].some(e => sized(e, 1));
+    '.plot *, .heatmaplayer *, .barlayer *, .scatterlayer *, .gl-canvas')].some(reaches);
   return [...document.querySelectorAll('[data-testid=stPlotlyChart]')]
-    .filter(chart => !sized(chart, 20) || !drawn(chart))
+    .filter(chart => !sized(chart) || !drawn(chart))
     .map(chart => chart.getAttribute('aria-label') || chart.innerText);
 })()
 """

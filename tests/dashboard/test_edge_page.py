@@ -120,7 +120,7 @@ def test_the_map_can_be_clicked_cell_by_cell_and_dims_no_number() -> None:
     targets = draw_edge_map(shown, DARK).data[-1]
     assert [one[1:] for one in targets.customdata] == [[0, 0], [0, 1], [1, 0], [1, 1]]
     assert shown.row_values[1] == "a.b.d · entry"
-    assert shown.column_values == ["Dip", "Good"]
+    assert shown.column_values == ["Good", "Dip"]
     for text in draw_edge_map(shown, DARK).data[1:-1]:
         assert text.unselected.textfont.color == text.textfont.color
 
@@ -129,8 +129,8 @@ def test_a_q_is_shown_for_lessons_only() -> None:
     shown = edge_map(
         cells(q_value=[0.01, 0.01, np.nan]), row="setup", column="phase", unit="R", layer="q"
     )
-    assert shown.text == [["·", "0.010"], ["", "·"]]
-    assert shown.value[0][1] == pytest.approx(2.0)
+    assert shown.text == [["0.010", "·"], ["·", ""]]
+    assert shown.value[0][0] == pytest.approx(2.0)
 
 
 def test_the_lattice_draws_the_way_to_where_one_stands() -> None:

@@ -52,16 +52,24 @@ def test_five_indicators_tell_effect_interval_and_money(
 ) -> None:
     """By hand: the mean of 0.2 and -0.1 is 0.05 R; the last five earned 11 at 1.1 times: 1 more."""
     with engine_of_page.begin() as connection:
-        sized_trades(connection, 20)
+        sized_trades(connection, 30)
     page = open_page(PAGE)
     assert not page.exception
     shown = metrics(page)
     assert len(shown) == 5
     assert shown["Effect of size"][0] == "+0.050 R per trade"
     assert shown["Effect of size"][1].startswith("95 % -0.")
-    assert shown["Effect of size"][1].endswith(", n 20")
+    assert shown["Effect of size"][1].endswith(", n 30")
     amount, told = shown["Effect in money, 30 d"]
     assert (amount, told) == ("+1.00 USDT", "5 of 5 trades measurable")
+
+
+def test_a_mean_of_fewer_than_thirty_trades_is_not_printed(
+    open_page: Open, engine_of_page: Engine
+) -> None:
+    with engine_of_page.begin() as connection:
+        sized_trades(connection, 29)
+    assert metrics(open_page(PAGE))["Effect of size"] == ("n<30", "29 sized trades")
 
 
 def test_before_twenty_weeks_no_number_is_told(open_page: Open, engine_of_page: Engine) -> None:
