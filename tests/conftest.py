@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -28,6 +29,9 @@ _HOME = "EDGEKEEPER_TEST_SESSION_HOME"
 _PREFIX = "EDGEKEEPER_TEST_SESSION_PREFIX"
 _SERVER = "EDGEKEEPER_TEST_DATABASE_URL"
 _TEMPLATE_LOCK = 0x7E57
+
+# The same examples everywhere, and a busy machine is no finding.
+hypothesis.settings.load_profile("ci")
 
 
 def new_home() -> Path:
