@@ -134,7 +134,7 @@ def _tell_not_replayed(replay: LessonReplay) -> None:
 
 
 def _show_curves(page: Page, lesson: dict[Any, Any], replay: LessonReplay) -> None:
-    left, right = st.columns([1.25, 1], gap="medium")
+    left, right = st.columns([1, 1], gap="medium")
     with left:
         shown = what_if(replay, discovered_at=lesson["discovered_at"])
         controls.chart(draw_what_if(shown, page.palette), key="what-if", alt=shown.alt)
