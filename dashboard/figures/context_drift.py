@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, kept_figure, safe_label, style
+from dashboard.theme import LABEL_GAP, Palette, kept_figure, safe_label, style
 
 THRESHOLD = 0.25  # the usual limit of the index: above it, another population
 LEAST_TRADES = 30
@@ -124,6 +124,6 @@ def draw_context_drift(shown: ContextDrift, palette: Palette) -> go.Figure:
     )  # fmt: skip
     largest = max(*shown.index, THRESHOLD) if shown.index else THRESHOLD
     figure.update_xaxes(range=[0, 1.15 * largest], title_text="population stability index")
-    figure.update_yaxes(showgrid=False, tickmode="linear")
+    figure.update_yaxes(showgrid=False, tickmode="linear", **LABEL_GAP)
     figure.update_layout(margin={"t": 24, "b": 44})
     return figure

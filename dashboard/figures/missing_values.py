@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, kept_figure, safe_label, style
+from dashboard.theme import LABEL_GAP, Palette, kept_figure, safe_label, style
 
 
 @dataclass(frozen=True)
@@ -96,5 +96,5 @@ def draw_missing_values(shown: MissingValues, palette: Palette) -> go.Figure:
         )
     )
     style(figure, palette, height=60 + 20 * len(shown.fields))
-    figure.update_yaxes(showgrid=False, tickmode="linear")
+    figure.update_yaxes(showgrid=False, tickmode="linear", **LABEL_GAP)
     return figure
