@@ -54,9 +54,16 @@ def worker(in_statement: bool) -> Callable[[str], None]:
 
 @pytest.fixture
 def observer(fresh_database: str) -> Iterator[sa.Connection]:
-    """A session of its own, of which each statement stands by itself."""
+    """A session of its own, of which each statement stands by itself.
+
+    The server is like one that nobody set up for us: it does not look whether its clients live.
+    """
     engine = create_engine(fresh_database, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
+        name = connection.scalar(sa.text("SELECT quote_ident(current_database())"))
+        connection.exec_driver_sql(
+            f"ALTER DATABASE {name} SET client_connection_check_interval = 0"
+        )
         yield connection
     engine.dispose()
 
