@@ -19,7 +19,7 @@ from xml.parsers import expat
 from zoneinfo import ZoneInfo
 
 from learning.errors import ImportRefused
-from learning.importers.field_values import RowRejected, as_name, as_report_number
+from learning.importers.field_values import RowRejected, as_instant, as_name, as_report_number
 from learning.importers.fill_reader import FillReader
 from learning.importers.import_report import ReportTally
 from learning.importers.opened_file import RISK_QUESTION, ImportSettings, Opened, SourceFile
@@ -163,9 +163,10 @@ class IbkrExecutions:
             hour, minute, second = (int(found[name] or 0) for name in ("hour", "minute", "second"))
             naive = datetime(year, month, day, hour, minute, second)  # noqa: DTZ001
             offset = _ZONES.get(found["zone"] or "")
-            if offset is not None:
-                return datetime.fromisoformat(naive.isoformat() + offset)
-            return naive.replace(tzinfo=self.zone)
+            named = datetime.fromisoformat(naive.isoformat() + (offset or ""))
+            at = as_instant(named, zone=self.zone)
+            assert at is not None
+            return at
         except ValueError as error:
             raise RowRejected("date/time", f"must be a time ({error})", said) from None
 
