@@ -86,18 +86,17 @@ def read_levels(source: Source, dims: Sequence[str], bot: str | None) -> pd.Data
     chosen = _entries(bot)
     last = sa.select(sa.func.max(e.closed_at)).where(*chosen).scalar_subquery()
     is_recent = e.closed_at > last - sa.text(f"interval '{RECENT_DAYS} days'")
-    named = sa.func.unnest(sa.cast(list(dims), sa.ARRAY(sa.Text)))
-    dim = named.table_valued(sa.column("dimension", sa.Text), name="dims").render_derived()
-    entries = sa.select(e.scope, is_recent.label("is_recent")).where(*chosen).subquery()
-    level = entries.c.scope.op("->>")(dim.c.dimension)
-    query = (
-        sa.select(
-            dim.c.dimension,
-            level.label("level"),
-            sa.func.count().filter(entries.c.is_recent).label("recent"),
-            sa.func.count().filter(~entries.c.is_recent).label("before"),
-        )
-        .select_from(entries.join(dim, sa.true()))
-        .group_by(dim.c.dimension, level)
-    )
-    return _read(source.engine, query)
+    levels = [e.scope.op("->>")(name).label(f"level_{i}") for i, name in enumerate(dims)]
+    entries = sa.select(is_recent.label("is_recent"), *levels).where(*chosen).subquery()
+    # each entry is read once, and counted into one set of groups for each dimension
+    columns = [entries.c[one.name] for one in levels]
+    counted = [(sa.func.grouping(one) == 0, one) for one in columns]
+    query = sa.select(
+        sa.case(
+            *((own, sa.literal(name)) for (own, _), name in zip(counted, dims, strict=True))
+        ).label("dimension"),
+        sa.case(*counted).label("level"),
+        sa.func.count().filter(entries.c.is_recent).label("recent"),
+        sa.func.count().filter(~entries.c.is_recent).label("before"),
+    ).group_by(sa.func.grouping_sets(*(sa.tuple_(one) for one in columns)))
+    return _read(source.engine, query, in_memory=True)

@@ -81,7 +81,7 @@ def read_sized_trades(
     return [_sized(*key, of_trade) for key, of_trade in rows.items()]
 
 
-def _first(module: str | None, pattern_key: str | None) -> sa.Subquery:
+def _first(module: str | None, pattern_key: str | None) -> sa.CTE:
     c = override_applications.c
     query = (
         sa.select(c.module, c.bot, c.trade_id, _applied_size().label("size"))
@@ -97,7 +97,7 @@ def _first(module: str | None, pattern_key: str | None) -> sa.Subquery:
         query = query.where(c.module == module)
     if pattern_key is not None:
         query = query.where(c.pattern_key == pattern_key)
-    return query.subquery("first")
+    return query.cte("first")  # asked twice, found once
 
 
 def _applied_size() -> sa.ColumnElement[float]:
@@ -106,7 +106,7 @@ def _applied_size() -> sa.ColumnElement[float]:
     return sa.func.coalesce(sa.case((c.module == "dm", alloc), else_=size), 1.0)
 
 
-def _closed(outcome: str, origins: Sequence[str], *, of: sa.Subquery) -> sa.Subquery:
+def _closed(outcome: str, origins: Sequence[str], *, of: sa.CTE) -> sa.Subquery:
     """One outcome for each of these trades: not of all that ever closed, which are many more."""
     c = pattern_trade_events.c
     asked = sa.select(of.c.bot, of.c.trade_id).distinct()
