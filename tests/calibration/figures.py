@@ -130,24 +130,16 @@ def speed_figures() -> Iterator[Figure]:
 
 
 def flip_figures() -> Iterator[Figure]:
-    """Real trades with one random sign per week, where real trades are at hand.
+    """Real trades with one random sign per week, where real trades are at hand."""
+    from tests.calibration.sign_flips import flipped_tails
 
-    In windows of few weeks such sums are bounded: there the least is what scores divided by
-    their true standard error would show.
-    """
-    from tests.calibration.sign_flips import ALL, flipped_tails, tails_under_all_signs
-
-    tails = flipped_tails(n_flips=FLIPS, whole=True)
-    yield Figure("sign-flipped: above 3.09, per 1000", tails.upper_per_1000, least=0.7, most=1.3)
-    yield Figure("sign-flipped: below -3.09, per 1000", tails.lower_per_1000, least=0.7, most=1.3)
-    tails, least = (
-        flipped_tails(n_flips=FLIPS, whole=False),
-        tails_under_all_signs(whole=False)[ALL],
-    )
-    yield Figure("the same in windows: above 3.09", tails.upper_per_1000, least=least, most=1.3)
-    yield Figure("the same in windows: below -3.09", tails.lower_per_1000, least=least, most=1.3)
+    for where, whole in (("", True), (" in windows", False)):
+        tails = flipped_tails(n_flips=FLIPS, whole=whole)
+        name = f"sign-flipped{where}, per 1000: "
+        yield Figure(name + "above 3.09", tails.upper_per_1000, least=0.7, most=1.3)
+        yield Figure(name + "below -3.09", tails.lower_per_1000, least=0.7, most=1.3)
     yield Figure(
-        "the same in windows: groups with p below 0.1",
+        "sign-flipped in windows: groups with p below 0.1",
         tails.share_of_groups_below_a_tenth,
         most=0.12,
     )
