@@ -126,6 +126,7 @@ def claim(
         .where(sa.or_(job_runs.c.job.not_in(paused), job_runs.c.run_trigger == "manual"))
         .order_by(job_runs.c.queued_at, job_runs.c.id)
         .limit(1)
+        .with_for_update(skip_locked=True)  # a decision that is being made is added to it
     )
     if run_id is not None:
         wanted = wanted.where(job_runs.c.id == run_id)
@@ -213,7 +214,7 @@ def session_name(run_id: int) -> str:
     return f"edgekeeper run {run_id}"
 
 
-def _never(_worker: str) -> bool:
+def _never(*_: object) -> bool:
     return False
 
 
@@ -224,6 +225,7 @@ def mark_lost(
     stopped_after_s: float = STOPPED_AFTER_S,
     is_dead: Callable[[str], bool] = _never,
     is_stopped: Callable[[str], bool] = _never,
+    is_forgotten: Callable[[int, str], bool] = _never,
 ) -> list[int]:
     """Mark running rows of dead workers as lost, and queue each of their jobs again.
 
@@ -235,30 +237,34 @@ def mark_lost(
         stopped_after_s: The same for one that is known to be frozen.
         is_dead: Whether a worker is known to be gone, by its name: asked before that.
         is_stopped: Whether a worker is known to be frozen.
+        is_forgotten: Whether a run, by its id, is known not to be run by its living worker.
 
     Returns:
         The ids of the lost runs. One whose row is locked, by its own worker for one, is passed by
         until the session that locks it has ended, so that nobody waits for that.
     """
 
-    def why(worker: str, silent_s: float) -> str | None:
+    def why(run_id: int, worker: str, silent_s: float) -> str | None:
         limit_s = stopped_after_s if is_stopped(worker) else after_s
+        gone = f"worker {worker} is gone"
         if is_dead(worker):
-            return "its process has ended"
-        return f"no heartbeat for {limit_s:g} s" if silent_s > limit_s else None
+            return f"its process has ended: {gone}"
+        if is_forgotten(run_id, worker):
+            return f"its beginning or its end could not be told to worker {worker}"
+        return f"no heartbeat for {limit_s:g} s: {gone}" if silent_s > limit_s else None
 
-    suspects = [run_id for run_id, worker, silent_s in connection.execute(_running()).all()
-                if why(worker, silent_s) is not None]  # fmt: skip
+    running = connection.execute(_running()).all()
+    suspects = [row.id for row in running if why(*row) is not None]
     if not suspects:
         return []
     end_sessions(connection, suspects)
     lost = []
     rows = _running().where(job_runs.c.id.in_(suspects)).with_for_update(skip_locked=True)
-    for run_id, worker, silent_s in connection.execute(rows).all():
-        told = why(worker, silent_s)  # it may have come back meanwhile
+    for row in connection.execute(rows).all():
+        told = why(*row)  # it may have come back meanwhile
         if told is not None:
-            _mark_lost(connection, run_id, f"{told}: worker {worker} is gone")
-            lost.append(run_id)
+            _mark_lost(connection, row.id, told)
+            lost.append(row.id)
     return lost
 
 
@@ -348,13 +354,18 @@ def _these(jobs: Sequence[str]) -> sa.TableValuedAlias:
 def last_runs(connection: Connection, jobs: Sequence[str]) -> list[sa.RowMapping]:
     """Return the newest run of each of the jobs that ever was queued, with when it last was well.
 
-    Looked up job by job: under a busy bot there are hundreds of thousands of runs.
+    One that goes on comes before what waits behind it. Looked up job by job: under a busy bot
+    there are hundreds of thousands of runs.
     """
     wanted, newer, well = _these(jobs), job_runs.alias("newer"), job_runs.alias("then")
     newest = sa.select(sa.func.max(newer.c.id)).where(newer.c.job == wanted.c.job)
+    going_on = newest.where(newer.c.status == "running")
     ids = (
         sa.select(
-            newest.correlate(wanted).scalar_subquery().label("newest_id"),
+            sa.func.coalesce(
+                going_on.correlate(wanted).scalar_subquery(),
+                newest.correlate(wanted).scalar_subquery(),
+            ).label("newest_id"),
             _last_ok(wanted).label("ok_id"),
         )
         .select_from(wanted)
