@@ -2,8 +2,9 @@
 
 First the aggregation alone: after nothing new, one event of a small and of a large group (the
 eighth largest is that of the median event), the newest 0.1 % and 1 % of all events, against
-everything anew; CPU of this process and of the server. Then the way of one new trade through a
-worker that runs: from the commit of its close until pattern_scope_stats holds it.
+everything anew; CPU of this process and of the server, in rounds of all of these. Then the way of
+one new trade through a worker that runs: from the commit of its close until pattern_scope_stats
+holds it.
 
     python -m tests.benchmarks.bench_incremental --trades 100000
 """
@@ -11,9 +12,11 @@ worker that runs: from the commit of its close until pattern_scope_stats holds i
 from __future__ import annotations
 
 import argparse
+import random
+import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,6 +39,7 @@ from tests.benchmarks.stored_scopes import cost, server, trades_of
 from tests.strand_builders import action, close
 
 N_CLOSES = 9
+EVERYTHING = "everything anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,23 @@ def aggregate(home: Path, engine: Engine, settings: Settings, *, is_sweep: bool 
     return Round(done[0], took.cpu, took.wall)
 
 
-def rebuild(home: Path, engine: Engine, settings: Settings) -> Round:
-    """Everything anew, in place of what is stored."""
-    aggregate(home, engine, settings)
+def forget(engine: Engine) -> None:
+    """Let every stored group look as if it rested on other trades."""
     with transaction(engine) as connection:
         connection.execute(sa.text("UPDATE scope_groups SET fingerprint = ''"))
-    return aggregate(home, engine, settings, is_sweep=True)
+
+
+def vacuum(engine: Engine) -> None:
+    """Clean up after the run before, so that no clock sees it being done, or left undone."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("VACUUM ANALYZE")
+
+
+def rest_autovacuum(engine: Engine) -> None:
+    """Let the server clean up only when it is told."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("ALTER SYSTEM SET autovacuum = off")
+        connection.exec_driver_sql("SELECT pg_reload_conf()")
 
 
 def load_machine_code() -> None:
@@ -104,26 +119,49 @@ def touches(engine: Engine, n_trades: int) -> dict[str, Callable[[], None]]:
     return {**by_group, **newest, "an event in every group": partial(touch_groups, engine, groups)}
 
 
-def compare(home: Path, engine: Engine, settings: Settings, n_trades: int) -> None:
-    """Print what touching more and more costs, beside everything anew."""
+def measure(
+    home: Path, engine: Engine, settings: Settings, n_trades: int, rounds: int
+) -> dict[str, list[Round]]:
+    """Run every case once in each round, in an order of its own; nothing stands still meanwhile.
+
+    Everything is stored before the first one: to store it for the first time costs less than in
+    place of what is there.
+    """
     load_machine_code()
-    everything = rebuild(home, engine, settings)
-    print(f"{n_trades:,} trades; a run after touching …, against everything anew")
-    print(f"{'':<29}{'read':>9}{'cells':>9}{'CPU s':>8}{'wall s':>8}{'CPU: times cheaper':>20}")
-    print(_line("everything anew", everything, everything))
-    for name, touch in touches(engine, n_trades).items():
-        touch()
-        print(_line(name, aggregate(home, engine, settings), everything), flush=True)
-    again = rebuild(home, engine, settings)  # how far two runs of the same differ
-    print(_line("everything anew, once more", again, everything))
+    rest_autovacuum(engine)
+    aggregate(home, engine, settings)
+    cases = {EVERYTHING: partial(forget, engine), **touches(engine, n_trades)}
+    taken: dict[str, list[Round]] = {name: [] for name in cases}
+    rng = random.Random(1)
+    for _ in range(rounds):
+        for name in rng.sample(list(cases), k=len(cases)):
+            cases[name]()
+            vacuum(engine)
+            taken[name].append(aggregate(home, engine, settings, is_sweep=name == EVERYTHING))
+    return taken
 
 
-def _line(name: str, one: Round, everything: Round) -> str:
-    done = one.done
-    return (
-        f"{name:<29}{done.n_events:>9}{done.n_cells:>9}{one.cpu:>8.2f}{one.wall:>8.2f}"
-        f"{everything.cpu / one.cpu:>20.1f}"
-    )
+def compare(taken: Mapping[str, Sequence[Round]], n_trades: int) -> None:
+    """Print what touching more and more costs, beside everything anew in the same round."""
+    rounds = len(taken[EVERYTHING])
+    print(f"{n_trades:,} trades; a run after touching …, against everything anew in place of it")
+    print(f"median of {rounds} rounds (least to most)")
+    print(f"{'':<29}{'read':>9}{'cells':>9}{'CPU s':>23}{'wall s':>9}{'CPU: times cheaper':>26}")
+    for name, runs in taken.items():
+        print(_line(name, runs, taken[EVERYTHING]), flush=True)
+
+
+def _line(name: str, runs: Sequence[Round], everything: Sequence[Round]) -> str:
+    done = runs[-1].done
+    cpu = _spread([one.cpu for one in runs], ".2f")
+    cheaper = _spread([b.cpu / a.cpu for a, b in zip(runs, everything, strict=True)], ".1f")
+    wall = statistics.median(one.wall for one in runs)
+    return f"{name:<29}{done.n_events:>9}{done.n_cells:>9}{cpu:>23}{wall:>9.2f}{cheaper:>26}"
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    median = statistics.median(values)
+    return f"{median:{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 def close_to_stats(engine: Engine, settings: Settings) -> list[float]:
@@ -184,12 +222,14 @@ def main() -> None:
     """Read the options; compare, and follow closes through a worker."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trades", type=int, default=100_000)
-    n_trades = parser.parse_args().trades
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    n_trades = options.trades
     with server() as (home, engine):
         url = engine.url.render_as_string(hide_password=False)
         settings = Settings.from_env(database_url=url)
         load_trades(engine, n_trades)
-        compare(home, engine, settings, n_trades)
+        compare(measure(home, engine, settings, n_trades, options.rounds), n_trades)
         print("from the commit of a close to its statistics, with a worker that runs:")
         seconds = sorted(close_to_stats(engine, settings))
         print(f"median {seconds[len(seconds) // 2]:.2f} s, longest {seconds[-1]:.2f} s")

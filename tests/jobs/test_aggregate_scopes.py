@@ -22,6 +22,13 @@ STATS = (
     "SELECT module, pattern_key, action_category, scope_values::text, n, stats::text "
     "FROM pattern_scope_stats ORDER BY 1, 2, 3, 4"
 )
+WEEK_SUMS = (
+    "SELECT g.module, g.pattern_key, g.action_category, s.dimension, v.value::text, w.week, w.n, "
+    "w.total, w.total_sq FROM scope_week_sums AS s JOIN scope_groups AS g ON g.id = s.group_id "
+    "CROSS JOIN unnest(s.codes, s.weeks, s.n, s.total, s.total_sq) AS w (code, week, n, total, "
+    "total_sq) LEFT JOIN scope_levels AS v ON v.module = g.module AND v.dimension = s.dimension "
+    "AND v.code = w.code ORDER BY 1, 2, 3, 4, 5, 6"
+)
 
 
 def trade(rng: random.Random, name: str) -> list[Strand]:
@@ -77,15 +84,21 @@ def aggregate(connection: Connection) -> int:
     return sum(len(aggregate_module(connection, one, SETTINGS).refreshed) for one in MODULES)
 
 
-def stats(connection: Connection) -> list[tuple[object, ...]]:
-    return [tuple(row) for row in connection.execute(sa.text(STATS))]
+def stored(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
+    """Every scope and every sum of a week, with values instead of the codes that a rebuild deals
+    anew."""
+    asked = {"scopes": STATS, "sums by week": WEEK_SUMS}
+    return {
+        name: [tuple(row) for row in connection.execute(sa.text(query))]
+        for name, query in asked.items()
+    }
 
 
-def rebuilt(connection: Connection) -> list[tuple[object, ...]]:
+def rebuilt(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
     connection.execute(sa.text("DELETE FROM scope_groups"))
     connection.execute(sa.text("DELETE FROM scope_levels"))
     aggregate(connection)
-    return stats(connection)
+    return stored(connection)
 
 
 def check_history(connection: Connection, seed: int) -> None:
@@ -101,8 +114,8 @@ def check_history(connection: Connection, seed: int) -> None:
         ingest(connection, late[:n])
         aggregate(connection)
         late = late[n:]
-    incremental = stats(connection)
-    assert len(incremental) > 50
+    incremental = stored(connection)
+    assert all(len(rows) > 50 for rows in incremental.values())
     assert rebuilt(connection) == incremental
 
 
@@ -166,7 +179,7 @@ def test_a_row_changed_by_hand_is_noticed(fresh_database: str) -> None:
             )
         )
         assert aggregate(second) == 1
-        incremental = stats(second)
+        incremental = stored(second)
         assert rebuilt(second) == incremental
     engine.dispose()
 
