@@ -622,24 +622,21 @@ def read_runs(
     return _read(engine, sa.select(job_runs).where(r.id.in_(ids)).order_by(r.id.desc()))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """How every job stands, what waits, and the database's clock as it was read."""
+    """How every job stands, and the database's clock as it was read.
+
+    Attributes:
+        jobs: Each job of the timetable.
+        queue: What waits to be run.
+        under_way: What tells apart runs that go on, or wait for the worker now.
+        now: When this was read.
+    """
 
     jobs: tuple[PlannedRun, ...]
     queue: tuple[QueuedRun, ...]
+    under_way: tuple[tuple[int, str], ...]
     now: datetime
-
-    @property
-    def running_ids(self) -> tuple[int, ...]:
-        """Runs that go on, in order."""
-        rows = [one.last for one in self.jobs if one.last is not None]
-        return tuple(sorted(int(row["id"]) for row in rows if row["status"] == "running"))
-
-    @property
-    def is_running(self) -> bool:
-        """Whether any run goes on."""
-        return bool(self.running_ids)
 
 
 def read_plan(engine: Engine, profile: Profile) -> Plan:
@@ -648,15 +645,31 @@ def read_plan(engine: Engine, profile: Profile) -> Plan:
         return Plan(
             jobs=planned_runs(connection, profile),
             queue=tuple(job_rows.read_queue(connection)),
+            under_way=tuple((run.id, run.status) for run in connection.execute(UNDER_WAY)),
             now=job_rows.database_now(connection),
         )
 
 
-def read_running(engine: Engine) -> pd.DataFrame:
-    """Return the runs that go on, with how far they are."""
-    r = job_runs.c
-    query = sa.select(r.id, r.job, r.changed).where(r.status == "running").order_by(r.id)
-    return _read(engine, query)
+UNDER_WAY = (
+    sa.select(job_runs.c.id, job_runs.c.job, job_runs.c.status, job_runs.c.changed)
+    .where(
+        sa.or_(
+            job_runs.c.status == "running",
+            sa.and_(
+                job_runs.c.status == "queued",
+                # under a busy bot one for an arrival waits at nearly every moment
+                job_runs.c.run_trigger != "notify",
+                job_runs.c.slot <= sa.func.clock_timestamp(),
+            ),
+        )
+    )
+    .order_by(job_runs.c.id)
+)
+
+
+def read_under_way(engine: Engine) -> pd.DataFrame:
+    """Return the runs that go on, with how far they are, and those that wait for the worker."""
+    return _read(engine, UNDER_WAY)
 
 
 def read_run(engine: Engine, run_id: int) -> dict[Any, Any] | None:

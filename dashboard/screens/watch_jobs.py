@@ -26,8 +26,8 @@ def show() -> None:
     """Draw the page."""
     page = controls.open_page("Jobs")
     plan = queries.read_plan(page.engine, page.settings.profile)
-    if plan.is_running:
-        _show_progress(page.engine, plan.running_ids)
+    if plan.under_way:
+        _show_progress(page.engine, plan.under_way)
     chosen = _show_jobs(page, plan)
     _show_queue(page, plan)
     _show_runs(page, chosen)
@@ -35,12 +35,12 @@ def show() -> None:
 
 # ------------------------------------------------------------------ what runs now
 @st.fragment(run_every="2s", key="progress")
-def _show_progress(engine: Engine, known: tuple[int, ...]) -> None:
-    """Tell how far runs are, anew every two seconds; the page follows once one has ended."""
-    running = queries.read_running(engine)
-    if tuple(running["id"]) != known:
+def _show_progress(engine: Engine, known: tuple[tuple[int, str], ...]) -> None:
+    """Tell how far runs are, anew every two seconds; the page follows once one begins or ends."""
+    runs = queries.read_under_way(engine)
+    if tuple(zip(runs["id"], runs["status"], strict=True)) != known:
         st.rerun()
-    for run in running.to_dict("records"):
+    for run in runs[runs["status"] == "running"].to_dict("records"):
         progress = (run["changed"] or {}).get("progress") or {}
         total = progress.get("total")
         share = min(progress["done"] / total, 1.0) if total else None

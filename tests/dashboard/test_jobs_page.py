@@ -107,6 +107,21 @@ def test_progress_is_told_while_a_run_goes_on(open_page: Open, engine_of_page: E
     assert [one.proto.value for one in bars] == [25]
 
 
+def test_a_run_that_goes_on_is_told_though_another_of_its_job_waits(
+    open_page: Open, engine_of_page: Engine
+) -> None:
+    """The page looks again as long as it shows other runs than are under way."""
+    going_on = {"started_at": sa.func.now(), "heartbeat_at": sa.func.now(), "worker": "w"}
+    run(engine_of_page, "running", **going_on)
+    run(engine_of_page, "queued")
+    run(engine_of_page, "running", job="cluster_factors", **going_on)
+    page = open_page(PAGE)
+    assert not page.exception
+    states = table(page, "next").set_index("job")["state"]
+    assert states[[JOB, "cluster_factors"]].tolist() == ["running", "running"]
+    assert sum("running" in one.value for one in page.markdown) >= 2
+
+
 def test_a_run_in_the_address_is_shown_whole(open_page: Open, engine_of_page: Engine) -> None:
     run_id = run(
         engine_of_page, "failed", error="=boom", error_id="e42", log_tail="the last line",

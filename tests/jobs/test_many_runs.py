@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection, event
 
-from dashboard.queries import read_runs
+from dashboard.queries import UNDER_WAY, read_runs
 from jobs.planned import planned_runs
 from jobs.scheduler import queue_due
 from jobs.timetable import JOBS, TIMETABLE
@@ -87,6 +87,7 @@ ASKED_OFTEN: dict[str, Ask] = {
     "the oldest that waits": lambda c: job_rows.oldest_queued(c, "aggregate_scopes"),
     "what is lost": job_rows.mark_lost,
     "how every job stands": lambda c: planned_runs(c, "v5"),
+    "what is under way": lambda c: c.execute(UNDER_WAY),
     "failures": lambda c: job_rows.read_failures(c, list(JOBS)),
 }
 
