@@ -7,16 +7,12 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sqlalchemy.exc import InterfaceError, OperationalError
-
 from jobs.job import RunLost, RunStopped
 from learning.domain.pattern_key import Module
-from learning.errors import DatabaseUnavailable, LearningError
+from learning.errors import LearningError
+from learning.store.database import is_passing
 
 log = logging.getLogger("edgekeeper.jobs")
-
-# the run is over, or all of it is tried again: no module's own failure
-_OF_THE_RUN = (RunLost, RunStopped, DatabaseUnavailable, OperationalError, InterfaceError)
 
 
 @dataclass(slots=True)
@@ -30,9 +26,11 @@ class ModuleFailures:
         """Keep what a module's part raises, so that the next module has its turn."""
         try:
             yield
-        except _OF_THE_RUN:
+        except (RunLost, RunStopped):
             raise
         except Exception as error:  # whatever a module's trades bring about: ``tell`` raises it
+            if is_passing(error):  # no module's own failure: all of the run is tried again
+                raise
             log.warning("%s: %s", module, error, exc_info=not isinstance(error, LearningError))
             self.errors[module] = error
 

@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy import URL, Connection, Engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, PendingRollbackError
 
 from learning.errors import ConfigError, DatabaseUnavailable
 
@@ -30,6 +31,9 @@ _MIGRATIONS = Path(__file__).parents[2] / "migrations"
 # Two 32-bit keys: the first is ours alone, the second names what is locked.
 _LOCK_CLASS, _SCHEMA_LOCK = 0x45444745, 1
 _LOCK_TIMEOUT_MS = 300  # a waiting ALTER stalls every query behind it, a bot's too: never longer
+# idle_in_transaction_session_timeout, transaction_timeout, read_only_sql_transaction: none of them
+# operational by psycopg's classes
+_PASSING_STATES = {"25P03", "25P04", "25006"}
 _RETRIED_STATES = {"55P03", "40P01"}  # lock_not_available, deadlock_detected
 # Alembic keeps the running migration in module variables: one thread of a process at a time.
 _ONE_MIGRATION_PER_PROCESS = threading.Lock()
@@ -175,6 +179,25 @@ def transaction(
         _set_timeout(connection, "statement_timeout", statement_timeout_ms)
         _set_timeout(connection, "lock_timeout", lock_timeout_ms)
         yield connection
+
+
+def is_passing(error: BaseException) -> bool:
+    """Say whether an error is the database's state, not its caller's: trying again may help.
+
+    A server or session that is gone, a deadlock, a refused serialisation, a lock or statement that
+    took too long; a session that was ended for idling; a server that only reads since a failover.
+
+    Examples:
+        >>> is_passing(DatabaseUnavailable("gone")), is_passing(ValueError("no"))
+        (True, False)
+    """
+    if isinstance(error, DatabaseUnavailable | PendingRollbackError):
+        return True
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or (error.orig is not None and is_passing(error.orig))
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return True
+    return isinstance(error, psycopg.Error) and error.sqlstate in _PASSING_STATES
 
 
 def _set_timeout(

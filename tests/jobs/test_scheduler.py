@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+import psycopg
 import pytest
 import sqlalchemy as sa
 
 from jobs import arrivals
+from jobs.both_modules import ModuleFailures
 from jobs.job import Job, JobContext, JobReport
 from jobs.runner import Runner
 from jobs.scheduler import Scheduler, queue_due, start_scheduler
@@ -21,8 +24,10 @@ from jobs.timetable import JOBS, TIMETABLE, timetable
 from learning.errors import ConfigError, LearningError
 from learning.settings import Settings
 from learning.store import database, job_rows, strand_rows
+from learning.store.binary_copy import copy_columns
 from learning.store.job_rows import Failures
 from learning.store.schema import job_runs, job_settings
+from learning.store.state_rows import touch
 from tests.strand_builders import action, close
 
 MONDAY = datetime(2024, 3, 4, tzinfo=UTC)
@@ -208,6 +213,63 @@ def test_errors_of_the_database_are_tried_again_twice_and_no_others(runner: Runn
     assert waits == [pytest.approx(30, abs=5), pytest.approx(300, abs=5)]
     assert [row["status"] for row in rows(runner)] == ["failed"] * 3
     assert all(row["requested_by"] == "ann" for row in rows(runner))
+
+
+def ended_in_a_copy(connection: sa.Connection) -> None:
+    """The driver itself is at work: its errors come as they are."""
+
+    def parts() -> Iterator[dict[str, np.ndarray]]:
+        yield {"n": np.ones(1, dtype=np.int32)}
+        url = connection.engine.url.set(drivername="postgresql")
+        with psycopg.connect(url.render_as_string(hide_password=False)) as other:
+            other.execute("SELECT pg_terminate_backend(%s, 5000)", (process,))
+        for _ in range(9):
+            yield {"n": np.ones(1_000_000, dtype=np.int32)}
+
+    process = connection.scalar(sa.text("SELECT pg_backend_pid()"))
+    connection.execute(sa.text("CREATE TEMPORARY TABLE filled (n integer)"))
+    copy_columns(connection, "filled", parts())
+
+
+def idle_for_too_long(connection: sa.Connection) -> None:
+    connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = '20ms'"))
+    time.sleep(0.5)
+    connection.execute(sa.text("SELECT 1"))
+
+
+def in_transaction_for_too_long(connection: sa.Connection) -> None:
+    connection.execute(sa.text("SET LOCAL transaction_timeout = '20ms'"))
+    connection.execute(sa.text("SELECT pg_sleep(1)"))
+
+
+def on_a_server_that_became_a_standby(connection: sa.Connection) -> None:
+    connection.execute(sa.text("SET TRANSACTION READ ONLY"))
+    touch(connection)
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [
+        ended_in_a_copy,
+        idle_for_too_long,
+        in_transaction_for_too_long,
+        on_a_server_that_became_a_standby,
+    ],
+)
+def test_a_run_that_lost_its_session_in_either_way_is_tried_again(
+    runner: Runner, lose: Callable[[sa.Connection], None]
+) -> None:
+    def losing(context: JobContext) -> JobReport:
+        failures = ModuleFailures()  # it is no failure of a module alone
+        with failures.kept("pm"), context.transaction() as connection:
+            lose(connection)
+        raise AssertionError
+
+    runner.jobs = {"losing": job("losing", losing)}
+    runner.run_now("losing", requested_by="ann")
+    first, again = rows(runner)
+    assert (first["status"], again["status"]) == ("failed", "queued")
+    assert again["changed"] == {"attempt": 1}
 
 
 @pytest.mark.parametrize("waits_in", ["a statement", "python"])
