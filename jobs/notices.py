@@ -1,8 +1,8 @@
 """Tells people what needs them: a job's first failure, its recovery, an alert, a waiting decision.
 
 Goes where EDGEKEEPER_NOTICE_URLS says, by the package ``apprise``; without either, nowhere. The
-same thing is told once in six hours and no more than twenty things a day: who wants to know more
-reads the page.
+same thing is told once in six hours, that of a job once in a quarter of a day whatever becomes of
+workers, and no more than twenty things a day: who wants to know more reads the page.
 """
 
 from __future__ import annotations
@@ -38,15 +38,19 @@ class Notices:
         self._told: dict[str, float] = {}
         self._recent: deque[float] = deque(maxlen=_A_DAY)
 
-    def after_run(self, job: str, outcome: RunOutcome, failures_before: int) -> None:
+    def after_run(
+        self, job: str, outcome: RunOutcome, failures_before: int, *, is_again: bool = False
+    ) -> None:
         """Tell what a run that has just been closed gives reason to.
 
         Args:
             job: Its name.
             outcome: How it ended.
             failures_before: Failures in a row before it.
+            is_again: Whether the job failed and recovered lately, as any worker has told: one
+                that has just been started knows of nothing that was told before.
         """
-        for subject, sentence in worth_telling(job, outcome, failures_before):
+        for subject, sentence in worth_telling(job, outcome, failures_before, is_again):
             self.tell(subject, sentence)
 
     def tell(self, subject: str, sentence: str) -> None:
@@ -68,7 +72,9 @@ class Notices:
             log.exception("a notice could not be sent")
 
 
-def worth_telling(job: str, outcome: RunOutcome, failures_before: int) -> list[tuple[str, str]]:
+def worth_telling(
+    job: str, outcome: RunOutcome, failures_before: int, is_again: bool = False
+) -> list[tuple[str, str]]:
     """Return what to tell of a run, with the subject that is told once.
 
     Examples:
@@ -81,9 +87,9 @@ def worth_telling(job: str, outcome: RunOutcome, failures_before: int) -> list[t
     """
     changed: Mapping[str, Any] = outcome.changed or {}
     told = []
-    if outcome.status in ("failed", "lost") and failures_before == 0:
+    if outcome.status in ("failed", "lost") and failures_before == 0 and not is_again:
         told.append((f"{job} failed", f"{job} {outcome.status}: {outcome.error}"))
-    if outcome.status == "ok" and failures_before:
+    if outcome.status == "ok" and failures_before and not is_again:
         times = "failure" if failures_before == 1 else "failures"
         told.append((f"{job} recovered", f"{job} runs again, after {failures_before} {times}"))
     if changed.get("alerts_raised"):

@@ -8,15 +8,14 @@ import logging
 import subprocess
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.job import Job, JobContext, JobReport, Progress, RunLost, silent
 from jobs.notices import Notices, messenger
@@ -77,24 +76,29 @@ class Runner:
     def run_now(
         self, name: str, *, requested_by: str, trigger: str = "manual", progress: Progress = silent
     ) -> RunOutcome | None:
-        """Queue a job and run it here; None where another worker is running it."""
-        self._mark_lost()
-        with self._bookkeeping() as connection:
-            run_id = job_rows.enqueue(
+        """Queue a job and run it here; None where it is running elsewhere: then it waits for that.
+
+        Both in one transaction, so that no worker takes what is to be run here.
+        """
+
+        def ask(connection: Connection) -> int | None:
+            return job_rows.enqueue(
                 connection, name, slot=None, trigger=trigger, requested_by=requested_by
             )
-        return self._claim_and_run(run_id, progress)
+
+        self._mark_lost()
+        return self._claim_and_run(ask, progress)
 
     def run_next(self) -> RunOutcome | None:
         """Run the oldest queued run, if there is one."""
         self._mark_lost()
-        return self._claim_and_run(None, silent)
+        return self._claim_and_run(lambda _connection: None)
 
     def run_queued(self, name: str) -> RunOutcome | None:
         """Run the oldest queued run of one job; None where there is none, or it runs elsewhere."""
         with self._bookkeeping() as connection:
             run_id = job_rows.oldest_queued(connection, name)
-        return None if run_id is None else self._claim_and_run(run_id, silent)
+        return None if run_id is None else self._claim_and_run(lambda _connection: run_id)
 
     def run_arrived(self, name: str) -> RunOutcome | None:
         """Run a job for what has just arrived: all who ask while one waits share its run."""
@@ -102,7 +106,7 @@ class Runner:
             run_id = job_rows.enqueue_unless_queued(
                 connection, name, trigger="notify", requested_by=self.worker
             )
-        return self._claim_and_run(run_id, silent)
+        return self._claim_and_run(lambda _connection: run_id)
 
     def run_claimed(self, claimed: ClaimedRun, *, progress: Progress = silent) -> RunOutcome:
         """Run what was claimed and close its row, however it ends."""
@@ -133,12 +137,19 @@ class Runner:
     def _mark_lost(self) -> None:
         """Mark what other workers left behind when they died, and tell of it for them."""
         with self._bookkeeping() as connection:
-            lost = job_rows.mark_lost(connection, is_dead=is_dead, is_stopped=is_stopped)
+            lost = job_rows.mark_lost(
+                connection,
+                is_dead=is_dead,
+                is_stopped=is_stopped,
+                is_forgotten=self._is_forgotten,
+            )
             errors = job_rows.read_errors(connection, lost)
             failures = job_rows.read_failures(connection, list(errors))
+            again = {job for job in errors if job_rows.failed_lately(connection, job)}
         for job, error in errors.items():
             before = failures[job].in_a_row - 1 if job in failures else 0
-            self.notices.after_run(job, RunOutcome("lost", error=error), before)
+            outcome = RunOutcome("lost", error=error)
+            self.notices.after_run(job, outcome, before, is_again=job in again)
 
     @contextlib.contextmanager
     def _bookkeeping(self) -> Iterator[Connection]:
@@ -149,12 +160,32 @@ class Runner:
             connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '5s'")
             yield connection
 
-    def _claim_and_run(self, run_id: int | None, progress: Progress) -> RunOutcome | None:
-        with self._bookkeeping() as connection:
-            claimed = job_rows.claim(
-                connection, worker=self.worker, code_version=self.version, run_id=run_id
-            )
+    def _claim_and_run(
+        self, choose: Callable[[Connection], int | None], progress: Progress = silent
+    ) -> RunOutcome | None:
+        """Claim a run, the oldest where none is chosen, and run it; None where there is none."""
+        claimed = None
+        try:
+            with self._bookkeeping() as connection:
+                claimed = job_rows.claim(
+                    connection,
+                    worker=self.worker,
+                    code_version=self.version,
+                    run_id=choose(connection),
+                )
+                if claimed is not None:
+                    self._under_way[claimed.run_id] = claimed
+        except BaseException:
+            # the claim may stand all the same, and only its answer be lost: then nobody runs it,
+            # and the next look marks it lost
+            if claimed is not None:
+                self._under_way.pop(claimed.run_id)
+            raise
         return None if claimed is None else self.run_claimed(claimed, progress=progress)
+
+    def _is_forgotten(self, run_id: int, worker: str) -> bool:
+        """Whether a running row is this worker's, which runs nothing of the kind."""
+        return worker == self.worker and run_id not in self._under_way
 
     def _timeout_s(self, name: str) -> float:
         job = self.jobs.get(name)
@@ -183,7 +214,7 @@ class Runner:
             if guard.ending == "timed_out":
                 told = f"ran past its time of {self._timeout_s(claimed.job):g} s and was ended"
                 return self._failed(claimed, error, told), False
-            return self._failed(claimed, error), is_of_database(error)
+            return self._failed(claimed, error), database.is_passing(error)
         return RunOutcome("ok", report.rows_in, report.rows_out, report.changed), False
 
     def _failed(
@@ -238,6 +269,7 @@ class Runner:
     def _write_end(self, claimed: ClaimedRun, outcome: RunOutcome, retry: bool) -> None:
         with self._bookkeeping() as connection:
             before = job_rows.read_failures(connection, [claimed.job]).get(claimed.job)
+            is_again = job_rows.failed_lately(connection, claimed.job)
             kept = job_rows.close(
                 connection, run_id=claimed.run_id, worker=self.worker, outcome=outcome
             )
@@ -252,7 +284,7 @@ class Runner:
 
         if kept and claimed.run_trigger not in _ASKED_FOR:
             in_a_row = 0 if before is None else before.in_a_row
-            self.notices.after_run(claimed.job, outcome, in_a_row)
+            self.notices.after_run(claimed.job, outcome, in_a_row, is_again=is_again)
 
     def _queue_next(self, connection: Connection, claimed: ClaimedRun) -> None:
         """Queue what follows, in the transaction that closes the run: no crash comes between."""
@@ -284,18 +316,6 @@ def _may_have_written(claimed: ClaimedRun, outcome: RunOutcome) -> bool:
     if outcome.status != "ok" or claimed.run_trigger in _ASKED_FOR:
         return False
     return bool(outcome.rows_out) or not is_counted
-
-
-def is_of_database(error: BaseException) -> bool:
-    """Say whether an error is the database's state, not the job's: trying again may help.
-
-    Examples:
-        >>> is_of_database(DatabaseUnavailable("gone")), is_of_database(ValueError("no"))
-        (True, False)
-    """
-    if isinstance(error, DatabaseUnavailable | OperationalError | InterfaceError):
-        return True  # also deadlocks, refused serialisations and lock timeouts
-    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
 
 
 def _ended(guard: RunGuard) -> RunOutcome | None:

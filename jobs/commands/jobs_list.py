@@ -76,7 +76,7 @@ def job(name: Name) -> None:
     with progress_bar(name) as tell:
         ended = runner.run_now(name, requested_by=actor(None), progress=tell)
     if ended is None:
-        raise LearningError(f"{name} is running elsewhere")
+        raise LearningError(f"{name} is running elsewhere; yours waits for a worker to run it next")
     if ended.status != "ok":
         told = f" (error {ended.error_id}; its log is in the page of the run)"
         raise LearningError(f"{name} {ended.status}: {ended.error}{told if ended.error_id else ''}")

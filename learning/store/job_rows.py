@@ -337,6 +337,21 @@ def read_failures(connection: Connection, jobs: Sequence[str]) -> dict[str, Fail
     return {job: Failures(count, last_at) for job, count, last_at in rows}
 
 
+def failed_lately(connection: Connection, job: str) -> bool:
+    """Say whether a job failed and ran well again in the quarter of a day of its present failures.
+
+    Those are the ones since it last ran well; where there are none, the quarter is that of now.
+    """
+    c = job_runs.c
+    failed = sa.and_(c.job == job, c.status.in_(("failed", "lost")))
+    well = sa.select(sa.func.max(c.id)).where(c.job == job, c.status == "ok").scalar_subquery()
+    first = sa.select(sa.func.min(c.finished_at)).where(failed, c.id > sa.func.coalesce(well, 0))
+    since = sa.func.coalesce(first.scalar_subquery(), sa.func.clock_timestamp())
+    quarter = sa.func.date_bin(timedelta(hours=6), since, datetime(2000, 1, 1, tzinfo=UTC))
+    earlier = sa.select(sa.exists().where(failed, c.id < well, c.finished_at >= quarter))
+    return bool(connection.scalar(earlier))
+
+
 def _last_ok(wanted: sa.TableValuedAlias) -> sa.ScalarSelect[Any]:
     """The id of the newest run of a job that ended well."""
     well = job_runs.alias("well")

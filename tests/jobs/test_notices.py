@@ -95,6 +95,41 @@ def test_the_worker_tells_of_its_runs_and_not_of_those_a_person_asked_for(runner
     until(lambda: told == ["bad failed: ValueError: no"])
 
 
+def test_workers_that_come_and_go_do_not_tell_the_same_again(runner: Runner) -> None:
+    """A worker that is started anew each minute knows nothing of what was told before."""
+    fails = [True, False]
+    told: list[str] = []
+
+    def flapping(context: JobContext) -> JobReport:
+        fails.append(fails.pop(0))
+        if fails[-1]:
+            raise ValueError("no")
+        return JobReport()
+
+    def run_in_a_new_worker() -> None:
+        worker = Runner(runner.engine, runner.settings, {"flapping": job("flapping", flapping)})
+        worker.notices = Notices(told.append)
+        with database.transaction(runner.engine) as connection:
+            job_rows.enqueue(
+                connection, "flapping", slot=None, trigger="schedule", requested_by="t"
+            )
+        before = threading.active_count()
+        assert worker.run_next() is not None
+        until(lambda: threading.active_count() <= before)
+
+    for _ in range(6):
+        run_in_a_new_worker()
+    once = ["flapping failed: ValueError: no", "flapping runs again, after 1 failure"]
+    assert told == once
+    with database.transaction(runner.engine) as connection:
+        connection.execute(
+            sa.update(job_runs).values(finished_at=job_runs.c.finished_at - 7 * HOUR)
+        )
+    run_in_a_new_worker()
+    run_in_a_new_worker()
+    assert told == once * 2
+
+
 def test_a_worker_tells_of_a_run_that_another_one_died_of(runner: Runner) -> None:
     told: list[str] = []
     runner.notices = Notices(told.append)

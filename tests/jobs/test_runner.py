@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from jobs.job import Job, JobContext, JobReport, RunLost
 from jobs.runner import Runner
@@ -91,6 +96,24 @@ def test_a_job_never_runs_twice_at_once(runner: Runner) -> None:
     assert [row["status"] for row in rows(runner)] == ["ok", "queued"]
 
 
+def test_what_is_asked_for_here_is_run_here_though_a_worker_waits_for_it(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Runner(runner.engine, runner.settings, with_jobs(runner, job("fine", fine)).jobs)
+    claim = job_rows.claim
+
+    def claim_later(*args: Any, **options: Any) -> object:
+        with monkeypatch.context() as undone:
+            undone.setattr(job_rows, "claim", claim)
+            assert other.run_next() is None  # it sees nothing to take
+        return claim(*args, **options)
+
+    monkeypatch.setattr(job_rows, "claim", claim_later)
+    ended = runner.run_now("fine", requested_by="ann")
+    assert ended is not None
+    assert [row["worker"] for row in rows(runner)] == [runner.worker]
+
+
 def test_a_worker_whose_run_was_taken_over_commits_nothing(runner: Runner) -> None:
     def overtaken(context: JobContext) -> JobReport:
         with database.transaction(runner.engine) as connection:
@@ -124,6 +147,65 @@ def test_a_run_without_heartbeat_is_lost_and_its_job_free_again(runner: Runner) 
     assert ended is not None
     # what was lost is queued again, beside what was asked for
     assert [row["status"] for row in rows(runner)] == ["lost", "queued", "ok"]
+
+
+@pytest.mark.parametrize("unanswered", ["claim", "close"])
+def test_a_run_is_free_at_once_whose_claim_or_end_the_database_took_without_an_answer(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch, unanswered: str
+) -> None:
+    """Nobody runs what this worker, which lives, does not know that it claimed."""
+    with_jobs(runner, job("fine", fine))
+    monkeypatch.setattr("jobs.runner._CLOSE_AGAIN_S", ())
+    with database.transaction(runner.engine) as connection:
+        job_rows.enqueue(connection, "fine", slot=None, trigger="manual", requested_by="t")
+    with monkeypatch.context() as broken:
+        fail_after(broken, unanswered)
+        with contextlib.suppress(OperationalError):
+            runner.run_next()
+    assert [row["status"] for row in rows(runner)] == ["running"]
+    ended = runner.run_next()
+    assert ended is not None
+    assert [row["status"] for row in rows(runner)] == ["lost", "ok"]
+    assert "could not be told" in rows(runner)[0]["error"]
+
+
+def fail_after(broken: pytest.MonkeyPatch, name: str) -> None:
+    """Lose the answer to the commit of a claim; or never reach the database with an end."""
+    gone = OperationalError("COMMIT", {}, psycopg.OperationalError("server closed the connection"))
+    real = getattr(job_rows, name)
+    transaction = database.transaction
+    was_called = False
+
+    def called(*args: Any, **options: Any) -> object:
+        nonlocal was_called
+        was_called = True
+        if name == "close":
+            raise gone
+        return real(*args, **options)
+
+    @contextlib.contextmanager
+    def unanswered(*args: Any, **options: Any) -> Iterator[Connection]:
+        with transaction(*args, **options) as connection:
+            yield connection
+        if was_called:
+            raise gone
+
+    broken.setattr(job_rows, name, called)
+    broken.setattr(database, "transaction", unanswered)
+
+
+def test_a_run_under_way_in_another_thread_is_not_taken_for_forgotten(runner: Runner) -> None:
+    looked = []
+
+    def looking(context: JobContext) -> JobReport:
+        other = threading.Thread(target=lambda: looked.append(runner.run_next()))
+        other.start()
+        other.join(20)
+        return JobReport()
+
+    with_jobs(runner, job("looking", looking)).run_now("looking", requested_by="t")
+    assert looked == [None]
+    assert [row["status"] for row in rows(runner)] == ["ok"]
 
 
 def test_a_paused_job_stays_queued_unless_a_person_asks(runner: Runner) -> None:
