@@ -108,7 +108,7 @@ class Runner:
             )
         return self._claim_and_run(lambda _connection: run_id)
 
-    def run_claimed(self, claimed: ClaimedRun, *, progress: Progress = silent) -> RunOutcome:
+    def _run_claimed(self, claimed: ClaimedRun, progress: Progress) -> RunOutcome:
         """Run what was claimed and close its row, however it ends."""
         guard = RunGuard(
             beat=functools.partial(self._beat, claimed.run_id),
@@ -116,12 +116,13 @@ class Runner:
             timeout_s=self._timeout_s(claimed.job),
             wish=self.stop,
         )
-        self._under_way[claimed.run_id] = claimed
-        with RunLog() as lines, PeakMemory() as memory, guard:
-            outcome, retry = self._outcome(claimed, guard, lines, progress)
-        outcome = replace(outcome, peak_memory_mb=memory.megabytes(), log_tail=lines.tail())
-        self._close(claimed, outcome, retry)
-        self._under_way.pop(claimed.run_id, None)
+        try:
+            with RunLog() as lines, PeakMemory() as memory, guard:
+                outcome, retry = self._outcome(claimed, guard, lines, progress)
+            outcome = replace(outcome, peak_memory_mb=memory.megabytes(), log_tail=lines.tail())
+            self._close(claimed, outcome, retry)
+        finally:
+            self._under_way.pop(claimed.run_id, None)
         return outcome
 
     def abandon(self) -> None:
@@ -181,7 +182,7 @@ class Runner:
             if claimed is not None:
                 self._under_way.pop(claimed.run_id)
             raise
-        return None if claimed is None else self.run_claimed(claimed, progress=progress)
+        return None if claimed is None else self._run_claimed(claimed, progress)
 
     def _is_forgotten(self, run_id: int, worker: str) -> bool:
         """Whether a running row is this worker's, which runs nothing of the kind."""
