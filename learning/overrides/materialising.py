@@ -204,9 +204,10 @@ def materialised_overrides(
 ) -> list[Override]:
     """Return the overrides of all active lessons at a moment.
 
-    Running it twice in one UTC day changes nothing the second time: the step is measured from
-    where the day began. A lever that its lesson no longer asks for walks back to neutral by
-    steps and then goes. Lessons past their end are left out.
+    Running it again in one UTC day takes no further step: the step is measured from where the day
+    began, so that a lever only follows what its lesson's age takes away meanwhile. One that its
+    lesson no longer asks for walks back to neutral by steps and then goes. Lessons past their end
+    are left out.
 
     Args:
         lessons: Active lessons of one module.
