@@ -43,6 +43,23 @@ def standing_claim(known: StoredLesson | None, claim: Mapping[str, Any]) -> dict
     return first
 
 
+def refreshed_claim(known: StoredLesson, claim: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the claim of a lesson that is measured again: another one where its sign is another.
+
+    Between discovery looks nothing is claimed but by a change of sign, which is proposed anew.
+    """
+    first = {name: known.stats[name] for name in CLAIMED if name in known.stats}
+    same = first.get("claim_family") == claim.get("claim_family")
+    if claim and same and first.get("claim_rr", 0.0) * claim["claim_rr"] < 0:
+        return dict(claim)
+    return first
+
+
+def claims_anew(known: StoredLesson, stats: Mapping[str, Any]) -> bool:
+    """Say whether evidence claims something else than a stored lesson does."""
+    return stats.get("claimed_at_days") not in (None, known.stats.get("claimed_at_days"))
+
+
 def is_open(lesson: StoredLesson) -> bool:
     """Say whether later trades are still asked about a lesson."""
     is_standing = lesson.status in ("proposed", "active", "disabled")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.dimension_list import DIMENSIONS
-from jobs.lesson_claims import days_of, is_open, new_claim, standing_claim
+from jobs.lesson_claims import days_of, is_open, new_claim, refreshed_claim, standing_claim
 from jobs.mining_inputs import Inputs
 from jobs.tuning_findings import (
     execution_groups,
@@ -310,7 +310,7 @@ def _standing_records(
     own = [one for one in lessons if _has_edge(one)]
     edges = standing_edges(inputs.events, [_standing(one) for one in own], reference=reference)
     records = [
-        _scope_record(inputs, edge, frozen, _kept_search(one))
+        _scope_record(inputs, edge, frozen, _measured_search(inputs, one, edge))
         for one, edge in zip(own, edges, strict=True)
         if isinstance(edge, ScopeEdge)
     ]
@@ -336,6 +336,11 @@ def _standing(lesson: StoredLesson) -> StandingScope:
 
 def _kept_search(lesson: StoredLesson) -> dict[str, Any]:
     return {name: lesson.stats[name] for name in _SEARCHED if name in lesson.stats}
+
+
+def _measured_search(inputs: Inputs, lesson: StoredLesson, edge: ScopeEdge) -> dict[str, Any]:
+    claim = new_claim(edge.ci_low_rr, edge.ci_high_rr, inputs.now)
+    return {**_kept_search(lesson), **refreshed_claim(lesson, claim)}
 
 
 def _prospects(inputs: Inputs, reference: EvidenceReference) -> dict[int, Prospect]:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from jobs.job import JobContext, JobReport
+from jobs.lesson_claims import claims_anew
 from jobs.lesson_findings import Findings, find
 from jobs.mining_inputs import Inputs, read_inputs
 from jobs.mining_mark import NAME as MARK
@@ -99,6 +100,8 @@ def write(
     run = _Run(connection, inputs, findings, run_id, changed)
     stored = {one.identity: one for one in lesson_rows.read_lessons(connection, inputs.module)}
     effects = lesson_rows.read_effects(connection, inputs.module)
+    for lesson_id, (state, reason) in findings.confirmed.items():
+        lesson_rows.set_confirmation(connection, lesson_id, state=state, reason=reason)
     for identity, record in findings.records.items():
         composition = _composition(run, record, settings)
         known = stored.get(identity)
@@ -107,14 +110,12 @@ def write(
         else:
             verdict = run.verdict(known, effects[known.lesson_id])
             _move(run, known.lesson_id, verdict)
-            _refresh(run, known.lesson_id, record, verdict, composition)
+            _refresh(run, known, record, verdict, composition)
     for identity, lost in stored.items():
         if identity not in findings.records and lost.lesson_id in inputs.stale.ids:
             verdict = run.verdict(lost, effects[lost.lesson_id])
             _move(run, lost.lesson_id, verdict)
             lesson_rows.set_weak_looks(connection, lost.lesson_id, verdict.weak_looks)
-    for lesson_id, (state, reason) in findings.confirmed.items():
-        lesson_rows.set_confirmation(connection, lesson_id, state=state, reason=reason)
     lesson_mark_rows.write(connection, _marks(inputs, findings))
     state_rows.touch(connection)
 
@@ -200,7 +201,7 @@ def _move(run: _Run, lesson_id: int, verdict: LookVerdict) -> None:
 
 def _refresh(
     run: _Run,
-    lesson_id: int,
+    known: StoredLesson,
     record: EvidenceRecord,
     verdict: LookVerdict,
     composition: Mapping[str, Any],
@@ -208,12 +209,13 @@ def _refresh(
     if verdict.writes_evidence:
         lesson_rows.refresh_lesson(
             run.connection,
-            lesson_id,
+            known.lesson_id,
             record,
             weak_looks=verdict.weak_looks,
             mining_run_id=run.run_id,
             composition=composition,
+            claims_anew=claims_anew(known, record.stats),
         )
         run.changed["refreshed"] += 1
     if verdict.raises_version:
-        lesson_rows.raise_version(run.connection, lesson_id, reason=verdict.reason)
+        lesson_rows.raise_version(run.connection, known.lesson_id, reason=verdict.reason)

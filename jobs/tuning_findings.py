@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from jobs.lesson_claims import CLAIMED, is_open, new_claim, standing_claim
+from jobs.lesson_claims import is_open, new_claim, refreshed_claim, standing_claim
 from jobs.mining_inputs import Inputs
 from learning.domain.levers import THRESHOLD_PREFIX
 from learning.evidence.aggregation import FrozenReference, regime_weights_for, scope_scores
@@ -38,7 +38,7 @@ from learning.store.lesson_rows import LessonKey, StoredLesson
 
 Groups = Mapping[GroupKey, ExecutionTrades]
 _ENDED = ("retired", "rejected")
-_SEARCHED = ("hypotheses", *CLAIMED)
+_SEARCHED = ("hypotheses",)
 
 
 def execution_groups(inputs: Inputs, clip: ClipLimits) -> dict[GroupKey, ExecutionTrades]:
@@ -102,8 +102,9 @@ def standing_tuning(
             continue
         findings = _measured_again(lesson, groups, settings)
         if findings:
+            claim = refreshed_claim(lesson, _claim(findings, inputs.now))
             search = {name: lesson.stats[name] for name in _SEARCHED if name in lesson.stats}
-            record = _record(inputs, findings, frozen, search)
+            record = _record(inputs, findings, frozen, {**search, **claim})
             if record is not None:
                 records[lesson.identity] = record
     return records

@@ -171,11 +171,11 @@ def levers_of(module: str, category: ActionCategory) -> tuple[str, ...]:
     Examples:
         >>> levers_of("pm", "trim")
         ('exit_aggression_mult',)
-        >>> levers_of("dm", "entry")
-        ('alloc_mult',)
+        >>> levers_of("dm", "entry"), levers_of("dm", "exit")
+        (('alloc_mult',), ())
     """
     if module == "dm":
-        return ("alloc_mult",)
+        return ("alloc_mult",) if category in _OPENING else ()
     if category in _OPENING:
         return ("size_mult", "entry_aggression_mult", "exit_aggression_mult")
     return ("exit_aggression_mult",)

@@ -190,8 +190,10 @@ def _decided(
             doubt or match.reason or "no override", "unassigned", table.generation, table.revision
         )
     trade = _trade(trade_id)
-    parts = tuple(_application(o, trade, is_safe=doubt is not None) for o in match.chosen)
-    levers, thresholds = _together(match, parts, is_safe=doubt is not None)
+    parts = tuple(_application(override, trade) for override in match.chosen)
+    levers, thresholds = _together(match, parts)
+    if doubt is not None:
+        parts, levers, thresholds = _made_safe(parts, levers)
     outcome = Outcome(
         reason=doubt or _reason(parts),
         arm=_arm(parts),
@@ -217,14 +219,12 @@ def _trade(trade_id: object) -> str | None:
     return str(trade_id) if type(trade_id) is int and trade_id.bit_length() < 256 else None
 
 
-def _application(override: Override, trade: str | None, *, is_safe: bool) -> Application:
+def _application(override: Override, trade: str | None) -> Application:
     """Say in which arm a trade is, and what the override puts in force there."""
     levers = override.levers
     arm, u, p = _assigned(override, trade)
     if arm == "held_out":
         levers = {name: value for name, value in levers.items() if name in NEVER_HELD_OUT}
-    if is_safe:
-        levers = _safe(levers)
     return Application(override, arm, u, p, levers, override.levers)
 
 
@@ -238,26 +238,32 @@ def _assigned(override: Override, trade: str | None) -> tuple[Arm, float | None,
     return arm, u, 1.0 - override.holdout_share
 
 
-def _safe(levers: Mapping[str, float]) -> dict[str, float]:
-    return {name: safe_value(LEVERS[name], value) for name, value in levers.items()}
-
-
 def _together(
-    match: Match, parts: tuple[Application, ...], *, is_safe: bool
+    match: Match, parts: tuple[Application, ...]
 ) -> tuple[Mapping[str, float], Mapping[str, float]]:
-    if is_safe:
-        known_good = combined_levers([_treated_levers(part) for part in parts])
-        return _safe(known_good), {}
     if all(part.arm != "held_out" for part in parts):
         return match.levers, match.thresholds
     treated = [part.override.thresholds for part in parts if part.arm != "held_out"]
     return combined_levers([part.levers for part in parts]), first_wins(treated)
 
 
-def _treated_levers(part: Application) -> Mapping[str, float]:
-    if part.arm != "held_out":
-        return part.would_be
-    return {name: value for name, value in part.would_be.items() if name in NEVER_HELD_OUT}
+def _made_safe(
+    parts: tuple[Application, ...], known_good: Mapping[str, float]
+) -> tuple[tuple[Application, ...], Mapping[str, float], Mapping[str, float]]:
+    """Return parts, levers and thresholds of an outage; the parts still make up the levers."""
+    levers = {name: safe_value(LEVERS[name], value) for name, value in known_good.items()}
+    told = [
+        {
+            name: value if levers[name] == known_good[name] else LEVERS[name].neutral
+            for name, value in part.levers.items()
+        }
+        for part in parts
+    ]
+    return tuple(map(_with_levers, parts, told)), levers, {}
+
+
+def _with_levers(part: Application, levers: Mapping[str, float]) -> Application:
+    return part._replace(levers=levers)
 
 
 def _arm(parts: tuple[Application, ...]) -> Arm:

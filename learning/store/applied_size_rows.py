@@ -58,6 +58,8 @@ def read_sized_trades(
     """Return the closed trades that overrides sized, in the order they closed in.
 
     A trade counts once: of each lesson its first application, then the product over lessons.
+    Only what sized the entry counts: an add is a part of the position that is not told here, so
+    what its multiplier did to the whole trade cannot be.
 
     Raises:
         ValueError: If the outcome is not one.
@@ -89,6 +91,7 @@ def _first(module: str | None, pattern_key: str | None) -> sa.CTE:
         .where(
             c.trade_id.is_not(None),
             c.arm != "unassigned",
+            c.action_category == "entry",
             sa.or_(*(c.levers_would_be.has_key(name) for name in _SIZES)),
         )
         .order_by(c.lesson_id, c.bot, c.trade_id, c.decided_at, c.id)

@@ -170,8 +170,12 @@ def refresh_lesson(
     weak_looks: int,
     mining_run_id: int,
     composition: Mapping[str, Any],
+    claims_anew: bool,
 ) -> None:
-    """Write today's evidence of a standing lesson; its status and version stay."""
+    """Write today's evidence of a standing lesson; its status and version stay.
+
+    A lesson that claims anew is pending again, whatever later trades said of its former claim.
+    """
     connection.execute(
         sa.update(learning_lessons)
         .where(learning_lessons.c.id == lesson_id)
@@ -179,6 +183,7 @@ def refresh_lesson(
             weak_looks=weak_looks,
             mining_run_id=mining_run_id,
             updated_at=sa.func.now(),
+            **({"confirmation": "pending", "confirmation_reason": None} if claims_anew else {}),
             **_evidence(record, composition),
         )
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jobs.lesson_claims import new_claim, standing_claim
+from jobs.lesson_claims import claims_anew, new_claim, refreshed_claim, standing_claim
 
 FIRST = {"claim_rr": 0.2, "claimed_at_days": 100.0}
 AGAIN = {"claim_rr": 0.3, "claimed_at_days": 128.0}
@@ -43,3 +43,18 @@ def test_another_sign_or_another_fault_is_another_claim():
     exits = {**AGAIN, "claim_family": "exit_timing"}
     assert standing_claim(stored(**FIRST, claim_family="entry_timing"), exits) == exits
     assert standing_claim(stored(**FIRST), {}) == {}
+
+
+def test_between_looks_only_a_change_of_sign_is_another_claim():
+    known, losing = stored(**FIRST), {**AGAIN, "claim_rr": -0.3}
+    assert refreshed_claim(known, AGAIN) == FIRST
+    assert refreshed_claim(known, {}) == FIRST
+    assert refreshed_claim(known, losing) == losing
+    assert refreshed_claim(stored(), losing) == {}
+
+
+def test_another_claim_is_one_of_another_day():
+    assert claims_anew(stored(**FIRST), AGAIN)
+    assert claims_anew(stored(), AGAIN)
+    assert not claims_anew(stored(**FIRST), FIRST)
+    assert not claims_anew(stored(**FIRST), {})

@@ -1,7 +1,14 @@
 from __future__ import annotations
 
+import math
+
+import pytest
+
 from learning.bot.telemetry import Telemetry
-from learning.runtime.apply import apply_pattern_execution_overrides
+from learning.runtime.apply import (
+    apply_pattern_execution_overrides,
+    apply_pattern_strength_overrides,
+)
 from learning.runtime.in_force import distrust, uninstall
 from learning.runtime.outcome import Outcome
 from tests.learning.runtime.configs import KEY, NOW, entry, put_in_force, table
@@ -49,6 +56,27 @@ def test_an_outage_is_written_as_what_was_in_force_then():
     _, row = telemetry.waiting(10)
     assert (row["reason"], row["levers_after"]) == ("corrupt config", {"trail_mult": 1.0})
     uninstall()
+
+
+@pytest.mark.parametrize(
+    ("levers", "in_force"), [((1.2, 0.8), 0.96), ((1.2, 0.9), 1.0), ((1.2, 1.1), 1.0)]
+)
+def test_what_is_written_of_an_outage_makes_up_what_sized_the_order(
+    levers: tuple[float, float], in_force: float
+):
+    telemetry = Telemetry(bot="bot-a", origin="live")
+    scoped = entry(1, {"size_mult": levers[0]}, scope={"bucket": "xl"})
+    put_in_force(
+        table(scoped, entry(2, {"size_mult": levers[1]}, type="level")), record=telemetry.record
+    )
+    distrust("cut off")
+    base = {"position_size_frac": 0.5}
+    sized = apply_pattern_strength_overrides(KEY, "entry", {"bucket": "xl"}, base, trade_id="T-1")
+    rows = telemetry.waiting(10)
+    uninstall()
+    assert sized["position_size_frac"] == pytest.approx(0.5 * in_force)
+    assert math.prod(row["levers_after"]["size_mult"] for row in rows) == pytest.approx(in_force)
+    assert {row["levers_would_be"]["size_mult"] for row in rows} == set(levers)
 
 
 def test_rows_keep_their_keys_until_they_are_written():

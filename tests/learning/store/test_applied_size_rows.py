@@ -14,6 +14,8 @@ from tests.jobs.test_measure_effects import LESSON, application
 from tests.learning.store.stored_lessons import store_lesson
 from tests.strand_builders import action, close
 
+SIZED = {"size_mult": 1.1}
+
 
 def close_trades(connection: Connection, *trades: tuple[str, dict[str, object]]) -> None:
     strands = [one for name, told in trades for one in (action(name), close(name, **told))]
@@ -48,6 +50,27 @@ def test_a_trade_counts_once_at_the_clamped_product_of_its_overrides(
     assert told["t1"].rr == 2.0
     assert told["t1"].effect_amount == pytest.approx(4.0)  # 44 at 1.1 times, 40 at base size
     assert told["t2"].effect_amount is None
+
+
+def test_an_add_that_was_sized_is_not_taken_for_the_whole_trade(connection: Connection) -> None:
+    added = store_lesson(connection, "active", **LESSON)
+    close_trades(
+        connection,
+        ("t1", {"r_multiple": 2.0, "pnl_amount": 1000.0, "currency": "USDT"}),
+        ("t2", {"r_multiple": 2.0, "pnl_amount": 1100.0, "currency": "USDT"}),
+    )
+    an_add = {"action_category": "add", "levers": {"size_mult": 1.3}}
+    application_rows.append(
+        connection,
+        [
+            application(added, "t1", **an_add),
+            application(added, "t2", **an_add),
+            application(store_lesson(connection, "active", **LESSON), "t2", levers=SIZED),
+        ],
+    )
+    found = read_sized_trades(connection, outcome="r_multiple", origins=ORIGINS)
+    assert [(one.trade_id, one.multiplier) for one in found] == [("t2", 1.1)]
+    assert found[0].effect_amount == pytest.approx(100.0)
 
 
 def test_trades_of_another_setup_are_left_out(connection: Connection) -> None:
