@@ -36,10 +36,15 @@ class OwnActions:
             if len(self._of_trade) > _OPEN_TRADES:
                 self._of_trade.popitem(last=False)
 
-    def take(self, trade_id: str) -> list[Mapping[str, Any]]:
-        """Return the actions of a trade that closes, and forget them."""
+    def of(self, trade_id: str) -> list[Mapping[str, Any]]:
+        """Return the actions of a trade."""
         with self._lock:
-            return self._of_trade.pop(trade_id, [])
+            return list(self._of_trade.get(trade_id, ()))
+
+    def forget(self, trade_id: str) -> None:
+        """Forget the actions of a trade whose close is noted."""
+        with self._lock:
+            self._of_trade.pop(trade_id, None)
 
 
 def completed(

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from decimal import Decimal
+from numbers import Real
+from typing import Any, Final
 
 import numpy as np
 
-from learning.context.candles import HOUR_MS, Candles
+from learning.context.candles import HOUR_MS, Candles, Floats, Milliseconds
 from learning.context.excursions import Excursions, NoPath, excursions, is_stop, path_of
+from learning.events.completed_trades import SIDES
 from learning.events.counterfactuals import Counterfactual, missed_class
 from learning.events.outcomes import path_rr
 
-OhlcvBar = Sequence[float | datetime]
+OhlcvBar = Sequence[float | datetime | None]
 """Open time (milliseconds since 1970 UTC, or a datetime), open, high, low, close, volume."""
+
+_BAR: Final = "bars of a path must be open time, open, high, low, close, volume"
 
 
 def with_path(summary: Mapping[str, Any], bars: Sequence[OhlcvBar] | None) -> dict[str, Any]:
     """Return a trade summary with what its candles tell and it does not; it says nothing twice.
 
-    A path that does not belong to the trade changes nothing but ``path_reason``, which says why.
+    A path that does not belong to the trade, or cannot be read, changes nothing but
+    ``path_reason``, which says why. A candle given twice counts once, with both its extremes; one
+    without prices is a gap.
 
     Args:
         summary: With ``opened_at``, ``closed_at``, ``side`` and ``entry_price``; ``exit_price``
             is by default the close of the last bar.
-        bars: Oldest first; None: the summary as it is.
-
-    Raises:
-        ValueError: If a bar has no four prices, or the bars do not increase in time.
+        bars: In any order; None: the summary as it is.
 
     Examples:
         A long from 100 with its stop at 98 falls to 99, touches 104 in its second hour and ends
@@ -48,21 +53,34 @@ def with_path(summary: Mapping[str, Any], bars: Sequence[OhlcvBar] | None) -> di
     """
     if bars is None:
         return dict(summary)
-    told = _from_path(summary, bars)
-    return {**{name: value for name, value in told.items() if value is not None}, **summary}
+    try:
+        told = _from_path(summary, bars)
+    except Exception as error:  # whatever the bot gave as a path: its close goes out without
+        told = {"path_reason": f"{error}"[:200] or type(error).__name__}
+    known = {name: value for name, value in told.items() if value is not None}
+    return {
+        **known,
+        **{name: value for name, value in summary.items() if _tells(value, name, known)},
+    }
+
+
+def _tells(value: object, name: str, known: Mapping[str, Any]) -> bool:
+    return value is not None or name not in known
 
 
 def _from_path(summary: Mapping[str, Any], bars: Sequence[OhlcvBar]) -> dict[str, Any]:
-    missing = [
-        name
-        for name in ("side", "entry_price", "opened_at", "closed_at")
-        if summary.get(name) is None
-    ]
-    if missing or len(bars) == 0:
-        return {"path_reason": f"{missing[0]} is missing" if missing else "the path has no bar"}
+    for name in ("side", "entry_price", "opened_at", "closed_at"):
+        if summary.get(name) is None:
+            raise ValueError(f"{name} is missing")
+    if summary["side"] not in SIDES:
+        raise ValueError(f"side must be one of {', '.join(SIDES)}, got {summary['side']!r}")
     candles = _candles(bars)
-    opened_ms, closed_ms = (_milliseconds(summary[name]) for name in ("opened_at", "closed_at"))
-    exit_price = summary.get("exit_price") or float(candles.close[-1])
+    opened_ms, closed_ms = _moment(summary, "opened_at"), _moment(summary, "closed_at")
+    entry = _price(summary, "entry_price")
+    if summary.get("exit_price") is None:
+        exit_price = float(candles.close[-1])
+    else:
+        exit_price = _price(summary, "exit_price")
     path = path_of(
         candles,
         opened_ms,
@@ -71,8 +89,7 @@ def _from_path(summary: Mapping[str, Any], bars: Sequence[OhlcvBar]) -> dict[str
         is_stopped=is_stop(summary.get("exit_reason")),
     )
     if isinstance(path, NoPath):
-        return {"path_reason": path.reason}
-    entry = float(summary["entry_price"])
+        raise ValueError(path.reason)
     found = excursions(
         path,
         side=summary["side"],
@@ -88,10 +105,12 @@ def _as_summary(
     found: Excursions, summary: Mapping[str, Any], *, entry: float, exit_price: float
 ) -> dict[str, Any]:
     sign = 1.0 if summary["side"] == "long" else -1.0
-    return_pct = summary.get("return_pct")
+    return_pct = _number(summary, "return_pct")
     if return_pct is None:
         return_pct = sign * (exit_price - entry) / entry * 100.0
-    drawdown = summary.get("max_drawdown_pct", found.max_drawdown_pct)
+    drawdown = _number(summary, "max_drawdown_pct")
+    if drawdown is None:
+        drawdown = found.max_drawdown_pct
     return {
         "return_pct": return_pct,
         "max_drawdown_pct": drawdown,
@@ -110,28 +129,77 @@ def _missed(found: Counterfactual | None) -> dict[str, Any] | None:
 
 def _risk(summary: Mapping[str, Any], entry: float) -> float | None:
     """Distance of the initial stop; None where there is none on the side of the loss."""
-    stop = summary.get("initial_stop")
+    stop = _number(summary, "initial_stop")
     if stop is None:
         return None
     risk = (entry - stop) if summary["side"] == "long" else (stop - entry)
-    return float(risk) if risk > 0 else None
+    return risk if risk > 0 else None
+
+
+def _price(summary: Mapping[str, Any], name: str) -> float:
+    number = _number(summary, name, rule="a number above 0")
+    if number is None or number <= 0:
+        raise ValueError(f"{name} must be a number above 0, got {summary.get(name)!r}")
+    return number
+
+
+def _number(summary: Mapping[str, Any], name: str, *, rule: str = "a number") -> float | None:
+    value = summary.get(name)
+    if value is None:
+        return None
+    number = float(value) if isinstance(value, Real | Decimal) else math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be {rule}, got {value!r}")
+    return number
+
+
+def _moment(summary: Mapping[str, Any], name: str) -> int:
+    try:
+        return _milliseconds(summary[name])
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name} must be a time, got {summary[name]!r}") from None
 
 
 def _candles(bars: Sequence[OhlcvBar]) -> Candles:
-    start_ms = np.array([_milliseconds(bar[0]) for bar in bars], dtype=np.int64)
-    prices = np.array([[float(value) for value in bar[1:5]] for bar in bars])  # type: ignore[arg-type]
-    if prices.shape != (len(bars), 4):
-        raise ValueError("each bar of a path must be open time, open, high, low, close, volume")
-    bar_ms = int(np.diff(start_ms).min()) if len(bars) > 1 else HOUR_MS
+    """The candles that have prices, each once and in time.
+
+    Raises:
+        ValueError: If they are no bars, or none has prices.
+    """
+    try:
+        start_ms = np.array([_milliseconds(bar[0]) for bar in bars], dtype=np.int64)
+        prices = np.array([_prices(bar) for bar in bars], dtype=np.float64).reshape(-1, 3)
+    except (TypeError, ValueError, LookupError, OverflowError):
+        raise ValueError(_BAR) from None
+    apart_ms = np.diff(np.unique(start_ms))
+    has_prices = np.isfinite(prices).all(axis=1)
+    if not has_prices.any():
+        raise ValueError("the path has no bar with prices")
+    return _in_time(
+        start_ms[has_prices],
+        prices[has_prices],
+        bar_ms=int(apart_ms.min()) if len(apart_ms) else HOUR_MS,
+    )
+
+
+def _in_time(start_ms: Milliseconds, prices: Floats, *, bar_ms: int) -> Candles:
+    order = np.argsort(start_ms, kind="stable")
+    once, first = np.unique(start_ms[order], return_index=True)
+    high, low, close = prices[order].T
     return Candles(
         symbol="path",
         bar_ms=bar_ms,
-        start_ms=start_ms,
-        high=prices[:, 1],
-        low=prices[:, 2],
-        close=prices[:, 3],
-        quote_volume=np.full(len(bars), np.nan),
+        start_ms=once,
+        high=np.maximum.reduceat(high, first),
+        low=np.minimum.reduceat(low, first),
+        close=close[np.append(first[1:], len(order)) - 1],
+        quote_volume=np.full(len(once), np.nan),
     )
+
+
+def _prices(bar: OhlcvBar) -> list[float]:
+    """High, low and close; NaN where there is none."""
+    return [math.nan if price is None else float(price) for price in (bar[2], bar[3], bar[4])]  # type: ignore[arg-type]
 
 
 def _milliseconds(moment: object) -> int:

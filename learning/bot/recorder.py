@@ -168,17 +168,19 @@ class Recorder:
             entry_context: Scope, controls and pattern of the entry, where no action was recorded.
             position_id: As given with its actions; so is ``module``.
             regime_context: The regime at the close, where known.
-            path: The candles while it was open, oldest first, as exchanges give them: open time
-                (milliseconds since 1970 or a datetime), open, high, low, close, volume. From them
-                come what the summary does not say: the return, the worst adverse excursion (and
-                with both rr_path), and where ``initial_stop`` is known payback, mfe_r, mae_r,
-                could_enter_better and could_exit_better.
+            path: The candles while it was open, as exchanges give them: open time (milliseconds
+                since 1970 or a datetime), open, high, low, close, volume. From them come what the
+                summary does not say: the return, the worst adverse excursion (and with both
+                rr_path), and where ``initial_stop`` is known payback, mfe_r, mae_r,
+                could_enter_better and could_exit_better. Where they cannot be used, the summary's
+                ``path_reason`` says why, and all else is recorded.
 
         Returns:
             The key of the strand; None where not even a note could be taken.
         """
         try:
-            own = self._own_actions.take(str(header(trade_id)))
+            trade = str(header(trade_id))
+            own = self._own_actions.of(trade)
             content = {
                 "trade_id": header(trade_id),
                 "entry_context": dict(entry_context or {}),
@@ -187,7 +189,10 @@ class Recorder:
             }
             ids = (trade_id, position_id)
             made = self._written("position_closed", module, content, ids, regime_context)
-            return self._take(Note(made, None if own or made.content is None else content))
+            taken = self._take(Note(made, None if own or made.content is None else content))
+            if taken is not None:
+                self._own_actions.forget(trade)
+            return taken
         except Exception as error:  # as above
             return self._lost(error)
 

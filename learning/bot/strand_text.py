@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -96,7 +97,7 @@ def instant(moment: datetime | str | None) -> str:
 
 
 def _plain(value: object) -> object:
-    """Turn what is no JSON into what says the same: numpy's scalars, times, sets, dataclasses."""
+    """Turn what is no JSON into what says the same: numpy's scalars, decimals, times, sets."""
     if isinstance(value, datetime):
         return instant(value)
     if isinstance(value, date):
@@ -109,6 +110,8 @@ def _plain(value: object) -> object:
         return sorted(value)
     if isinstance(value, UUID):
         return str(value)
+    if isinstance(value, Decimal):
+        return float(value)
     item = getattr(value, "item", None)
     if callable(item):
         return item()

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -386,6 +387,44 @@ def test_a_close_with_candles_says_what_its_path_offered(fresh_database, databas
     assert outcome_of(found, max_stop_distance=0.12).r_multiple == -1.0
     assert isinstance(cut_off, ClosedTrade)
     assert cut_off.summary.max_drawdown_pct is None  # two bars are not its path
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({}, [{"t": 1}]),
+        ({}, [(OPENED, 100, None, None, 100, 1.0)]),
+        ({"entry_price": 0.0}, [(OPENED, 100, 101, 99, 100, 1.0)]),
+        ({"initial_stop": Decimal(98)}, [(OPENED, 100, 101, 99, 100, 1.0)] * 2),
+    ],
+)
+def test_an_unusual_path_costs_neither_the_close_nor_its_actions(
+    fresh_database, database, tmp_path, changes, path
+):
+    bot = recorder(fresh_database, tmp_path)
+    record_entry(bot)
+    summary = {**SUMMARY, "side": "long", "entry_price": 100.0, **changes}
+    assert bot.record_position_closed(trade_id="T-1", trade_summary=summary, path=path)
+    bot.stop()
+    close = strands(database)[-1]
+    assert isinstance(close, ClosedTrade)
+    assert close.summary.r_multiple == 1.5
+    assert [action.pattern_key for action in close.actions] == [KEY]
+
+
+def test_a_close_that_could_not_be_noted_leaves_the_actions_to_the_next(
+    fresh_database, database, tmp_path
+):
+    bot = recorder(AWAY, tmp_path)
+    record_entry(bot)
+    assert bot.record_position_closed(trade_id="T-1", trade_summary=None) is None
+    assert bot.record_position_closed(trade_id="T-1", trade_summary=SUMMARY)
+    assert eventually(lambda: bot.status().n_spooled == 2)
+    bot.stop()
+    recorder(fresh_database, tmp_path).stop()
+    close = strands(database)[-1]
+    assert isinstance(close, ClosedTrade)
+    assert [action.pattern_key for action in close.actions] == [KEY]
 
 
 def test_where_even_the_spool_cannot_be_written_notes_stay_in_memory_and_arrive_once(
