@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
@@ -20,7 +20,7 @@ from learning.bot.delivering import Deliverer, Note
 from learning.bot.own_actions import OwnActions, completed
 from learning.bot.price_path import OhlcvBar, with_path
 from learning.bot.spool import Spool
-from learning.bot.strand_text import delivery, header, instant, signals
+from learning.bot.strand_text import as_instant, delivery, header, instant, signals, times_zoned
 from learning.domain.pattern_key import Module
 from learning.domain.regime import RegimeContext, build_scope, cap_bucket
 from learning.store.delivery_rows import Delivery
@@ -132,7 +132,7 @@ class Recorder:
                 **_decision(action_category, decision_type),
                 "scope": _scope(scope, regime_context, bucket),
                 "controls": _controls(signals_seen, applied_knobs),
-                "ts": instant(ts),
+                "ts": as_instant(datetime.now(UTC) if ts is None else ts),
             }
             ids = (trade_id, position_id)
             made = self._written(f"{module}_action", module, content, ids, regime_context)
@@ -184,8 +184,10 @@ class Recorder:
             content = {
                 "trade_id": header(trade_id),
                 "entry_context": dict(entry_context or {}),
-                "trade_summary": _times_as_text(with_path(trade_summary, path)),
-                "completed_trades": completed(completed_trades, own),
+                "trade_summary": times_zoned(
+                    with_path(trade_summary, path), "opened_at", "closed_at"
+                ),
+                "completed_trades": completed([_listed(e) for e in completed_trades or ()], own),
             }
             ids = (trade_id, position_id)
             made = self._written("position_closed", module, content, ids, regime_context)
@@ -343,8 +345,9 @@ def _controls(
     return {"signals": signals(signals_seen or {}), "applied_knobs": dict(applied_knobs or {})}
 
 
-def _times_as_text(summary: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: instant(value) if isinstance(value, datetime) else value
-        for name, value in summary.items()
-    }
+def _listed(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A completed trade, its times with their zone."""
+    context = entry.get("action_context")
+    if isinstance(context, Mapping):
+        entry = {**entry, "action_context": times_zoned(context, "ts")}
+    return times_zoned(entry, "ts")

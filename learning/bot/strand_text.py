@@ -89,11 +89,36 @@ def signals(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def instant(moment: datetime | str | None) -> str:
-    """Return a moment as ISO-8601 text; None is now. A time without a zone is UTC."""
+    """Return a moment as ISO-8601 text; None is now. A time without a zone is UTC.
+
+    Text that is no time stays as it is: whoever reads the strand says so.
+
+    Examples:
+        >>> instant("2026-03-01T12:00"), instant("2026-03-01T12:00Z"), instant("yesterday")
+        ('2026-03-01T12:00:00+00:00', '2026-03-01T12:00Z', 'yesterday')
+    """
     if isinstance(moment, str):
-        return moment
+        return _zoned_text(moment)
     moment = moment or datetime.now(UTC)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+
+
+def times_zoned(said: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return what a bot says, with the times of these names as ``instant`` writes them."""
+    return {name: as_instant(value) if name in names else value for name, value in said.items()}
+
+
+def as_instant(value: object) -> object:
+    """Return a time or text as ``instant`` does, anything else as it is: a reader refuses it."""
+    return instant(value) if isinstance(value, datetime | str) else value
+
+
+def _zoned_text(text: str) -> str:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return text if moment.tzinfo else instant(moment)
 
 
 def _plain(value: object) -> object:

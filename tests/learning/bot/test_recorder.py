@@ -17,6 +17,7 @@ from learning.bot import delivering
 from learning.bot.recorder import Recorder, start_recorder
 from learning.domain.regime import RegimeContext
 from learning.domain.scope import DEFAULT_DIMENSIONS
+from learning.errors import MalformedStrand
 from learning.events.outcomes import outcome_of
 from learning.events.strands import ActionStrand, ClosedTrade, StoredStrand, parse_strand
 from learning.store.database import create_engine, transaction
@@ -387,6 +388,41 @@ def test_a_close_with_candles_says_what_its_path_offered(fresh_database, databas
     assert outcome_of(found, max_stop_distance=0.12).r_multiple == -1.0
     assert isinstance(cut_off, ClosedTrade)
     assert cut_off.summary.max_drawdown_pct is None  # two bars are not its path
+
+
+def test_a_time_without_a_zone_is_utc_wherever_a_bot_says_one(fresh_database, database, tmp_path):
+    bot = recorder(fresh_database, tmp_path)
+    record_entry(bot, ts="2026-03-01T12:00:00")
+    record_entry(bot, ts="2026-03-01T13:00:00+01:00")
+    trim = {"pattern_key": KEY, "action_category": "trim"}
+    bot.record_position_closed(
+        trade_id="T-1",
+        trade_summary={
+            "opened_at": "2026-03-01 12:00:00", "closed_at": "2026-03-02T12:00", "r_multiple": 1.5,
+            "exit_reason": "2026-03-01",
+        },
+        completed_trades=[
+            {**trim, "ts": "2026-03-01T14:00:00"},
+            {**trim, "action_context": {"ts": "2026-03-01T15:00:00"}},
+            {**trim, "action_context": {"ts": datetime(2026, 3, 1, 16)}},  # noqa: DTZ001
+        ],
+    )  # fmt: skip
+    bot.stop()
+    *actions, close = strands(database)
+    assert [action.acted_at for action in actions] == [OPENED, OPENED]
+    assert isinstance(close, ClosedTrade)
+    assert (close.summary.opened_at, close.summary.closed_at) == (OPENED, SUMMARY["closed_at"])
+    assert close.summary.exit_reason == "2026-03-01"  # no time, whatever it looks like
+    assert [action.acted_at.hour for action in close.actions] == [14, 15, 16]
+
+
+@pytest.mark.parametrize("ts", ["yesterday", 1772366400, "2026-13-01T00:00:00"])
+def test_what_is_no_time_is_quarantined_with_its_reason(fresh_database, database, tmp_path, ts):
+    bot = recorder(fresh_database, tmp_path)
+    assert record_entry(bot, ts=ts)
+    bot.stop()
+    with pytest.raises(MalformedStrand, match="ts must be an ISO-8601 time"):
+        strands(database)
 
 
 @pytest.mark.parametrize(
