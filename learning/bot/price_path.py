@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from numbers import Real
@@ -124,7 +123,15 @@ def _as_summary(
 
 
 def _missed(found: Counterfactual | None) -> dict[str, Any] | None:
-    return None if found is None else {**asdict(found), "class": missed_class(found.missed_rr)}
+    if found is None:
+        return None
+    return {
+        "best_price": found.best_price,
+        "time": datetime.fromtimestamp(found.at_hours * 3600, UTC).isoformat(),
+        "bars_after": found.bars_after,
+        "missed_rr": found.missed_rr,
+        "class": missed_class(found.missed_rr),
+    }
 
 
 def _risk(summary: Mapping[str, Any], entry: float) -> float | None:

@@ -11,8 +11,9 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -51,6 +52,8 @@ _EVENT_COLUMNS = (
     "time_efficiency", "payback_hours", "mfe_r", "mae_r", "missed_entry_rr", "missed_exit_rr",
     "risk_amount", "pnl_amount", "currency", "filled",
 )  # fmt: skip
+_BETTER = ("could_enter_better", "could_exit_better")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CHUNKS = 64  # rows that the arrays are read in
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
@@ -234,8 +237,7 @@ def read_action_details(
         events.controls["signals"].label("signals"),
         events.opened_at,
         events.closed_at,
-        _better_at("could_enter_better"),
-        _better_at("could_exit_better"),
+        *(_told(better, name) for better in _BETTER for name in ("time", "at_hours")),
         trade_contexts.c.best_entry_at,
         trade_contexts.c.best_exit_at,
     )
@@ -255,10 +257,16 @@ def read_action_details(
         missed_entry_rr=np.array([row.missed_entry_rr for row in rows], dtype=np.float64),
         missed_exit_rr=np.array([row.missed_exit_rr for row in rows], dtype=np.float64),
         entry_gap_days=_gaps(
-            [(row.could_enter_better, row.best_entry_at, row.opened_at) for row in rows]
+            [
+                (_told_moment(row, "could_enter_better"), row.best_entry_at, row.opened_at)
+                for row in rows
+            ]
         ),
         exit_gap_days=_gaps(
-            [(row.could_exit_better, row.best_exit_at, row.closed_at) for row in rows]
+            [
+                (_told_moment(row, "could_exit_better"), row.best_exit_at, row.closed_at)
+                for row in rows
+            ]
         ),
         signals={
             name: np.array([found.get(name) for found in signals], dtype=np.float64)
@@ -267,10 +275,10 @@ def read_action_details(
     )
 
 
-def _better_at(name: str) -> sa.ColumnElement[str]:
-    """When the better price stood, as the close of the trade tells it: text of any kind."""
-    told: sa.ColumnElement[str] = ad_strands.c.content["trade_summary", name, "time"].astext
-    return told.label(name)
+def _told(better: str, name: str) -> sa.ColumnElement[str]:
+    """What the close of a trade tells of its better price: text of any kind."""
+    told: sa.ColumnElement[str] = ad_strands.c.content["trade_summary", better, name].astext
+    return told.label(f"{better}_{name}")
 
 
 def _is_same_trade() -> sa.ColumnElement[bool]:
@@ -279,28 +287,29 @@ def _is_same_trade() -> sa.ColumnElement[bool]:
 
 
 def _gaps(
-    moments: Sequence[tuple[str | None, datetime | None, datetime]],
+    moments: Sequence[tuple[datetime | None, datetime | None, datetime]],
 ) -> npt.NDArray[np.float64]:
     """Days from when something was done to when it was best, NaN where that is not known.
 
     What the source tells comes first, then what candles tell.
     """
-    return np.array([_gap(text, seen, done) for text, seen, done in moments], dtype=np.float64)
+    return np.array([_gap(told or seen, done) for told, seen, done in moments], dtype=np.float64)
 
 
-def _gap(text: str | None, seen: datetime | None, done: datetime) -> float:
-    best = _told_moment(text) or seen
+def _gap(best: datetime | None, done: datetime) -> float:
     return math.nan if best is None else (best - done).total_seconds() / 86400
 
 
-def _told_moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        told = datetime.fromisoformat(text)
-    except ValueError:  # a summary is free to say it in its own way, which tells us nothing
-        return None
-    return told if told.tzinfo is not None else told.replace(tzinfo=UTC)
+def _told_moment(row: sa.Row[Any], better: str) -> datetime | None:
+    """When a better price stood: the time that its close tells, else the hours since 1970 that
+    recorders once wrote. A summary is free to say it in its own way, which tells us nothing."""
+    time, at_hours = row._mapping[f"{better}_time"], row._mapping[f"{better}_at_hours"]
+    with suppress(TypeError, ValueError):
+        told = datetime.fromisoformat(time)
+        return told if told.tzinfo is not None else told.replace(tzinfo=UTC)
+    with suppress(TypeError, ValueError, OverflowError):
+        return _EPOCH + timedelta(hours=float(at_hours))
+    return None
 
 
 def _outcome(name: str) -> sa.Column[Any]:

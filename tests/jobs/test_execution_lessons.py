@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from jobs.ingest_strands import ingest_batch
 from jobs.materialise_overrides import materialise_module
 from jobs.mine_lessons import find, read_inputs, write
+from learning.bot.price_path import with_path
 from learning.domain.levers import ThresholdRange
 from learning.events.strands import Strand
 from learning.lessons.look_verdicts import WEAK_LOOKS_TO_RETIRE
@@ -31,6 +32,10 @@ RANGE = ThresholdRange("TS", "min", low=0.3, high=0.8, step=0.1)
 SETTINGS = Settings(signal_thresholds={"min_ts_for_entry": RANGE})
 DAYS = 420.0
 Changed = dict[str, int]
+
+
+def _hours(moment: datetime) -> float:
+    return moment.timestamp() / 3600
 
 
 def trade(
@@ -235,6 +240,31 @@ def test_a_look_counts_what_it_searched_of_execution(connection: Connection) -> 
 
 
 @pytest.mark.parametrize(
+    ("at", "gap"),
+    [
+        ({"at_hours": _hours(START + timedelta(days=3))}, 2.0),  # as recorders wrote it once
+        ({"time": "some day", "at_hours": _hours(START + timedelta(hours=12))}, -0.5),
+        ({"time": START.isoformat(), "at_hours": 1.0}, -1.0),
+        ({"at_hours": "some hours"}, None),
+        ({"at_hours": 10**300}, None),
+        ({"at_hours": {}}, None),
+    ],
+)
+def test_the_hour_of_the_better_exit_is_read_where_no_time_is_told(
+    connection: Connection, at: Mapping[str, Any], gap: float | None
+) -> None:
+    store(connection, [action("a"), close("a", could_exit_better={"missed_rr": 1.0, **at})])
+    assert exit_gaps(connection) == [gap]
+
+
+def exit_gaps(connection: Connection) -> list[float | None]:
+    details = event_rows.read_action_details(
+        connection, "pm", (EARLY, "entry"), origins=SETTINGS.origins
+    )
+    return [None if np.isnan(gap) else float(gap) for gap in details.exit_gap_days]
+
+
+@pytest.mark.parametrize(
     ("time", "gap"),
     [
         ((START + timedelta(days=3)).isoformat(), 2.0),
@@ -261,3 +291,27 @@ def test_when_the_better_exit_stood_is_read_where_it_is_told(
     else:
         assert details.exit_gap_days.tolist() == [gap]
     assert np.isnan(details.entry_gap_days).all()
+
+
+def test_the_candles_that_a_bot_gives_tell_when_its_better_prices_stood(
+    connection: Connection,
+) -> None:
+    """103 in the second hour of five, left at 95: two hours too late."""
+    start_ms = int(START.timestamp() * 1000)
+    prices = [(101, 99), (103, 99.5), (100.5, 96), (99, 95.5), (96, 95)]
+    bars = [
+        (start_ms + i * 3_600_000, 100, high, low, 100, 1) for i, (high, low) in enumerate(prices)
+    ]
+    summary = with_path(
+        {
+            "opened_at": START.isoformat(), "closed_at": (START + timedelta(hours=5)).isoformat(),
+            "side": "long", "entry_price": 100.0, "exit_price": 95.0, "initial_stop": 95.0,
+        },
+        bars,
+    )  # fmt: skip
+    assert summary["could_exit_better"] == {
+        "best_price": 103.0, "time": (START + timedelta(hours=1)).isoformat(), "bars_after": 1,
+        "missed_rr": 1.6, "class": "medium",
+    }  # fmt: skip
+    store(connection, [action("a"), close("a", **summary)])
+    assert exit_gaps(connection) == [pytest.approx(-4 / 24)]
