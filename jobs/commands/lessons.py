@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -23,12 +24,16 @@ from learning.store import alert_rows, database, decision_rows, lesson_rows
 from learning.store.alert_rows import Alert
 from learning.store.lesson_rows import StoredLesson
 
-Lesson = Annotated[str, typer.Argument(help="The lesson, as ./run lessons prints it: L-0042.")]
+Lesson = Annotated[
+    str, typer.Argument(help="The lesson, as ./run lessons prints it: L-0042v1, or L-0042.")
+]
 Reason = Annotated[str, typer.Option(help="Why, in at least 10 characters; kept for good.")]
 Version = Annotated[
-    int | None, typer.Option(help="The version you looked at; by default the newest.")
+    int | None, typer.Option(min=1, help="The version you looked at, where the name lacks it.")
 ]
 Person = Annotated[str | None, typer.Option("--as", help="Who decides; by default your login.")]
+_GO_AHEAD = ("approve", "renew")  # let a bot go on by what was looked at: never by what was not
+_SPELLED = re.compile(r"(?:L-)?0*(\d{1,12})(?:\s*v(\d{1,9}))?", re.ASCII | re.IGNORECASE)
 
 
 def register(app: typer.Typer) -> None:
@@ -95,7 +100,7 @@ def _row(lesson: StoredLesson) -> tuple[object, ...]:
     size = levers_of_effect(lesson.effect).get("size_mult")
     context = scope_text(lesson.scope)
     return (
-        f"{lesson.label} v{lesson.version}",
+        _versioned(lesson),
         lesson.status,
         f"{lesson.key[0]} {lesson.key[1]}",
         f"level of {context}" if lesson.lesson_type == "level" else context,
@@ -136,7 +141,11 @@ def _as_json(lesson: StoredLesson) -> dict[str, Any]:
 
 
 def approve(lesson: Lesson, reason: Reason, version: Version = None, person: Person = None) -> None:
-    """Approve a lesson: its override is materialised at once, by the first small step."""
+    """Approve one version of a lesson: its override is materialised at once, by a small step.
+
+    Name the version you looked at: L-0042v1. In a terminal the command shows the newest one and
+    asks, where none is named.
+    """
     _decide("approve", lesson, reason, version, person)
 
 
@@ -151,7 +160,10 @@ def disable(lesson: Lesson, reason: Reason, version: Version = None, person: Per
 
 
 def renew(lesson: Lesson, reason: Reason, version: Version = None, person: Person = None) -> None:
-    """Renew an active lesson: its override gets a new end date."""
+    """Renew one version of an active lesson: its override gets a new end date.
+
+    Name the version you looked at, as for approve.
+    """
     _decide("renew", lesson, reason, version, person)
 
 
@@ -160,12 +172,15 @@ def _decide(
 ) -> None:
     settings = Settings.from_env()
     runner = runner_for(settings)
+    with database.transaction(runner.engine, read_only=True) as connection:
+        seen = find_lesson(connection, lesson, version=version)
+    if decision in _GO_AHEAD and _named(lesson, version)[1] is None:
+        _confirm(decision, seen)
     with database.transaction(runner.engine) as connection:
-        seen = find_lesson(connection, lesson)
         made = decision_rows.decide(
             connection,
             lesson_id=seen.lesson_id,
-            version=seen.version if version is None else version,
+            version=seen.version,
             status=seen.status,  # type: ignore[arg-type]
             decision=decision,
             actor=actor(person),
@@ -175,28 +190,67 @@ def _decide(
             approvals_required=settings.approvals_required,
         )
     console.print(f"{seen.label} v{made.lesson_version}: {made.from_status} → {made.to_status}.")
-    if decision == "approve" and made.to_status != "active":
+    if made.waits_for_another:
         console.print("A second person has to approve it.")
     if made.to_status == "active":
         _materialise(runner)
 
 
-def _lesson_id(text: str) -> int:
-    spelled = re.fullmatch(r"(?:L-)?0*(\d{1,12})", text.strip(), flags=re.IGNORECASE)
-    if spelled is None:
-        raise typer.BadParameter(f"a lesson is named like L-0042 or 42, got {text!r}")
-    return int(spelled[1])
-
-
-def find_lesson(connection: Connection, asked: str) -> StoredLesson:
-    """Return the lesson that a person named.
+def _confirm(decision: PersonDecision, seen: StoredLesson) -> None:
+    """Show a version that nobody named, and ask; where nobody can answer, refuse.
 
     Raises:
-        DecisionRefused: If there is none.
+        DecisionRefused: If the answer is no, or there is no terminal to ask in.
     """
-    found = lesson_rows.read_lessons(connection, lesson_id=_lesson_id(asked))
+    if not (sys.stdin.isatty() and console.is_terminal):
+        raise DecisionRefused(
+            f"say which version you looked at, as ./run lessons shows it: {_versioned(seen)} is "
+            f"the newest, and {decision} is for exactly one"
+        )
+    print_lessons([seen])
+    levers = levers_of_effect(seen.effect)
+    listed = ", ".join(f"{name} {value:g}" for name, value in levers.items())
+    console.print(f"Its override heads for: {listed or 'nothing'}.", markup=False)
+    if not typer.confirm(f"{decision.capitalize()} {_versioned(seen)}, {seen.status}?"):
+        raise DecisionRefused("nothing was decided")
+
+
+def _versioned(lesson: StoredLesson) -> str:
+    """Return the name that a decision takes: the lesson's with its version."""
+    return f"{lesson.label}v{lesson.version}"
+
+
+def _named(text: str, version: int | None = None) -> tuple[int, int | None]:
+    """Return the lesson and the version that a person named.
+
+    Examples:
+        >>> _named("L-0042v3"), _named("l-0042 v3"), _named("42"), _named("42", 3)
+        ((42, 3), (42, 3), (42, None), (42, 3))
+    """
+    spelled = _SPELLED.fullmatch(text.strip())
+    if spelled is None:
+        raise typer.BadParameter(f"a lesson is named like L-0042v1, L-0042 or 42, got {text!r}")
+    named = version if spelled[2] is None else int(spelled[2])
+    if version is not None and named != version:
+        raise typer.BadParameter(f"{text} and --version {version} name different versions")
+    return int(spelled[1]), named
+
+
+def find_lesson(connection: Connection, asked: str, *, version: int | None = None) -> StoredLesson:
+    """Return the lesson that a person named, in the version that was named.
+
+    Raises:
+        DecisionRefused: If there is none, or it is in another version now.
+    """
+    lesson_id, named = _named(asked, version)
+    found = lesson_rows.read_lessons(connection, lesson_id=lesson_id)
     if not found:
         raise DecisionRefused(f"there is no lesson {asked}")
+    if named is not None and named != found[0].version:
+        raise DecisionRefused(
+            f"{found[0].label} changed meanwhile: it is {found[0].status} in version "
+            f"{found[0].version}, you named version {named}"
+        )
     return found[0]
 
 

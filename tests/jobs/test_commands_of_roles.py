@@ -43,7 +43,7 @@ def test_only_an_approver_decides_and_the_worker_carries_it_out(
         lesson_id = store_lesson(connection, **CLEAR)
     as_role = make_url(fresh_database).update_query_dict({"options": f"-c role={role}"})
     monkeypatch.setenv("DATABASE_URL", as_role.render_as_string(hide_password=False))
-    assert run("approve", f"L-{lesson_id}", "--reason", "looked at the evidence") == code
+    assert run("approve", f"L-{lesson_id}v1", "--reason", "looked at the evidence") == code
     told = capsys.readouterr()
     assert said in told.out + told.err
     with transaction(engine) as connection:
