@@ -56,9 +56,14 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "timeframe": ("timeframe", "ticker_interval"),
     "stake_currency": ("stake_currency", "quote_currency"),
 }
-_FORCED: Final = frozenset(
-    {"force_exit", "force_sell", "emergency_exit", "emergency_sell", "liquidation"}
-)
+_FORCED: Final = frozenset({"force_exit", "emergency_exit", "liquidation"})
+_RENAMED: Final = {
+    "sell_signal": "exit_signal",
+    "custom_sell": "custom_exit",
+    "force_sell": "force_exit",
+    "emergency_sell": "emergency_exit",
+}
+"""What freqtrade's own migration made of the reasons of exits: the trade stays the same one."""
 _SAME_AMOUNT: Final = 1e-6  # share by which entered and exited amounts may differ
 Raw = Mapping[str, Any]
 
@@ -194,6 +199,29 @@ def free_text(raw: Raw, name: str) -> str | None:
     return printable[:MAX_TEXT_LENGTH].strip() or None
 
 
+def exit_reason_of(raw: Raw) -> str | None:
+    """Return why a position was left, in the words of today's freqtrade.
+
+    Examples:
+        >>> exit_reason_of({"sell_reason": "sell_signal"}), exit_reason_of({"exit_reason": "roi"})
+        ('exit_signal', 'roi')
+    """
+    told = free_text(raw, "exit_reason")
+    return None if told is None else _RENAMED.get(told, told)
+
+
+def pair_of(raw: Raw) -> str:
+    """Return what was traded; databases of 2017 began a pair with what was paid.
+
+    Examples:
+        >>> pair_of({"pair": "BTC_ETC"}), pair_of({"pair": "ETH/USDT"})
+        ('ETC/BTC', 'ETH/USDT')
+    """
+    told = text(raw, "pair", needed=True) or ""
+    paid, turned, traded = told.partition("_")
+    return f"{traded}/{paid}" if turned and "/" not in told else told
+
+
 def instant(raw: Raw, name: str) -> datetime | None:
     """Return a field as an instant; text without an offset is UTC, as freqtrade writes it."""
     value = field(raw, name)
@@ -286,7 +314,7 @@ def imported_trade(
         signals=dict(tag.signals) | _numbers(custom, mapping.signals),
         applied_knobs={"leverage": position.leverage} | _numbers(custom, mapping.knobs),
         summary=_summary(raw, position, risk),
-        actions=actions_of(position, free_text(raw, "exit_reason")),
+        actions=actions_of(position, exit_reason_of(raw)),
         no_risk=risk.why_none,
         is_untagged=tag.motif == "untagged",
     )
@@ -346,11 +374,11 @@ def _scope(
     custom: Mapping[str, Any],
     mapping: ColumnMapping,
 ) -> dict[str, ScopeValue]:
-    mode = text(raw, "trading_mode")
+    mode, exchange = text(raw, "trading_mode"), text(raw, "exchange")
     given: dict[str, Any] = {
         "timeframe": timeframe,
         "side": position.side,
-        "exchange": text(raw, "exchange"),
+        "exchange": exchange.lower() if exchange else None,
         "trading_mode": mode.lower() if mode else None,
         **mapping.constants,
         **{name: mapping.binned(name, custom.get(key)) for name, key in mapping.dimensions.items()},
@@ -396,14 +424,14 @@ def _summary(raw: Raw, position: Position, risk: _Risk) -> dict[str, Any]:
         numbers |= _in_r(raw, position, risk.pct, numbers)
     if risk.is_by_stop:
         numbers["initial_stop"] = number(raw, "initial_stop")
-    kinds = _kinds(numbers, risk)
+    kinds, pair = _kinds(numbers, risk), pair_of(raw)
     named = {
-        "symbol": text(raw, "pair", needed=True),
+        "symbol": pair,
         "side": position.side,
         "opened_at": position.opened_at.isoformat(),
         "closed_at": position.closed_at.isoformat(),
-        "exit_reason": free_text(raw, "exit_reason"),
-        "currency": text(raw, "stake_currency") or stake_currency(text(raw, "pair") or ""),
+        "exit_reason": exit_reason_of(raw),
+        "currency": text(raw, "stake_currency") or stake_currency(pair),
         "rr_kind": "+".join(kinds) or None,
     }
     summary = {name: value for name, value in {**named, **numbers}.items() if value is not None}

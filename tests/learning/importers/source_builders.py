@@ -26,49 +26,53 @@ TRADE = {
     "bucket": "micro",
 }
 
-# the columns of each schema generation, as its CREATE TABLE orders them
-_BASE = (
-    "id INTEGER PRIMARY KEY, exchange VARCHAR(25), pair VARCHAR(25), is_open BOOLEAN, "
-    "fee_open FLOAT, fee_open_cost FLOAT, fee_open_currency VARCHAR, fee_close FLOAT, "
-    "fee_close_cost FLOAT, fee_close_currency VARCHAR, open_rate FLOAT, "
-    "open_rate_requested FLOAT, open_trade_value FLOAT, close_rate FLOAT, "
-    "close_rate_requested FLOAT, close_profit FLOAT, close_profit_abs FLOAT, "
-    "stake_amount FLOAT, amount FLOAT, amount_requested FLOAT, open_date DATETIME, "
-    "close_date DATETIME, {early} stop_loss FLOAT, stop_loss_pct FLOAT, "
-    "initial_stop_loss FLOAT, initial_stop_loss_pct FLOAT, {stop_order} "
-    "max_rate FLOAT, min_rate FLOAT, {reason} VARCHAR, {status} VARCHAR, strategy VARCHAR, "
-    "{late} timeframe INTEGER"
+# What freqtrade's migrations took away from and added to its table of trades, year by year:
+# (without, with). The order of columns says nothing: they are read by name.
+_CHANGES = {
+    "2017": ("", "id exchange pair is_open fee open_rate close_rate close_profit stake_amount "
+             "amount open_date close_date open_order_id"),
+    "2018": ("fee", "fee_open fee_close open_rate_requested close_rate_requested stop_loss "
+             "initial_stop_loss stoploss_order_id max_rate sell_reason strategy ticker_interval"),
+    "2019": ("", "stop_loss_pct initial_stop_loss_pct stoploss_last_update min_rate"),
+    "2020": ("", "fee_open_cost fee_open_currency fee_close_cost fee_close_currency "
+             "open_trade_price close_profit_abs sell_order_status"),
+    "2021": ("ticker_interval open_trade_price", "timeframe open_trade_value amount_requested"),
+    "2021 with tags": ("", "buy_tag"),
+    "2022": ("buy_tag", "enter_tag trading_mode leverage is_short isolated_liq interest_rate "
+             "funding_fees"),
+    "2023": ("sell_reason sell_order_status isolated_liq", "exit_reason exit_order_status "
+             "liquidation_price base_currency stake_currency realized_profit max_stake_amount "
+             "amount_precision price_precision precision_mode contract_size"),
+    "2024": ("open_order_id stoploss_order_id stoploss_last_update",
+             "is_stop_loss_trailing precision_mode_price funding_fee_running"),
+    "2026": ("", "record_version"),
+}  # fmt: skip
+_EARLY_ORDERS = (
+    "id ft_trade_id ft_order_side ft_pair ft_is_open order_id status symbol order_type side price "
+    "amount filled remaining cost order_date order_filled_date order_update_date"
 )
-_OLD = {
-    "early": "open_order_id VARCHAR,",
-    "stop_order": "stoploss_order_id VARCHAR, stoploss_last_update DATETIME,",
-    "reason": "sell_reason",
-    "status": "sell_order_status",
+_ORDERS = {
+    "2021": _EARLY_ORDERS,
+    "2021 with tags": _EARLY_ORDERS + " average",
+    "2022": _EARLY_ORDERS + " average ft_fee_base",
+    "2023": _EARLY_ORDERS + " average ft_fee_base stop_price funding_fee",
+    "2024": _EARLY_ORDERS + " average ft_fee_base stop_price funding_fee ft_amount ft_price "
+    "ft_cancel_reason ft_order_tag",
 }
-GENERATIONS = {
-    "2021": _BASE.format(**_OLD, late=""),
-    "2021 with tags": _BASE.format(**_OLD, late="buy_tag VARCHAR,"),
-    "2024": _BASE.format(
-        early="realized_profit FLOAT, max_stake_amount FLOAT, base_currency VARCHAR, "
-        "stake_currency VARCHAR,",
-        stop_order="is_stop_loss_trailing BOOLEAN,",
-        reason="exit_reason",
-        status="exit_order_status",
-        late="enter_tag VARCHAR, trading_mode VARCHAR(7), leverage FLOAT, is_short BOOLEAN, "
-        "liquidation_price FLOAT, interest_rate FLOAT, funding_fees FLOAT, "
-        "amount_precision FLOAT, price_precision FLOAT, precision_mode INTEGER, "
-        "contract_size FLOAT,",
-    ),
-}
-_ORDERS = (
-    "id INTEGER PRIMARY KEY, ft_trade_id INTEGER, ft_order_side VARCHAR, order_id VARCHAR, "
-    "status VARCHAR, side VARCHAR, price FLOAT, average FLOAT, amount FLOAT, filled FLOAT, "
-    "order_date DATETIME, order_filled_date DATETIME"
-)
-_CUSTOM = (
-    "id INTEGER PRIMARY KEY, ft_trade_id INTEGER, cd_key VARCHAR, cd_type VARCHAR, cd_value TEXT"
-)
+_ORDERS["2026"] = _ORDERS["2024"]
 
+
+def _generations() -> dict[str, tuple[str, ...]]:
+    columns: tuple[str, ...] = ()
+    found = {}
+    for name, (without, added) in _CHANGES.items():
+        gone = without.split()
+        columns = (*(c for c in columns if c not in gone), *added.split())
+        found[name] = columns
+    return found
+
+
+GENERATIONS = _generations()
 # bought at 100, sold at 104, stop at 95: +4 % before costs, +0.8 R
 POSITION = {
     "id": 1,
@@ -215,21 +219,42 @@ def database(
     if wal:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
-    tables = {"trades": GENERATIONS[generation], "orders": _ORDERS, "trade_custom_data": _CUSTOM}
-    for name, columns in tables.items():
-        connection.execute(f"CREATE TABLE {name} ({columns})")
-    known = {row[1] for row in connection.execute("PRAGMA table_info(trades)")}
-    for position in positions:
-        _insert(connection, "trades", {k: v for k, v in position.items() if k in known})
-    for row in orders:
-        _insert(connection, "orders", row)
-    for row in custom:
-        _insert(connection, "trade_custom_data", row)
+    rows = {"trades": positions, "orders": orders, "trade_custom_data": custom}
+    for name, columns in tables_of(generation).items():
+        typed = ", ".join(f"{column} {_type(column)}" for column in columns)
+        connection.execute(f"CREATE TABLE {name} ({typed})")
+        for row in rows[name]:
+            _insert(connection, name, {k: v for k, v in row.items() if k in columns})
     connection.commit()
     if wal:
         _keep_log(connection, path)
     connection.close()
     return path
+
+
+def tables_of(generation: str) -> dict[str, tuple[str, ...]]:
+    """The columns of each table that a generation has."""
+    tables = {"trades": GENERATIONS[generation]}
+    if generation in _ORDERS:
+        tables["orders"] = tuple(_ORDERS[generation].split())
+    if generation in ("2024", "2026"):
+        tables["trade_custom_data"] = ("id", "ft_trade_id", "cd_key", "cd_type", "cd_value")
+    return tables
+
+
+def _type(column: str) -> str:
+    """The type of a column, which decides how SQLite keeps what is written."""
+    if column == "id":
+        return "INTEGER PRIMARY KEY"
+    if column in ("timeframe", "ticker_interval", "ft_trade_id", "record_version"):
+        return "INTEGER"
+    if column.startswith("is_") or column == "ft_is_open":
+        return "BOOLEAN"
+    if column.endswith(("_date", "_last_update")):
+        return "DATETIME"
+    text = ("exchange", "pair", "currency", "reason", "status", "strategy", "tag", "_id", "mode",
+            "side", "symbol", "type", "cd_")  # fmt: skip
+    return "VARCHAR" if any(word in column for word in text) else "FLOAT"
 
 
 def _insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Any]) -> None:

@@ -22,21 +22,64 @@ def the_trade(path, **options):
     return trade
 
 
+OUTCOMES = {  # +4 % at a stop 5 % away; 3.79 % net of fees; 2 % below the entry at worst
+    "r_multiple": 0.8, "r_multiple_net": 0.758, "mfe_r": 1.2, "rr_path": 2.0,
+}  # fmt: skip
+ABSENT = {"2017": set(OUTCOMES), "2018": {"rr_path"}}  # no stop and no extremes; no lowest price
+NAMED = {
+    "sell_reason": "sell_signal", "exit_reason": "exit_signal", "buy_tag": "Dip 1 ",
+    "enter_tag": "Dip 1 ", "ticker_interval": 5, "fee": 0.001,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("generation", GENERATIONS)
 def test_every_generation_gives_the_same_outcome(tmp_path, generation):
-    named = {"sell_reason": "roi", "exit_reason": "roi", "buy_tag": "Dip 1 ", "enter_tag": "Dip 1 "}
-    path = database(tmp_path / "t.sqlite", [{**POSITION, **named}], generation=generation)
-    trade = the_trade(path)
-    tag = "untagged" if generation == "2021" else "dip_1"
-    assert trade.pattern_key == f"pm.mystrategy.long.{tag}"
-    assert trade.scope["timeframe"] == "5m"
-    # +4 % at a stop 5 % away; 3.79 % net of fees; 2 % below the entry at worst
-    expected = {"r_multiple": 0.8, "r_multiple_net": 0.758, "rr_path": 2.0, "mfe_r": 1.2}
-    for name, value in expected.items():
-        assert math.isclose(trade.summary[name], value), name
-    assert trade.summary["exit_reason"] == "roi"
+    rows = [{**POSITION, **NAMED}]
+    trade = the_trade(database(tmp_path / "t.sqlite", rows, generation=generation))
+    tag = "dip_1" if generation >= "2021 with tags" else "untagged"
+    family = "unnamed" if generation == "2017" else "mystrategy"
+    assert trade.pattern_key == f"pm.{family}.long.{tag}"
+    assert trade.scope.get("timeframe") == (None if generation == "2017" else "5m")
+    missing = ABSENT.get(generation, set())
+    assert trade.summary.keys() & OUTCOMES.keys() == OUTCOMES.keys() - missing
+    for name in OUTCOMES.keys() - missing:
+        assert math.isclose(trade.summary[name], OUTCOMES[name]), name
+    assert math.isclose(trade.summary["return_net_pct"], 3.79)
     assert trade.summary["currency"] == "USDT"  # from the pair where there is no column
-    assert trade.summary["rr_kind"] == "r_initial_stop+rr_path"
+    assert trade.summary.get("exit_reason") == (None if generation == "2017" else "exit_signal")
+
+
+def test_the_generations_have_as_many_columns_as_freqtrades_own():
+    # 35, 36, 50 and 51 were also counted in files of users
+    assert {name: len(columns) for name, columns in GENERATIONS.items()} == {
+        "2017": 13, "2018": 23, "2019": 27, "2020": 34, "2021": 35, "2021 with tags": 36,
+        "2022": 42, "2023": 50, "2024": 50, "2026": 51,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("generation", ["2020", "2021", "2022"])
+def test_what_freqtrade_migrated_is_the_same_trade_as_before(tmp_path, generation):
+    """Its migrations rename the reasons of exits: a longer file would else conflict with itself."""
+    renamed = {
+        "sell_signal": "exit_signal", "custom_sell": "custom_exit", "force_sell": "force_exit",
+        "emergency_sell": "emergency_exit", "roi": "roi",
+    }  # fmt: skip
+    rows = [{**POSITION, **NAMED, "id": n} for n, _ in enumerate(renamed, start=1)]
+    old = [row | {"sell_reason": was} for row, was in zip(rows, renamed, strict=True)]
+    new = [row | {"exit_reason": now} for row, now in zip(rows, renamed.values(), strict=True)]
+    for row in new:
+        row["enter_tag"] = row["enter_tag"] if generation == "2022" else None
+    before = database(tmp_path / "a.sqlite", old, generation=generation)
+    after = database(tmp_path / "b.sqlite", new, generation="2026")
+    assert trades_of(recognise([before]))[0] == trades_of(recognise([after]))[0]
+
+
+def test_pairs_of_2017_are_turned_round(tmp_path):
+    """They began with what was paid; freqtrade's own migration turned them round."""
+    row = {**POSITION, "pair": "BTC_ETC", "exchange": "BITTREX", "fee": 0.0025}
+    trade = the_trade(database(tmp_path / "t.sqlite", [row], generation="2017"))
+    assert (trade.summary["symbol"], trade.summary["currency"]) == ("ETC/BTC", "BTC")
+    assert trade.scope["exchange"] == "bittrex"
 
 
 def test_times_without_an_offset_are_utc(tmp_path):

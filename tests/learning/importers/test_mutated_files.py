@@ -41,6 +41,7 @@ from tests.learning.importers import (
 from tests.learning.importers.mutations import edited_bytes, edited_json, edited_rows, edited_text
 from tests.learning.importers.source_builders import (
     BACKTEST_TRADE,
+    GENERATIONS,
     POSITION,
     TRADE,
     backtest,
@@ -266,7 +267,7 @@ def _made_of_rows(table: str, rows: list[dict[str, Any]], rng: Random, folder: P
         return _typed_table(folder / "t.parquet", rows)
     orders = edited_rows(ORDERS, rng) if rng.random() < 0.5 else ORDERS
     return database(
-        folder / "f.sqlite", rows, orders=orders, generation=rng.choice(["2021", "2024"])
+        folder / "f.sqlite", rows, orders=orders, generation=rng.choice(list(GENERATIONS))
     )
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from learning.importers.import_report import ReportTally
 from learning.importers.recognition import recognise
-from tests.learning.importers.source_builders import trades_of
+from tests.learning.importers.source_builders import tables_of, trades_of
 
 pytestmark = pytest.mark.real_data
 
@@ -192,3 +192,12 @@ def test_lists_of_trades_have_their_r_by_the_path(folder, name, n_closed, patter
     assert {trade.scope["timeframe"] for trade in trades} == {"1h"}
     firsts = [datetime.fromisoformat(r["Date/Time"]) for r in rows]
     assert report.opened_first == min(firsts).astimezone(UTC).isoformat()
+
+
+def test_the_databases_that_tests_make_have_the_columns_of_a_real_one(folder):
+    path = folder / "samples" / "freqtrade_dryrun_multitag_first60.sqlite"
+    with sqlite3.connect(f"file:{path}?immutable=1", uri=True) as connection:
+        for table, columns in tables_of("2024").items():
+            real = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            known = set(real) - {"created_at", "updated_at"}  # of custom data
+            assert known == set(columns), table
