@@ -12,13 +12,26 @@ from learning.importers.written_dates import written_date
 _ABSENT: Final = frozenset(
     {"", "nan", "null", "none", "n/a", "na", "-", "–", "—", "\u2212", "<na>", "nat"}
 )
-_THOUSANDS: Final = {
-    ".": re.compile(r"-?\d{1,3}(,\d{3})+"),
-    ",": re.compile(r"-?\d{1,3}(\.\d{3})+"),
+_ONE_GROUP: Final = {
+    ".": re.compile(r"[+-]?\d{1,3},\d{3}"),
+    ",": re.compile(r"[+-]?\d{1,3}\.\d{3}"),
 }
+_GROUPS: Final = re.compile(
+    r"[+-]?(\d{1,3}(,\d{3})+|\d{1,2}(,\d{2})+,\d{3})(\.\d*)?"
+)  # and India's
+_APOSTROPHE: Final = re.compile(r"(?<=\d)['\u2019](?=\d{3})")
+_SIGNS: Final = {
+    **dict.fromkeys((*map(ord, " \t\u00a0\u202f\u205f\u3000"), *range(0x2000, 0x200B))),
+    **dict.fromkeys((*range(0x2010, 0x2014), 0x2212, 0xFE63, 0xFF0D), "-"),
+}
+"""Blanks, which say nothing between digits, and the signs that are written for a minus."""
+_DECIMAL: Final = {
+    ",": re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+"),
+    ".": re.compile(r"[+-]?(\d+|\d{1,3}(,\d{3})+)\.\d+"),
+}
+_EITHER: Final = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
 _PLAIN: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 _MONEY: Final = re.compile(r"^([+-]?)[$€£¥₽₹₩₺]|[$€£¥₽₹₩₺]$")
-_GROUPED: Final = re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d+")
 _EPOCH: Final = re.compile(r"-?\d{9,19}(\.\d+)?")
 _SIDES: Final = {
     "long": "long", "buy": "long", "b": "long", "l": "long", "1": "long", "+1": "long",
@@ -95,12 +108,32 @@ def as_report_number(value: object, *, decimal: str = ".") -> float | None:
     text = value.strip().removesuffix("%").strip()
     if text.startswith("(") and text.endswith(")"):
         text = "-" + text[1:-1]
-    text = text.replace("'", "").replace("\u2019", "")
-    text = text.replace("\u2212", "-").replace("\u00a0", "").replace("\u202f", "").replace(" ", "")
-    text = _MONEY.sub(r"\1", text, count=1)
-    if _THOUSANDS[decimal].fullmatch(text.removeprefix("+")):
-        text = text.replace("," if decimal == "." else ".", "")
-    return _number_in_text(text, decimal)
+    bare = _bare(text)
+    if _ONE_GROUP[decimal].fullmatch(bare):
+        bare = bare.replace("," if decimal == "." else ".", "")
+    return _number_in_text(bare, decimal)
+
+
+def decimal_sign(cell: str) -> tuple[str, bool]:
+    """Return the decimal sign of a number in text, and whether it has no other reading.
+
+    Examples:
+        >>> decimal_sign("4 129,590"), decimal_sign("1,234"), decimal_sign("1,234.5")
+        ((',', True), (',', False), ('.', True))
+        >>> decimal_sign("2024")
+        ('', False)
+    """
+    text = _bare(cell)
+    if _EITHER.fullmatch(text):
+        return ("," if "," in text else "."), False
+    found = next((sign for sign, number in _DECIMAL.items() if number.fullmatch(text)), "")
+    return found, bool(found)
+
+
+def _bare(text: str) -> str:
+    """Text without what says nothing in a number: blanks, apostrophes of thousands, a currency."""
+    text = _APOSTROPHE.sub("", text.translate(_SIGNS))
+    return _MONEY.sub(r"\1", text, count=1)
 
 
 def _finite(value: float) -> float | None:
@@ -119,15 +152,14 @@ def _number_in_text(value: str, decimal: str) -> float | None:
     text = value.strip()
     if text.lower() in _ABSENT:
         return None
-    text = text.replace("\u2212", "-").replace("\u00a0", "").replace("\u202f", "").replace(" ", "")
-    text = _MONEY.sub(r"\1", text, count=1)
-    if _THOUSANDS[decimal].fullmatch(text):
+    text = _bare(text)
+    if _ONE_GROUP[decimal].fullmatch(text):
         raise ValueError("must be a number in one reading (name the decimal sign in the mapping)")
     if decimal == ",":
-        if "." in text and "," not in text:
+        if "." in text and "," not in text and text.count(".") < 2:
             raise ValueError("must be a number with a decimal comma")
         text = text.translate({ord("."): ",", ord(","): "."})
-    if _GROUPED.fullmatch(text):
+    if _GROUPS.fullmatch(text):
         text = text.replace(",", "")
     if not _PLAIN.fullmatch(text):
         raise ValueError("must be a number")

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 from learning.errors import ImportRefused
 from learning.importers.field_values import RowRejected, as_instant, as_name, as_report_number
-from learning.importers.fill_reader import FillReader
+from learning.importers.fill_reader import LEAST_QUANTITY, FillReader
 from learning.importers.import_report import ReportTally
 from learning.importers.opened_file import RISK_QUESTION, ImportSettings, Opened, SourceFile
 from learning.importers.report_rows import report_rows
@@ -29,6 +29,7 @@ from learning.importers.round_trips import EPOCH, Fill
 Shape = Literal["xml", "flex", "statement"]
 NEW_YORK: Final = ZoneInfo("America/New_York")
 SUMMARY: Final = "a row of another level of detail"
+_LARGEST_CONTRACT: Final = 1e9  # units; beyond it the quantity or the price is mistyped
 _MICROSECOND: Final = timedelta(microseconds=1)
 _CHUNK: Final = 2**18
 _LONGEST_TAG: Final = 2**18
@@ -128,7 +129,7 @@ class IbkrExecutions:
         quantity, price = _number(record, "quantity"), _number(record, "price")
         if symbol is None:
             raise RowRejected("symbol", "must be given", None)
-        if not quantity or abs(quantity) > 1e15:
+        if quantity is None or not LEAST_QUANTITY <= abs(quantity) <= 1e15:
             raise RowRejected("quantity", "must be a number other than 0", quantity)
         if price is None or not 0 <= price <= 1e15 or (price == 0 and not _lapsed(record)):
             raise RowRejected("price", "must be above 0", price)
@@ -241,7 +242,7 @@ def _multiplier(record: Record, quantity: float, price: float) -> float:
         return given
     proceeds = _number(record, "proceeds")
     size = abs(proceeds) / (abs(quantity) * price) if proceeds and price else 1.0
-    whole = round(size)
+    whole = round(size) if size <= _LARGEST_CONTRACT else 1
     return float(whole) if whole >= 2 and abs(size - whole) < 0.01 * whole else 1.0
 
 

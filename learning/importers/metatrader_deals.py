@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta, tzinfo
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +13,7 @@ from learning.importers.import_report import ReportTally
 from learning.importers.metatrader_report import (
     CASH,
     DEPOSIT,
+    Clock,
     OrderBook,
     SectionRow,
     moment_in,
@@ -37,7 +38,7 @@ class MetaTraderDeals:
 
     path: Path
     kind: FileKind
-    zone: tzinfo
+    clock: Clock
     currency: str | None = None
     format: str = "metatrader_deals"
 
@@ -52,8 +53,7 @@ class MetaTraderDeals:
             for found in section_rows(self.path, self.kind):
                 cells = found.row.cells
                 if found.section == "orders" and len(cells) > 7:
-                    comment = cells[-1] if len(cells) > 10 else ""
-                    book.keep(cells[1], stop_in(cells[6]), found.row.hidden or comment)
+                    book.keep(cells[1], stop_in(cells[6]), found.row.hidden or found.last)
             for found in section_rows(self.path, self.kind):
                 if found.section != "deals":
                     continue
@@ -84,8 +84,7 @@ class MetaTraderDeals:
         if not volume or volume < 0:
             raise RowRejected("volume", "must be above 0", cells[5])
         stop, ordered = book.find(cells[7])
-        at = moment_in("time", cells[0], self.zone)
-        comment = cells[found.width - 1] if len(cells) >= found.width else ""
+        at = moment_in("time", cells[0], self.clock)
         return Fill(
             key=symbol,
             symbol=symbol,
@@ -97,7 +96,7 @@ class MetaTraderDeals:
             opens=_DIRECTIONS[direction],
             order=cells[7] or None,
             ref=number,
-            tag=setup_in(comment) or setup_in(ordered),
+            tag=setup_in(found.last) or setup_in(ordered),
             stop=stop,
             currency=self.currency,
             profit=number_in("profit", cells[11 if has_fee else 10]),

@@ -9,6 +9,7 @@ from learning.importers.fill_reader import FillReader
 from learning.importers.import_answers import ImportAnswers, ImportOption
 from learning.importers.metatrader_deals import MetaTraderDeals
 from learning.importers.metatrader_report import (
+    Clock,
     MetaTraderReport,
     header_of,
     report_options,
@@ -39,12 +40,11 @@ def open_metatrader(file: SourceFile, settings: ImportSettings) -> Opened | None
         answers=answers,
     )
     reader: TradeReader
+    clock = Clock(settings.zone, settings.day_first_in(None))
     if seen.has_positions:
-        reader = MetaTraderReport(
-            file.path, file.kind, terms, settings.zone, seen.version, seen.currency
-        )
+        reader = MetaTraderReport(file.path, file.kind, terms, clock, seen.version, seen.currency)
     else:
-        deals = MetaTraderDeals(file.path, file.kind, settings.zone, seen.currency)
+        deals = MetaTraderDeals(file.path, file.kind, clock, seen.currency)
         reader = FillReader(deals, replace(terms))
     options = report_options(
         zone_named=settings.zone_named,
@@ -76,7 +76,8 @@ def _open_test(file: SourceFile, settings: ImportSettings) -> Opened:
     told = [
         f"{name} {value}" for name, value in (("symbol", symbol), ("timeframe", timeframe)) if value
     ]
-    reader = MetaTraderTest(file.path, file.kind, terms, settings.zone)
+    clock = Clock(settings.zone, settings.day_first_in(None))
+    reader = MetaTraderTest(file.path, file.kind, terms, clock)
     return Opened(reader, options, ("its head names " + " and ".join(told),) if told else ())
 
 

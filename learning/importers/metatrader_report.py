@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 import sqlite3
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final, Literal
 
@@ -25,6 +27,7 @@ from learning.importers.field_values import (
     as_name,
     as_report_number,
     as_side,
+    decimal_sign,
 )
 from learning.importers.import_answers import ImportOption
 from learning.importers.import_report import ReportTally
@@ -63,6 +66,8 @@ _STOP: Final = re.compile(
 _COMMENT: Final = re.compile(
     r"comment|комментар|注释|註釋|備註|コメント|comentario|komment|commentaire", re.IGNORECASE
 )
+_SAMPLE: Final = 400  # rows that tell the decimal sign
+_MOMENT: Final = re.compile(r"\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{4}")
 _COUNTERS: Final = frozenset({"#", "№", "no", "no.", "n"})
 
 
@@ -89,9 +94,55 @@ class SectionRow:
     width: int
     comment: int | None = None
 
+    @property
+    def last(self) -> str:
+        """What stands below the last word of the header, in orders and deals a comment."""
+        cells = self.row.cells
+        return cells[self.width - 1] if len(cells) >= self.width else ""
+
 
 def section_rows(path: Path, kind: FileKind) -> Iterator[SectionRow]:
-    """Yield the rows of data of every section; headers, titles and totals are left out."""
+    """Yield the rows of data of every section; headers, titles and totals are left out.
+
+    Terminals write decimal points; a spreadsheet may have saved a report with commas. The first
+    rows tell, and the numbers of such a report are yielded with points.
+    """
+    rows = _section_rows(path, kind)
+    first = list(islice(rows, _SAMPLE))
+    everything = chain(first, rows)
+    yield from map(_with_points, everything) if _has_commas(first) else everything
+
+
+def _has_commas(rows: Sequence[SectionRow]) -> bool:
+    """Whether numbers have decimal commas: more cells can only be read so than otherwise."""
+    signs = Counter(decimal_sign(cell) for found in rows for cell in found.row.cells)
+    return signs[",", True] > signs[".", True]
+
+
+def _with_points(found: SectionRow) -> SectionRow:
+    cells = tuple(_with_point(cell) for cell in found.row.cells)
+    return replace(found, row=replace(found.row, cells=cells))
+
+
+def _with_point(cell: str) -> str:
+    """A number with a decimal comma as one with a point; another cell as it is.
+
+    Examples:
+        >>> _with_point("4.129,59"), _with_point("0,10 / 0,10"), _with_point("Breakout, A")
+        ('4129.59', '0.10 / 0.10', 'Breakout, A')
+    """
+    return "/".join(
+        part.replace(".", "").replace(",", ".") if _has_comma(part) else part
+        for part in cell.split("/")
+    )
+
+
+def _has_comma(text: str) -> bool:
+    sign, is_clear = decimal_sign(text)
+    return sign == "," or (sign == "." and not is_clear)
+
+
+def _section_rows(path: Path, kind: FileKind) -> Iterator[SectionRow]:
     section: Section = "other"
     is_working, header = False, Header("other", 0)
     for row in report_rows(path, kind):
@@ -157,7 +208,19 @@ def _section(plain: Sequence[str], *, has_stop: bool) -> Section | None:
 
 
 def _is_moment(cell: str) -> bool:
-    return re.match(r"\d{4}[./-]\d{2}[./-]\d{2}", cell) is not None
+    return _MOMENT.match(cell) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """How a report's times are read: their zone, and where a person said it, how dates begin."""
+
+    zone: tzinfo
+    day_first: bool | None = None
+
+    def instant(self, cell: str) -> datetime | None:
+        """Return a cell as an instant; None where it is empty."""
+        return as_instant(cell, zone=self.zone, day_first=self.day_first)
 
 
 class OrderBook:
@@ -200,7 +263,7 @@ class MetaTraderReport:
     path: Path
     kind: FileKind
     terms: ImportTerms
-    zone: tzinfo
+    clock: Clock
     version: int
     currency: str | None = None
     format: str = "metatrader"
@@ -217,10 +280,10 @@ class MetaTraderReport:
         for found in self._data():
             cells = found.row.cells
             try:
-                opened = as_instant(cells[0 if self.version == 5 else 1], zone=self.zone)
-            except (ValueError, IndexError):
+                opened = self.clock.instant(cells[0 if self.version == 5 else 1])
+                number, symbol = (cells[1], cells[2]) if self.version == 5 else (cells[0], cells[4])
+            except (ValueError, IndexError):  # not even these cells: rejected when it is read
                 continue
-            number, symbol = (cells[1], cells[2]) if self.version == 5 else (cells[0], cells[4])
             if opened is not None and number and symbol:
                 best = min(best, (opened, number, symbol)) if best else (opened, number, symbol)
         if best is None:
@@ -264,10 +327,9 @@ class MetaTraderReport:
         for found in section_rows(self.path, self.kind):
             cells = found.row.cells
             if found.section == "orders" and len(cells) > 7:
-                comment = cells[-1] if len(cells) > 10 else ""
-                book.keep(cells[1], stop_in(cells[6]), found.row.hidden or comment)
+                book.keep(cells[1], stop_in(cells[6]), found.row.hidden or found.last)
             elif found.section == "deals" and len(cells) > 8 and cells[4] == "in":
-                book.keep(cells[7], None, cells[-1] if len(cells) > 12 else "")
+                book.keep(cells[7], None, found.last)
 
     def _no_position(self, row: ReportRow) -> str | None:
         """Why a row is no closed position; None where it is one."""
@@ -284,7 +346,7 @@ class MetaTraderReport:
 
     def _position(self, found: SectionRow, book: OrderBook) -> ClosedPosition:
         row = found.row
-        cells = _values(row, self.version, self.zone, found.comment)
+        cells = _values(row, self.version, self.clock, found.comment)
         stop, ordered = book.find(cells.number)
         beside = "" if found.comment is None else "".join(row.cells[found.comment :])
         comment = row.hidden or ordered or row.title or beside
@@ -329,7 +391,7 @@ def _closing(cells: Sequence[str]) -> bool:
     return len(cells) > 9 and _is_moment(cells[8])
 
 
-def _values(row: ReportRow, version: int, zone: tzinfo, comment: int | None) -> _Values:
+def _values(row: ReportRow, version: int, clock: Clock, comment: int | None) -> _Values:
     """The values of a position, by their place in its section.
 
     Raises:
@@ -351,8 +413,8 @@ def _values(row: ReportRow, version: int, zone: tzinfo, comment: int | None) -> 
         number=_parsed("position", number, as_name) or "",
         symbol=_parsed("symbol", symbol, as_name) or "",
         side=side,
-        opened=moment_in("open time", opened, zone),
-        closed=moment_in("close time", cells[8], zone),
+        opened=moment_in("open time", opened, clock),
+        closed=moment_in("close time", cells[8], clock),
         entry=price_in("open price", cells[5]),
         exit=price_in("close price", cells[9]),
         stop=stop_in(cells[6]),
@@ -400,9 +462,9 @@ def price_in(name: str, cell: str) -> float:
     return price
 
 
-def moment_in(name: str, cell: str, zone: tzinfo) -> datetime:
+def moment_in(name: str, cell: str, clock: Clock) -> datetime:
     try:
-        found = as_instant(cell, zone=zone)
+        found = clock.instant(cell)
     except ValueError as error:
         raise RowRejected(name, str(error), cell) from None
     if found is None:

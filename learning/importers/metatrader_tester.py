@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, tzinfo
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from learning.importers.field_values import RowRejected, as_side
 from learning.importers.import_report import ReportTally
 from learning.importers.imported_trade import ImportedTrade, TradeAction
 from learning.importers.metatrader_report import (
+    Clock,
     moment_in,
     name_in,
     number_in,
@@ -55,7 +56,7 @@ class MetaTraderTest:
     path: Path
     kind: FileKind
     terms: ImportTerms
-    zone: tzinfo
+    clock: Clock
     format: str = "metatrader_test"
 
     @property
@@ -102,7 +103,7 @@ class MetaTraderTest:
         if number is None:
             raise RowRejected("order", "must be given", None)
         if kind in _STEPS:
-            _set_stop(open_orders.get(number), row, self.zone)
+            _set_stop(open_orders.get(number), row, self.clock)
             tally.skip(STEP)
             return None
         side = _side(kind)
@@ -118,7 +119,7 @@ class MetaTraderTest:
         open_orders[number] = _Order(
             row.number,
             side,
-            moment_in("time", cells[1], self.zone),
+            moment_in("time", cells[1], self.clock),
             price_in("price", cells[5]),
             stop_in(cells[6]),
         )
@@ -135,7 +136,7 @@ class MetaTraderTest:
         opened = open_orders.get(number)
         if opened is None:
             raise RowRejected("order", "must have been opened before", number)
-        closed, price = moment_in("time", cells[1], self.zone), price_in("price", cells[5])
+        closed, price = moment_in("time", cells[1], self.clock), price_in("price", cells[5])
         profit = number_in("profit", cells[8]) if len(cells) > 8 else None
         del open_orders[number]
         tally.trades_found += 1
@@ -154,10 +155,10 @@ def _side(kind: str) -> str | None:
         return None
 
 
-def _set_stop(order: _Order | None, row: ReportRow, zone: tzinfo) -> None:
+def _set_stop(order: _Order | None, row: ReportRow, clock: Clock) -> None:
     """Many experts set the stop right after the order."""
     if order is not None and order.stop is None:
-        at = moment_in("time", row.cells[1], zone)
+        at = moment_in("time", row.cells[1], clock)
         order.stop = stop_in(row.cells[6]) if at == order.opened else None
 
 

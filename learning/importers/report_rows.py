@@ -18,6 +18,7 @@ from learning.importers.workbook_file import sheet_names, sheet_rows
 
 _CHUNK: Final = 2**18
 _LONGEST_ROW: Final = 2**17
+_HEADER_CUTS: Final = 8  # of a header or a row of data; lines above them may have other commas
 # of HTML, and of the XML that spreadsheets of 2003 read
 _ROW_END: Final = re.compile(r"</(?:tr|(?:ss:)?row)\s*>", re.IGNORECASE)
 _ROW_START: Final = re.compile(r"<(?:tr|(?:ss:)?row)\b", re.IGNORECASE)
@@ -142,22 +143,23 @@ def _encoding(head: bytes) -> str:
 
 
 def _text_rows(path: Path) -> Iterator[ReportRow]:
-    delimiter = ""
+    known = ""
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
-        delimiter = delimiter or _delimiter(line)
+        delimiter = known or _delimiter(line)
+        if line.count(delimiter) >= _HEADER_CUTS:
+            known = delimiter
         try:
-            cells = next(csv.reader((line,), delimiter=delimiter or ","), [])
+            cells = next(csv.reader((line,), delimiter=delimiter), [])
         except csv.Error:
             cells = [line[:200]]
         yield ReportRow(number, tuple(cell.strip() for cell in cells))
 
 
 def _delimiter(line: str) -> str:
-    """The delimiter of a line that has one; titles stand alone in theirs."""
-    best = max(("\t", ";", ","), key=line.count)
-    return best if line.count(best) >= 3 else ""
+    """What parts most cells of a line; an account's ``(EUR, Server, real, Hedge)`` is one cell."""
+    return max(("\t", ";", ","), key=line.count)
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from learning.errors import ImportRefused
-from learning.importers.field_values import RowRejected
+from learning.importers.field_values import RowRejected, decimal_sign
 from learning.importers.json_stream import first_records, json_records
 from learning.importers.tradingview_words import known_words
 from learning.importers.workbook_file import sheet_names, sheet_rows
@@ -29,9 +28,6 @@ _CODE_PAGES: Final = ("cp1252", "cp1251", "gb18030", "cp932", "cp949", "big5", "
 _JSON_SAMPLE: Final = 100
 _FEWEST_CELLS: Final = 4  # of a header that stands below other lines
 _DELIMITERS: Final = (",", ";", "\t", "|")
-_DECIMAL_COMMA: Final = re.compile(r"[-+\u2212]?(\d+|\d{1,3}(\.\d{3})+),\d+")
-_DECIMAL_POINT: Final = re.compile(r"[-+\u2212]?(\d+|\d{1,3}(,\d{3})+)\.\d+")
-_ONE_GROUP: Final = re.compile(r"[-+\u2212]?[1-9]\d{0,2}[.,]\d{3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +203,7 @@ def _decimal(lines: Sequence[str], delimiter: str, path: Path) -> str:
         except csv.Error:
             continue
         for cell in cells:
-            sign, is_clear = _decimal_sign(cell.strip())
+            sign, is_clear = decimal_sign(cell.strip())
             (clear if is_clear else either)[sign] += 1
     commas, points = (clear[","], clear["."])
     if commas == points == 0 and delimiter != ",":
@@ -217,17 +213,6 @@ def _decimal(lines: Sequence[str], delimiter: str, path: Path) -> str:
             f"{path.name} mixes decimal commas and points: name the sign as decimal in a mapping"
         )
     return "," if commas > points else "."
-
-
-def _decimal_sign(cell: str) -> tuple[str, bool]:
-    """The decimal sign of a number in text, and whether it has no other reading; "" for none."""
-    if _ONE_GROUP.fullmatch(cell):
-        return ("," if "," in cell else "."), False
-    if _DECIMAL_COMMA.fullmatch(cell):
-        return ",", True
-    if _DECIMAL_POINT.fullmatch(cell):
-        return ".", True
-    return "", False
 
 
 def _csv_chunks(table: TableFile, wanted: Sequence[str]) -> Iterator[Chunk]:

@@ -22,6 +22,13 @@ from learning.importers.field_values import (
         ("\u22120.5", -0.5),  # a minus sign
         ("4 129.590", 4129.59),
         ("4\u00a0129.590", 4129.59),
+        ("4\u2009129.590", 4129.59),  # a thin blank
+        ("4\u202f129.590", 4129.59),  # a narrow one that does not break
+        ("1'234.5", 1234.5),  # as in Switzerland
+        ("1\u2019234\u2019567.5", 1234567.5),
+        ("12,34,567.5", 1234567.5),  # as in India
+        ("1,234,567", 1234567.0),  # two groups: no decimal sign could be repeated
+        ("\u20130.5", -0.5),  # a dash
         ("1,234.5", 1234.5),
         ("1e-3", 0.001),
         ("", None),
@@ -36,9 +43,14 @@ def test_numbers_are_read_as_people_and_programs_write_them(text, number):
 def test_a_decimal_comma_is_read_where_the_file_has_it():
     assert as_number("1.234,5", decimal=",") == 1234.5
     assert as_number("-0,25", decimal=",") == -0.25
+    assert as_number("1 234,5", decimal=",") == 1234.5
+    assert as_number("1.234.567", decimal=",") == 1234567.0
 
 
-@pytest.mark.parametrize("value", ["1,234", "abc", "1.2.3", "inf", float("inf"), True, 10**400])
+@pytest.mark.parametrize(
+    "value",
+    ["1,234", "abc", "1.2.3", "1,23", "12,34,56", "1,2345,678", "inf", float("inf"), True, 10**400],
+)
 def test_what_is_no_number_in_one_reading_is_refused(value):
     with pytest.raises(ValueError, match="must be a"):
         as_number(value)

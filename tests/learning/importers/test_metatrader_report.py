@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import openpyxl
@@ -93,6 +95,60 @@ def test_positions_take_the_opening_orders_stop_and_its_comment(tmp_path, shape)
     assert euro.summary["r_multiple"] == pytest.approx(-0.5)
     assert euro.pattern_key == "pm.mt5.short.untagged"
     assert (report.rows_found, report.rows_imported) == (2, 2)
+
+
+NUMBER = re.compile(r"-? ?[\d ]*\d\.\d+")
+SPELLINGS = {
+    "a blank before thousands": str.maketrans(".", ","),
+    "a point before thousands": {ord("."): ",", ord(" "): "."},
+    "an unbreakable blank": {ord("."): ",", ord(" "): "\u202f"},
+}
+
+
+def as_saved_by_a_spreadsheet(cell, spelling, dates):
+    """A cell where decimal signs are commas; dates as such a machine shows them, if asked."""
+    moment = re.fullmatch(r"(\d{4})\.(\d\d)\.(\d\d) (.*)", cell)
+    if moment:
+        return "{2}.{1}.{0} {3}".format(*moment.groups()) if dates else cell
+    parts = [part.strip() for part in cell.split(" / ")]
+    if cell and all(NUMBER.fullmatch(part) for part in parts):
+        return " / ".join(part.replace("- ", "-").translate(spelling) for part in parts)
+    return cell
+
+
+@pytest.mark.parametrize("dates", [False, True])
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("rows", ["report", "deals", "statement", "tester"])
+def test_a_report_saved_with_decimal_commas_holds_the_same_trades(tmp_path, rows, spelling, dates):
+    table = {
+        "report": REPORT, "tester": TESTER, "statement": [["X"], STATEMENT_4, SOLD_4],
+        "deals": [["Orders"], ORDERS, GOLD_ORDER, ["Deals"], DEALS, BALANCE,
+                  deal(2, "101", "buy", "in", "0.50", "2 000.00", "0.00"),
+                  deal(3, "104", "sell", "out", "0.50", "2 020.00", "1 000.00")],
+    }[rows]  # fmt: skip
+    plain = written(tmp_path, "csv", table)
+    saved = [
+        [as_saved_by_a_spreadsheet(c, SPELLINGS[spelling], dates) for c in row] for row in table
+    ]
+    width = max(map(len, saved))
+    lines = [";".join([*row, *[""] * (width - len(row))]) for row in saved]
+    commas = csv_text(tmp_path / "saved.csv", "\n".join(lines), encoding="utf-8-sig")
+    (before, report), (after, again) = (
+        trades_of(recognise([path], answers=SAID)) for path in (plain, commas)
+    )
+    assert before
+    assert before == after
+    assert report.rows_rejected == again.rows_rejected
+
+
+def test_dates_that_begin_with_their_month_are_read_where_a_person_says_so(tmp_path):
+    rows = [
+        [re.sub(r"^2024\.(\d\d)\.(\d\d)", r"\1/\2/2024", cell) for cell in row] for row in REPORT
+    ]
+    path = written(tmp_path, "csv", rows)
+    trades, report = trades_of(recognise([path], answers=replace(SAID, date_order="month-first")))
+    assert [trade.opened_at.isoformat()[:10] for trade in trades] == ["2024-03-01", "2024-03-04"]
+    assert report.rows_rejected == 0
 
 
 def test_the_hidden_cell_of_a_position_is_its_comment(tmp_path):
