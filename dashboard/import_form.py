@@ -15,10 +15,15 @@ from dashboard.importing import MAX_UPLOAD_MB, Examined, Upload
 from jobs.job import Progress
 from learning.importers.import_answers import ImportOption
 from learning.importers.import_report import ImportReport
+from learning.importers.known_trades import KNOWN_CHOICES, KnownChoice, KnownTrades
 
 _KEY = "import"
 _ORIGINS = ("live", "dry_run", "backtest", "simulated")
 _MOST_RULES = 12
+_KNOWN_WORDS: dict[KnownChoice, str] = {
+    "skip": "Leave them out, import the rest",
+    "twice": "They are trades of their own: import them too",
+}
 
 
 def show_import_form(page: Page) -> None:
@@ -61,7 +66,7 @@ def _upload(files: list[Any]) -> Upload:
         named = [(file.name, file.getvalue()) for file in files]
         known = importing.keep_upload(named, identity=identity)
         st.session_state[_KEY] = known
-        for rest in ("said", "examined", "done"):
+        for rest in ("said", "examined", "done", "known"):
             st.session_state.pop(f"{_KEY}-{rest}", None)
     upload: Upload = known
     return upload
@@ -200,7 +205,8 @@ def _show_report(page: Page, upload: Upload, examined: Examined) -> None:
             column_config={"opened_at": opened, "closed_at": closed},
         )
     _show_rejects(upload, report)
-    _show_button(page, upload, examined, report)
+    choice = _asked_of_known(examined.known, report) if examined.known is not None else None
+    _show_button(page, upload, examined, report, choice)
 
 
 def _show_counts(report: ImportReport) -> None:
@@ -237,24 +243,52 @@ def _show_rejects(upload: Upload, report: ImportReport) -> None:
     )
 
 
-def _show_button(page: Page, upload: Upload, examined: Examined, report: ImportReport) -> None:
+def _asked_of_known(known: KnownTrades, report: ImportReport) -> KnownChoice | None:
+    """Say which trades are stored under other names; return what the person wants of them."""
+    with st.container(border=True):
+        st.badge("Known already", icon=":material/content_copy:", color="orange")
+        st.text(_short(known.sentence(report.trades_usable), longest=600))
+        return st.radio(
+            "They would count twice. What is to become of them?",
+            KNOWN_CHOICES,
+            index=None,
+            format_func=lambda choice: _KNOWN_WORDS[choice],
+            key=f"{_KEY}-known",
+        )
+
+
+def _show_button(
+    page: Page,
+    upload: Upload,
+    examined: Examined,
+    report: ImportReport,
+    known: KnownChoice | None,
+) -> None:
     done = st.session_state.get(f"{_KEY}-done")
     if done is not None:
         _show_done(done)
         return
-    label = f"Import {formats.plural(report.trades_usable, 'trade')}"
+    n_left_out = examined.known.n_trades if examined.known and known == "skip" else 0
+    n_trades = report.trades_usable - n_left_out
+    label = f"Import {formats.plural(n_trades, 'trade')}"
+    is_open = examined.known is not None and known is None
     clicked = st.button(
         label,
         type="primary",
         key=f"{_KEY}-go",
-        disabled=not page.viewer.may_decide or not report.trades_usable,
-        help=page.viewer.why_not,
+        disabled=not page.viewer.may_decide or n_trades <= 0 or is_open,
+        help=page.viewer.why_not or ("say above what of known trades" if is_open else None),
     )
     if not clicked:
         return
     with _progress("Importing") as tell:
         done = importing.import_upload(
-            upload, examined, engine=page.engine, actor=page.viewer.name, progress=tell
+            upload,
+            examined,
+            engine=page.engine,
+            actor=page.viewer.name,
+            progress=tell,
+            known=known,
         )
     if not done.is_done:
         _show_refused(done.said)

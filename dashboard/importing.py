@@ -15,12 +15,13 @@ from typing import Any
 from sqlalchemy import Engine
 
 from dashboard.commands import Done
-from jobs.import_trades import import_trades, told
+from jobs.import_trades import import_trades, known_trades, told
 from jobs.job import Progress
 from jobs.saved_mappings import Remembered, content_to_keep, recalled
 from learning.errors import LearningError
 from learning.importers.import_answers import ImportAnswers, answers_from
 from learning.importers.import_report import ImportReport, RejectedRow, ReportTally
+from learning.importers.known_trades import KnownChoice, KnownTrades
 from learning.importers.preview import ImportPreview, preview
 from learning.importers.recognition import Recognition, examine_files
 from learning.importers.saved_mappings import kind_of_files
@@ -81,7 +82,8 @@ def safe_name(name: str) -> str:
 class Examined:
     """What an upload is, and what an import of it would bring; or the sentence why it cannot.
 
-    ``report`` and ``preview`` are None as long as a required option is open.
+    ``report`` and ``preview`` are None as long as a required option is open; ``known`` are the
+    trades that are stored under other names, None: there are none.
     """
 
     refused: str | None = None
@@ -90,6 +92,7 @@ class Examined:
     preview: ImportPreview | None = None
     keep: Mapping[str, Any] = field(default_factory=dict)
     remembered: str | None = None
+    known: KnownTrades | None = None
 
 
 def examine(
@@ -126,9 +129,10 @@ def examine(
         with _rejects(upload) as tally:
             report = told(found.source, progress, total=None).examine(tally)
         shown = preview(found.source)
+        known = known_trades(engine, found.source, report)
     except LearningError as error:
         return Examined(refused=str(error))
-    return Examined(None, found, report, shown, keep, remembered)
+    return Examined(None, found, report, shown, keep, remembered, known)
 
 
 def _saved(upload: Upload, engine: Engine, name: str | None) -> Remembered | None:
@@ -181,7 +185,13 @@ def _cell(value: object) -> object:
 
 
 def import_upload(
-    upload: Upload, examined: Examined, *, engine: Engine, actor: str, progress: Progress
+    upload: Upload,
+    examined: Examined,
+    *,
+    engine: Engine,
+    actor: str,
+    progress: Progress,
+    known: KnownChoice | None = None,
 ) -> Done:
     """Import what was examined; what is refused comes back as its sentence."""
     assert examined.recognition is not None
@@ -194,6 +204,7 @@ def import_upload(
             imported_by=actor,
             report=examined.report,
             progress=progress,
+            known=known,
             paths=upload.paths,
             keep=examined.keep,
         )

@@ -15,6 +15,7 @@ from learning.errors import DecisionRefused, ImportRefused
 from learning.importers.import_report import ImportReport, ReportTally
 from learning.importers.import_source import ImportSource
 from learning.importers.imported_trade import ImportedTrade
+from learning.importers.known_trades import KnownChoice, KnownTrades, known_elsewhere
 from learning.importers.opened_file import TradeReader
 from learning.importers.store_import import StoredImport, store_import
 from learning.store import database, state_rows
@@ -29,6 +30,7 @@ def import_trades(
     report: ImportReport,
     progress: Progress,
     variants: bool = False,
+    known: KnownChoice | None = None,
     paths: Sequence[Path] = (),
     keep: Mapping[str, Any] | None = None,
 ) -> StoredImport:
@@ -41,6 +43,7 @@ def import_trades(
         report: Of a pass over the same source.
         progress: Told every few hundred trades.
         variants: The backtest is a variant on purpose.
+        known: What to do with trades that are stored under other names; None: refuse them.
         paths: The files, whose kind the mapping is kept for.
         keep: The mapping file's content, with the answers of the person.
 
@@ -60,6 +63,7 @@ def import_trades(
                 imported_by=imported_by,
                 report=report,
                 variants=variants,
+                known=known,
             )
             remember_mapping(
                 connection, paths, name=source.name, content=keep or {}, saved_by=imported_by
@@ -68,6 +72,12 @@ def import_trades(
     except DecisionRefused as error:
         raise ImportRefused(str(error)) from error
     return stored
+
+
+def known_trades(engine: Engine, source: ImportSource, report: ImportReport) -> KnownTrades | None:
+    """Return the trades of a source that are stored under other names; None: there are none."""
+    with database.transaction(engine, read_only=True) as connection:
+        return known_elsewhere(connection, source.name, report)
 
 
 def told(source: ImportSource, tell: Progress, *, total: int | None) -> ImportSource:

@@ -14,12 +14,13 @@ import typer
 from jobs.commands.console import console, print_table, progress_bar
 from jobs.commands.session import actor, open_database
 from jobs.import_trades import import_trades as import_recognised
-from jobs.import_trades import told
+from jobs.import_trades import known_trades, told
 from jobs.saved_mappings import content_to_keep, remembered_mapping
-from learning.errors import ImportRefused
+from learning.errors import DatabaseUnavailable, ImportRefused
 from learning.importers.import_answers import AnswersNeeded, ImportAnswers, answers_from
 from learning.importers.import_report import ImportReport, RejectedRow, ReportTally
 from learning.importers.import_source import ImportSource
+from learning.importers.known_trades import KnownChoice
 from learning.importers.mapping import ColumnMapping, read_mapping
 from learning.importers.preview import ImportPreview, preview
 from learning.importers.recognition import Recognition, examine_files
@@ -66,6 +67,13 @@ _Origin = Annotated[
 _Variants = Annotated[
     bool, _Option("--variants", help="The backtest is a variant on purpose, no re-run.")
 ]
+_Known = Annotated[
+    KnownChoice | None,
+    _Option(
+        help="Trades that are stored under another name too: skip leaves them out, twice counts "
+        "them again. Without it they are told and nothing is imported."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -91,6 +99,7 @@ def import_trades(
     bot: _Bot = None,
     origin: _Origin = None,
     variants: _Variants = False,
+    known: _Known = None,
 ) -> None:
     """Import closed trades. The file is only read; importing twice adds nothing."""
     settings = Settings.from_env()
@@ -107,12 +116,15 @@ def import_trades(
         _show_preview(preview(source))
         return
     report = _examined(source, rejects)
+    _tell_known(source, settings, report)
     if dry_run:
         console.print("Dry run: nothing was written.")
         return
     is_news = mapping is not None or answers != ImportAnswers()
     keep = content_to_keep(columns, answers) if is_news else {}
-    stored = _store(source, settings, report, variants=variants, paths=paths, keep=keep)
+    stored = _store(
+        source, settings, report, variants=variants, known=known, paths=paths, keep=keep
+    )
     console.print(f"{stored.sentence()}. Next: ./run learn", markup=False)
 
 
@@ -176,6 +188,18 @@ def _examined(source: ImportSource, rejects: Path | None) -> ImportReport:
     if rejects is not None:
         console.print(f"{report.rows_rejected} rejected rows: {rejects}", markup=False)
     return report
+
+
+def _tell_known(source: ImportSource, settings: Settings, report: ImportReport) -> None:
+    """Say which trades are stored under other names; a database that is not there knows none."""
+    if settings.database_url is None and not settings.home.is_dir():
+        return
+    try:
+        found = known_trades(open_database(settings), source, report)
+    except DatabaseUnavailable:
+        return  # what writes says so itself
+    if found is not None:
+        console.print(found.sentence(report.trades_usable), markup=False)
 
 
 @contextmanager
@@ -253,6 +277,7 @@ def _store(
     report: ImportReport,
     *,
     variants: bool,
+    known: KnownChoice | None,
     paths: list[Path],
     keep: Mapping[str, Any],
 ) -> StoredImport:
@@ -265,6 +290,7 @@ def _store(
             report=report,
             progress=tell,
             variants=variants,
+            known=known,
             paths=paths,
             keep=keep,
         )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
 from learning.importers.field_values import RowRejected, shown
 from learning.importers.imported_trade import ImportedTrade
+from learning.importers.trade_prints import TradePrints
 
 RowKind = Literal["trade", "action", "fill", "row"]
 NO_OUTCOME: Final = (
@@ -53,6 +54,8 @@ class ImportReport:
     count usable trades; a trade can have both kinds. So do ``without_pattern`` and ``origins``, of
     which ``assumed_origins`` were named neither by the source nor by a person.
 
+    ``prints`` tell its trades from those of other sources; they are not part of what is kept.
+
     Rows are what the file counts: ``rows_found = rows_imported + rows_skipped + rows_rejected``,
     always; where a row is a trade, rows and trades are the same.
     """
@@ -88,6 +91,7 @@ class ImportReport:
     rows_rejected: int = 0
     skipped_by_rule: dict[str, int] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
+    prints: TradePrints = field(default_factory=TradePrints, compare=False, repr=False)
 
     @property
     def rows_skipped(self) -> int:
@@ -106,7 +110,8 @@ class ImportReport:
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON values, with at most the first hundred rejected rows."""
-        content = asdict(self)
+        content = asdict(replace(self, prints=TradePrints()))
+        del content["prints"]
         content["rejected_rows"] = [str(row) for row in self.rejected_rows[:100]]
         content["symbols"] = list(self.symbols)
         return content
@@ -198,6 +203,7 @@ class ReportTally:
         self.opened_first: datetime | None = None
         self.closed_last: datetime | None = None
         self.runs: dict[str, Any] = {}
+        self.prints = TradePrints()
 
     def reject(
         self, file: str, kind: RowKind, row: int, why: RowRejected, *, n_rows: int = 1
@@ -219,9 +225,16 @@ class ReportTally:
         if n_rows:
             self.skipped[why] += n_rows
 
+    def leave_out(self, why: str, n_rows: int) -> None:
+        """Count a usable trade that is not wanted, and the rows it is made of, as skipped."""
+        self.trades_found -= 1
+        self.rows_imported -= n_rows
+        self.skip(why, n_rows if self.rows_found else 1)
+
     def take(self, trade: ImportedTrade) -> None:
         """Count a usable trade."""
         self.trades_usable += 1
+        self.prints.add(trade.its_print)
         self.actions_written += len(trade.actions)
         summary = trade.summary
         for name in ("r_multiple_net", "r_multiple", "rr_path"):
@@ -280,6 +293,7 @@ class ReportTally:
             rejected_rows=tuple(self.rejected_rows),
             runs=self.runs,
             notes=dict(self.notes),
+            prints=self.prints,
             **self._rows(),
         )
 
@@ -294,8 +308,8 @@ class ReportTally:
             }
         open_trades = {"still open": self.trades_open} if self.trades_open else {}
         return {
-            "rows_found": self.trades_found,
+            "rows_found": self.trades_found + self.skipped.total(),
             "rows_imported": self.trades_usable,
             "rows_rejected": self.rejected["trade"],
-            "skipped_by_rule": open_trades,
+            "skipped_by_rule": open_trades | dict(self.skipped),
         }

@@ -13,6 +13,7 @@ from learning.domain.scope import ScopeValue
 from learning.events.completed_trades import MAX_ACTIONS, RR_LIMIT
 from learning.events.strands import Strand
 from learning.importers.field_values import RowRejected
+from learning.importers.trade_prints import trade_print
 
 _IMPORTS: Final = UUID("5d1f2c2e-5f0c-5a0e-9c3b-6a8f4f0f7a11")  # the namespace of imported strands
 
@@ -64,6 +65,11 @@ class ImportedTrade:
             rule = f"must have at most {MAX_ACTIONS} actions"
             raise RowRejected("trade", rule, len(self.actions))
         _check_numbers(self.summary)
+
+    @property
+    def its_print(self) -> int | None:
+        """What another export of the trade has too; None where too little is known of it."""
+        return trade_print(self.summary, origin=self.origin, pattern_key=self.pattern_key)
 
     @property
     def rr_kinds(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from learning.errors import ImportRefused
 from learning.importers.import_report import ImportReport, ReportTally, counted
 from learning.importers.import_source import ImportSource
+from learning.importers.known_trades import KnownChoice, known_elsewhere, without_known
 from learning.store import import_rows, strand_rows
 from learning.store.import_rows import ImportBatch
 
@@ -48,6 +49,7 @@ def store_import(
     imported_by: str,
     report: ImportReport | None = None,
     variants: bool = False,
+    known: KnownChoice | None = None,
 ) -> StoredImport:
     """Append every strand of a source to the inbox, and record the run.
 
@@ -59,6 +61,7 @@ def store_import(
         imported_by: The person.
         report: Of a dry pass over the same source, which is made here otherwise.
         variants: The backtest is a variant on purpose, not a re-run of one imported before.
+        known: What to do with trades that are stored under other names; None: refuse them.
 
     Raises:
         ImportRefused: If nothing is usable, the same trades are known under another name, the
@@ -68,13 +71,15 @@ def store_import(
     if expected.trades_usable == 0:
         raise ImportRefused(f"nothing to import: {'; '.join(expected.sentences()[:3])}")
     import_rows.lock(connection)
-    known = import_rows.read_related(
+    related = import_rows.read_related(
         connection,
         source_name=source.name,
         format=source.reader.format,
         first_trade=source.first_trade,
     )
-    refuse_doubles(source, expected, known, variants=variants)
+    refuse_doubles(source, expected, related, variants=variants)
+    if known != "twice" and not variants:
+        source, expected = _without_doubles(connection, source, expected, known)
     batch_id = import_rows.insert(
         connection,
         source_name=source.name,
@@ -85,6 +90,34 @@ def store_import(
         imported_by=imported_by,
     )
     return _append(connection, source, expected, batch_id)
+
+
+def _without_doubles(
+    connection: Connection,
+    source: ImportSource,
+    expected: ImportReport,
+    choice: KnownChoice | None,
+) -> tuple[ImportSource, ImportReport]:
+    """Return the source without the trades that are stored under other names, and its report.
+
+    Raises:
+        ImportRefused: If there are such trades and nobody said that they are to be left out, or
+            if nothing else is in it.
+    """
+    found = known_elsewhere(connection, source.name, expected)
+    if found is None:
+        return source, expected
+    said = found.sentence(expected.trades_usable)
+    if choice is None:
+        raise ImportRefused(
+            f"{said}: they would count twice. --known skip leaves them out; --known twice counts "
+            "them again, where they are trades of their own"
+        )
+    rest = without_known(source, found)
+    left = rest.examine()
+    if left.trades_usable == 0:
+        raise ImportRefused(f"nothing is new: {said}")
+    return rest, left
 
 
 def _append(

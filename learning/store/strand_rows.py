@@ -9,12 +9,12 @@ for each other nor do anything twice, and a killed one leaves nothing behind.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -201,6 +201,41 @@ def read_known_closes(connection: Connection, *, after: int, limit: int) -> list
         .limit(limit)
     )
     return [StoredStrand(*row) for row in connection.execute(query)]
+
+
+class OtherClose(NamedTuple):
+    """A close of another bot: whose, from where, which setup, and what it tells of the trade."""
+
+    bot: str
+    origin: str
+    pattern_key: str | None
+    summary: Mapping[str, Any]
+
+
+def read_other_closes(
+    connection: Connection, *, bot: str, batches: Sequence[int]
+) -> Iterator[list[OtherClose]]:
+    """Yield the closes of other bots, a few thousand at a time.
+
+    Those that bots recorded themselves, and those of the named import runs.
+    """
+    context = ad_strands.c.content["entry_context"]
+    query = sa.select(
+        ad_strands.c.bot,
+        ad_strands.c.origin,
+        context["pattern_key"].astext,
+        ad_strands.c.content["trade_summary"],
+    ).where(
+        ad_strands.c.kind == CLOSE_KIND,
+        ad_strands.c.bot != bot,
+        ad_strands.c.conflicts_with.is_(None),
+        sa.func.jsonb_typeof(ad_strands.c.content["trade_summary"]) == "object",
+        ad_strands.c.import_batch_id.is_(None)
+        | (ad_strands.c.import_batch_id == sa.any_(sa.literal(batches, sa.ARRAY(sa.BigInteger)))),
+    )
+    rows = connection.execute(query, execution_options={"yield_per": 2000})
+    for part in rows.partitions():
+        yield [OtherClose(*row) for row in part]
 
 
 def lock_trades(connection: Connection, trades: Sequence[TradeKey]) -> None:
