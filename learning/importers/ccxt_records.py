@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 from learning.errors import ImportRefused
 from learning.importers.field_values import RowRejected, as_instant, as_name, as_number
 from learning.importers.fill_reader import FillReader, ProtectiveStop
-from learning.importers.fill_table import fee_in, order_prefix, quote_of
+from learning.importers.fill_table import coin_of_inverse, fee_in, order_prefix, settled_in
 from learning.importers.import_answers import ImportAnswers
 from learning.importers.import_report import ReportTally
 from learning.importers.json_stream import first_records, json_records
@@ -121,7 +121,7 @@ class CcxtFile:
             return None
         cost = _number(record, "cost")
         price = _number(record, "average") or _number(record, "price")
-        if not price and cost:
+        if not price and cost and not coin_of_inverse(_symbol(record)):
             price = cost / amount
         at = _time(record, "lastTradeTimestamp", "timestamp", "datetime", "lastUpdateTimestamp")
         return self._fill(row, record, amount, price, at)
@@ -137,7 +137,7 @@ class CcxtFile:
             raise RowRejected("amount", "must be above 0", amount)
         if not price or not 0 < price <= _LARGEST:
             raise RowRejected("price", "must be above 0", price)
-        fee, base_fee = _fees(record, symbol, amount * price)
+        fee, base_fee = _fees(record, symbol, _cost(record, amount, price))
         hedge = _hedge_side(record)
         is_buy = side == "buy"
         order = _name(record, "order") if self.kind == "trades" else _name(record, "id")
@@ -159,7 +159,8 @@ class CcxtFile:
             tag=client if self.whole_tags else order_prefix(client),
             stop=leverage_stop if not _is_reducing(record) else None,
             multiplier=_contract_size(record, amount, price),
-            currency=quote_of(symbol),
+            currency=settled_in(symbol),
+            is_inverse=coin_of_inverse(symbol) is not None,
         )
 
     def _key(self, record: Record) -> str:
@@ -209,7 +210,15 @@ def _time(record: Record, *fields: str) -> int:
     raise RowRejected(fields[0], "must be given", None)
 
 
-def _fees(record: Record, symbol: str, cost: float) -> tuple[float | None, float]:
+def _cost(record: Record, amount: float, price: float) -> float | None:
+    """What was paid, in the currency of profits; None where that is not known of a contract."""
+    size = _contract_size(record, amount, price)
+    if size is None:
+        return None
+    return amount * size / price if coin_of_inverse(_symbol(record)) else amount * size * price
+
+
+def _fees(record: Record, symbol: str, cost: float | None) -> tuple[float | None, float]:
     """The costs in quote currency and in the coin; None where they are not known."""
     listed = record.get("fees")
     given = [fee for fee in listed if isinstance(fee, dict)] if isinstance(listed, list) else []
@@ -227,7 +236,7 @@ def _fees(record: Record, symbol: str, cost: float) -> tuple[float | None, float
         quote, base = fee_in(_name(fee, "currency"), amount, symbol)
         if quote is None:
             rate = _fee_number(fee, "rate")
-            quote = rate * cost if rate is not None else None
+            quote = None if rate is None or cost is None else rate * cost
         if quote is None:
             return None, 0.0
         in_quote, in_base = in_quote + quote, in_base + base
@@ -280,9 +289,15 @@ def _client_id(record: Record) -> str | None:
     return None
 
 
-def _contract_size(record: Record, amount: float, price: float) -> float:
-    """Coins a contract: what the cost says, where it is not simply amount times price."""
+def _contract_size(record: Record, amount: float, price: float) -> float | None:
+    """Coins a contract: what the cost says, where it is not simply amount times price.
+
+    Of an inverse contract, whose cost is in coin, units of its quote; None without a cost.
+    """
     cost = _number(record, "cost")
+    if coin_of_inverse(_symbol(record)):
+        worth = abs(cost) * price / amount if cost else 0.0
+        return float(f"{worth:.6g}") if 1e-9 < worth < 1e9 else None
     if not cost or cost <= 0 or ":" not in str(record.get("symbol")):
         return 1.0
     size = cost / (amount * price)

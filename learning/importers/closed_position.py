@@ -22,7 +22,7 @@ from learning.importers.field_values import RowRejected
 from learning.importers.import_answers import ImportAnswers
 from learning.importers.imported_trade import ImportedTrade, TradeAction, check_closed
 from learning.importers.tag_rules import TagReading, TagRules
-from learning.importers.trade_outcomes import NoRisk, initial_risk_pct
+from learning.importers.trade_outcomes import NoRisk, fixed_risk_pct, initial_risk_pct
 
 LARGEST_RETURN: Final = 1e6  # percent; beyond it a price is mistyped
 _UNTAGGED: Final = "untagged"
@@ -43,6 +43,7 @@ class ClosedPosition:
         rr_path: R by its path, where the source's own definition differs from gross ÷ drawdown.
         entry_value: Money that all entries cost, in ``currency``.
         strategy: Family of the pattern; its motif is ``tag``.
+        is_inverse: A contract settled in the coin that it is about: its R is that in coin.
     """
 
     trade_id: str
@@ -71,6 +72,7 @@ class ClosedPosition:
     knobs: Mapping[str, float] = field(default_factory=dict)
     signals: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    is_inverse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,13 @@ def _risk(position: ClosedPosition, max_distance: float) -> float | NoRisk:
     if position.stop_pct is not None:
         sign = -1.0 if position.side == "long" else 1.0
         entry, stop = 100.0, 100.0 + sign * position.stop_pct
-    return initial_risk_pct(side=position.side, entry=entry, stop=stop, max_distance=max_distance)
+    return initial_risk_pct(
+        side=position.side,
+        entry=entry,
+        stop=stop,
+        max_distance=max_distance,
+        inverse=position.is_inverse,
+    )
 
 
 def _check(position: ClosedPosition, terms: ImportTerms) -> None:
@@ -153,7 +161,8 @@ def _measured(
         found |= _in_r(position, risk) | {"initial_stop": position.stop}
         kinds.append("r_initial_stop")
     elif answers.risk_pct is not None:
-        found |= _in_r(position, answers.risk_pct)
+        by_user = fixed_risk_pct(position.side, answers.risk_pct, inverse=position.is_inverse)
+        found |= _in_r(position, by_user)
         kinds.append("r_fixed_risk")
     elif answers.risk_amount is not None and (by_money := _by_money(position, answers.risk_amount)):
         found |= by_money

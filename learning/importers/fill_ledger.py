@@ -19,7 +19,7 @@ from learning.importers.round_trips import Fill
 _COLUMNS: Final = (
     "key", "symbol", "at_us", "quantity", "price", "row", "fee", "base_fee", "opens", "can_short",
     "ord", "ref", "tag", "strategy", "stop", "multiplier", "currency", "account",
-    "profit",
+    "profit", "is_inverse",
 )  # fmt: skip
 _AT_ONCE: Final = 2000
 _CACHE_KB: Final = 32_000
@@ -63,7 +63,7 @@ class FillLedger:
                 fill.key, fill.symbol, fill.at_us, fill.quantity, fill.price, fill.row, fill.fee,
                 fill.base_fee, fill.opens, fill.can_short, fill.order, fill.ref, fill.tag,
                 fill.strategy, fill.stop, fill.multiplier, fill.currency, fill.account,
-                fill.profit,
+                fill.profit, fill.is_inverse,
             )
         )  # fmt: skip
         if len(self._waiting) >= _AT_ONCE:
@@ -125,6 +125,7 @@ class FillLedger:
 def _fill(row: tuple[object, ...]) -> Fill:
     named = dict(zip(_COLUMNS, row, strict=True))
     opens = named.pop("opens")
-    named["can_short"] = bool(named["can_short"])
+    for flag in ("can_short", "is_inverse"):
+        named[flag] = bool(named[flag])
     named["order"] = named.pop("ord")
     return Fill(opens=None if opens is None else bool(opens), **named)  # type: ignore[arg-type]

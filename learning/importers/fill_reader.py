@@ -21,6 +21,7 @@ from learning.importers.trade_outcomes import LEAST_PRICE, net_of_costs_pct, pri
 BEFORE: Final = "closes what was open before the first fill"
 STILL_OPEN: Final = "of a position that is still open"
 NO_FEES: Final = "fees not known, or in another currency without a price: no return after costs"
+NO_VALUE: Final = "what a contract is worth is not known: no money, no return after costs"
 LEAST_QUANTITY: Final = 1e-15  # less is nothing
 STOP_WITHIN: Final = timedelta(seconds=60)
 """How far from an entry a stop order still belongs to it."""
@@ -135,11 +136,10 @@ class FillReader:
             is_long=trip.sign > 0,
             within_us=STOP_WITHIN // timedelta(microseconds=1),
         )
-        entry = trip.entry_sum / trip.entered
-        sold = trip.exit_sum / trip.exited
+        entry, sold = trip.prices
         if not entry >= LEAST_PRICE:
             raise RowRejected("price", "must be above 0", entry)
-        gross = price_return_pct(trip.side, entry, sold)
+        gross = price_return_pct(trip.side, entry, sold, inverse=first.is_inverse)
         pnl, net, value = _money(trip, gross)
         return ClosedPosition(
             trade_id=names.name(first),
@@ -159,7 +159,8 @@ class FillReader:
             symbol=first.symbol,
             strategy=first.strategy,
             tag=first.tag,
-            notes=() if net is not None else (NO_FEES,),
+            notes=() if net is not None else (NO_VALUE if trip.n_without_value else NO_FEES,),
+            is_inverse=first.is_inverse,
         )
 
 
@@ -169,6 +170,8 @@ def _money(trip: RoundTrip, gross: float) -> tuple[float | None, float | None, f
         # lots and points: only what the account says is money
         net = net_of_costs_pct(gross, profit=trip.realised, costs=trip.fees)
         return trip.realised - trip.fees, net, None
+    if trip.n_without_value:
+        return None, None, None
     if trip.n_without_fee or not trip.entry_value > 0:
         return None, None, trip.entry_value
     return trip.cash, trip.cash / trip.entry_value * 100.0, trip.entry_value

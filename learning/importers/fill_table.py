@@ -32,6 +32,10 @@ _repeated_name = lru_cache(maxsize=4096, typed=True)(as_name)
 NEEDED: Final = ("time", "quantity", "price")
 _UNIT: Final = re.compile(r"(.*?\d)\s*([A-Za-z][A-Za-z0-9]{1,9})")
 _ORDER_PREFIX: Final = re.compile(r"([A-Za-z][A-Za-z0-9]{0,30}?)[-_].+")
+_INVERSE: Final = re.compile(
+    r"([A-Z0-9]{2,10})USD_(?:PERP|\d{6})|([A-Z0-9]{2,10})-USD-(?:SWAP|\d{6})|"
+    r"[PF]I_([A-Z]{2,10})USD(?:_\d{6})?|(BTC|ETH)-(?:PERPETUAL|\d{1,2}[A-Z]{3}\d{2})"
+)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _LARGEST: Final = 1e15  # beyond it a price or quantity is mistyped
 _SAMPLE: Final = 500
@@ -113,6 +117,7 @@ class FillTable:
         hedge = self._read(cells, "hedge_side", _hedge_side)
         tag = self._text(cells, "tag") or (order if self.whole_tags else order_prefix(order))
         account = self._read(cells, "account", as_name)
+        is_inverse = coin_of_inverse(symbol) is not None
         return Fill(
             key="/".join(part for part in (account, symbol, hedge) if part),
             symbol=symbol,
@@ -129,8 +134,9 @@ class FillTable:
             tag=tag,
             strategy=self._text(cells, "strategy"),
             stop=self._number(cells, "stop"),
-            multiplier=self._number(cells, "multiplier") or 1.0,
-            currency=quote_of(symbol),
+            multiplier=self._number(cells, "multiplier") or (None if is_inverse else 1.0),
+            currency=settled_in(symbol),
+            is_inverse=is_inverse,
         )
 
     def _quantity(self, cells: Mapping[str, object]) -> float:
@@ -357,6 +363,34 @@ def base_of(symbol: str) -> str:
     return pair.removesuffix(quote) if quote else pair
 
 
+def settled_in(symbol: str) -> str | None:
+    """Return the currency of a symbol's profits: its quote, or the coin of an inverse contract."""
+    return coin_of_inverse(symbol) or quote_of(symbol)
+
+
+@lru_cache(maxsize=4096)
+def coin_of_inverse(symbol: str) -> str | None:
+    """Return the coin that an inverse contract is settled in; None where a symbol names none.
+
+    As ccxt, Binance, OKX, Kraken and Deribit write them; others look like spot pairs.
+
+    Examples:
+        >>> coin_of_inverse("BTC/USD:BTC-241227"), coin_of_inverse("ETHUSD_PERP")
+        ('BTC', 'ETH')
+        >>> coin_of_inverse("BTC-USD-SWAP"), coin_of_inverse("PI_XBTUSD")
+        ('BTC', 'XBT')
+        >>> coin_of_inverse("BTC/USDT:USDT"), coin_of_inverse("BTC-USDT-SWAP")
+        (None, None)
+    """
+    named = symbol.upper()
+    pair, _, settled = named.partition(":")
+    if settled and "/" in pair:
+        coin = pair.partition("/")[0]
+        return coin if settled.partition("-")[0] == coin else None
+    found = _INVERSE.fullmatch(named)
+    return None if found is None else next(coin for coin in found.groups() if coin)
+
+
 def fee_in(currency: str | None, cost: float, symbol: str) -> tuple[float | None, float]:
     """Return a cost in quote currency, and in units of the coin; None: in neither.
 
@@ -365,10 +399,12 @@ def fee_in(currency: str | None, cost: float, symbol: str) -> tuple[float | None
         ((0.1, 0.0), (0.0, 0.001))
         >>> fee_in("BNB", 0.01, "BTC/USDT"), fee_in("BNB", 0.0, "BTC/USDT")
         ((None, 0.0), (0.0, 0.0))
+        >>> fee_in("BTC", 0.001, "BTCUSD_PERP")  # settled in coin: its money
+        (0.001, 0.0)
     """
     if currency is None or cost == 0:
         return cost, 0.0
-    quote, named = quote_of(symbol), currency.upper()
+    quote, named = settled_in(symbol), currency.upper()
     settled = symbol.upper().partition(":")[2].partition("-")[0]
     if quote is None or named in (quote, settled):
         return cost, 0.0

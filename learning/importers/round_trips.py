@@ -35,7 +35,8 @@ class Fill:
         can_short: Whether a position below zero exists on this market.
         order: Fills of one order are one action.
         ref: Its own id.
-        multiplier: Units a contract.
+        multiplier: Units a contract; of an inverse one, units of its quote; None: not known.
+        is_inverse: Settled in the coin that it is about: a contract is worth multiplier ÷ price.
         profit: What it realised before costs, in the account's currency, where the source says so;
             its fee is in that currency too then.
         row: Where it stands in the file.
@@ -57,11 +58,12 @@ class Fill:
     tag: str | None = None
     strategy: str | None = None
     stop: float | None = None
-    multiplier: float = 1.0
+    multiplier: float | None = 1.0
     currency: str | None = None
     account: str | None = None
     profit: float | None = None
     weight: int = 1
+    is_inverse: bool = False
 
     @property
     def at(self) -> datetime:
@@ -98,12 +100,13 @@ class RoundTrip:
     entry_value: float = 0.0
     exited: float = 0.0
     exit_value: float = 0.0
-    entry_sum: float = 0.0  # prices by quantity, whatever a contract is worth
+    entry_sum: float = 0.0  # prices by quantity (their inverses), whatever a contract is worth
     exit_sum: float = 0.0
     fees: float = 0.0
     realised: float | None = None
     base_fees: float = 0.0
     n_without_fee: int = 0
+    n_without_value: int = 0
     n_rows: int = 0
     closed_us: int = 0
     is_closed: bool = False
@@ -123,13 +126,24 @@ class RoundTrip:
 
     @property
     def cash(self) -> float:
-        """Return what came in less what went out, fees in quote currency included."""
-        return self.sign * (self.exit_value - self.entry_value) - self.fees
+        """Return what came in less what went out, fees included; of inverse contracts in coin."""
+        sign = -self.sign if self.first.is_inverse else self.sign
+        return sign * (self.exit_value - self.entry_value) - self.fees
+
+    @property
+    def prices(self) -> tuple[float, float]:
+        """Return the average prices of entries and exits.
+
+        Of inverse contracts the harmonic ones, at which all of them would have cost the same coins.
+        """
+        if self.first.is_inverse:
+            return self.entered / self.entry_sum, self.exited / self.exit_sum
+        return self.entry_sum / self.entered, self.exit_sum / self.exited
 
     def take(self, fill: Fill) -> None:
         """Take a fill that does not cross zero."""
-        priced = abs(fill.quantity) * fill.price
-        value = priced * fill.multiplier
+        priced = abs(fill.quantity) * (1.0 / fill.price if fill.is_inverse else fill.price)
+        value = priced * (fill.multiplier or 0.0)
         if fill.quantity * self.sign > 0:
             self.entered += abs(fill.quantity)
             self.entry_value += value
@@ -147,6 +161,7 @@ class RoundTrip:
         if fill.profit is not None:
             self.realised = (self.realised or 0.0) + fill.profit
         self.n_without_fee += fill.fee is None
+        self.n_without_value += fill.multiplier is None
         self.n_rows += fill.weight
         self.closed_us = fill.at_us
         if self.stop is None and fill.quantity * self.sign > 0 and self.first is fill:

@@ -22,12 +22,18 @@ class NoRisk:
 
 
 def initial_risk_pct(
-    *, side: str | None, entry: float | None, stop: float | None, max_distance: float
+    *,
+    side: str | None,
+    entry: float | None,
+    stop: float | None,
+    max_distance: float,
+    inverse: bool = False,
 ) -> float | NoRisk:
     """Return the distance from entry to initial stop, in percent of the entry price.
 
     A stop further than ``max_distance`` (a fraction) is a catastrophe stop: it was never meant
-    to be hit, so it is not the risk of the trade.
+    to be hit, so it is not the risk of the trade. Of an ``inverse`` contract, settled in the coin
+    that it is about, the risk is that in coin (see ``price_return_pct``).
 
     Examples:
         >>> initial_risk_pct(side="long", entry=100.0, stop=95.0, max_distance=0.12)
@@ -41,7 +47,7 @@ def initial_risk_pct(
         return NoRisk("no entry price")
     if side is None:
         return NoRisk("no side")
-    distance = (entry - stop) / entry * (1 if side == "long" else -1)
+    distance = (entry - stop) / (stop if inverse else entry) * (1 if side == "long" else -1)
     if distance < LEAST_RISK:
         where = "at the entry" if distance > -LEAST_RISK else "on the wrong side of the entry"
         return NoRisk(f"the stop is {where}")
@@ -68,11 +74,30 @@ def net_of_costs_pct(gross_pct: float, *, profit: float, costs: float) -> float 
     return gross_pct * (profit - costs) / profit
 
 
-def price_return_pct(side: str, entry: float, exit_price: float) -> float:
+def price_return_pct(side: str, entry: float, exit_price: float, *, inverse: bool = False) -> float:
     """Return the return of a price move in percent, without costs and leverage.
+
+    An ``inverse`` contract is settled in the coin that it is about: N contracts of one dollar earn
+    N x (1/entry - 1/exit) coins, and N/entry coins is what they were worth.
 
     Examples:
         >>> price_return_pct("short", 100.0, 90.0)
         10.0
+        >>> price_return_pct("long", 100.0, 125.0, inverse=True)
+        20.0
     """
-    return (exit_price - entry) / entry * 100.0 * (1 if side == "long" else -1)
+    basis = exit_price if inverse else entry
+    return (exit_price - entry) / basis * 100.0 * (1 if side == "long" else -1)
+
+
+def fixed_risk_pct(side: str, risk_pct: float, *, inverse: bool = False) -> float:
+    """Return the risk of a stop ``risk_pct`` percent of the entry price away; in coin if inverse.
+
+    Examples:
+        >>> fixed_risk_pct("long", 5.0), fixed_risk_pct("long", 20.0, inverse=True)
+        (5.0, 25.0)
+    """
+    if not inverse:
+        return risk_pct
+    stop = 100.0 - risk_pct if side == "long" else 100.0 + risk_pct
+    return abs(price_return_pct(side, 100.0, stop, inverse=True))

@@ -29,6 +29,7 @@ from learning.events.outcomes import path_rr
 from learning.importers.action_table import ActionIndex, read_actions
 from learning.importers.column_names import plain_name
 from learning.importers.field_values import RowRejected, as_instant, as_name, as_number, as_side
+from learning.importers.fill_table import coin_of_inverse
 from learning.importers.import_answers import ImportAnswers
 from learning.importers.import_report import ReportTally
 from learning.importers.imported_trade import ImportedTrade, TradeAction, check_closed
@@ -39,6 +40,7 @@ from learning.importers.trade_outcomes import (
     LEAST_PROFIT,
     LEAST_RISK,
     NoRisk,
+    fixed_risk_pct,
     initial_risk_pct,
     price_return_pct,
 )
@@ -272,7 +274,8 @@ class TradeTable:
         row.setdefault("symbol", None)
         row["symbol"] = row["symbol"] or self.answers.symbol
         _side_of_quantity(row)
-        _value_units(row, in_lots=self.quantity_is_lots)
+        if not _is_inverse(row):
+            _value_units(row, in_lots=self.quantity_is_lots)
         summary, no_risk = _summary(row, self.max_stop_distance, self.answers)
         tag = None if self.mapping.tags is None else self.mapping.tags.read(row.get("tag"))
         pattern_key, origin = self._pattern_key(row, tag), self._origin(row)
@@ -473,6 +476,11 @@ def _value_units(row: Row, *, in_lots: bool) -> None:
         row["quantity"] = None if units is None or not lots else math.copysign(units, lots)
 
 
+def _is_inverse(row: Row) -> bool:
+    """Whether a trade was of a contract that is settled in the coin that it is about."""
+    return coin_of_inverse(row.get("symbol") or "") is not None
+
+
 def _given(row: Row, name: str) -> Any:
     value = row.get(name)
     if value is None:
@@ -531,7 +539,8 @@ def _fill_returns(row: Row) -> None:
         row["max_drawdown_pct"] = -drawdown  # an excursion is a distance, signed in some sources
     entry, exit_price, side = row.get("entry_price"), row.get("exit_price"), row.get("side")
     if row.get("return_pct") is None and side and entry and exit_price:
-        row["return_pct"] = price_return_pct(side, entry, exit_price)
+        inverse = _is_inverse(row)
+        row["return_pct"] = price_return_pct(side, entry, exit_price, inverse=inverse)
     _fill_net_return(row)
 
 
@@ -545,6 +554,7 @@ def _fill_net_return(row: Row) -> None:
         and entry
         and quantity
         and fees is not None
+        and not _is_inverse(row)  # whether they are in coin, no column says
     ):
         row["return_net_pct"] = gross - abs(fees) / abs(quantity * entry) * 100.0
 
@@ -556,6 +566,7 @@ def _fill_r_multiples(row: Row, max_stop_distance: float) -> str | None:
         entry=row.get("entry_price"),
         stop=row.get("initial_stop"),
         max_distance=max_stop_distance,
+        inverse=_is_inverse(row),
     )
     if not isinstance(risk, NoRisk):
         for name, of in (("r_multiple", "return_pct"), ("r_multiple_net", "return_net_pct")):
@@ -569,9 +580,11 @@ def _fill_r_multiples(row: Row, max_stop_distance: float) -> str | None:
 def _fill_fixed_risk(row: Row, answers: ImportAnswers) -> bool:
     """R by the risk that the user says every trade has; say whether there is any."""
     if answers.risk_pct is not None:
+        side = row.get("side") or "long"
+        risk_pct = fixed_risk_pct(side, answers.risk_pct, inverse=_is_inverse(row))
         for name, of in (("r_multiple", "return_pct"), ("r_multiple_net", "return_net_pct")):
             if row.get(of) is not None:
-                row[name] = row[of] / answers.risk_pct
+                row[name] = row[of] / risk_pct
     elif answers.risk_amount is not None and row.get("pnl_amount") is not None:
         row["r_multiple_net"] = row["pnl_amount"] / answers.risk_amount
         row["risk_amount"] = answers.risk_amount
@@ -598,7 +611,7 @@ def _payback(row: Row) -> dict[str, Any]:
 def _counterfactuals(row: Row) -> dict[str, Any]:
     """What the path would have allowed, in R of the initial stop; absent without one."""
     entry, stop, side = row.get("entry_price"), row.get("initial_stop"), row.get("side")
-    if entry is None or stop is None or side is None:
+    if entry is None or stop is None or side is None or _is_inverse(row):
         return {}
     risk = abs(entry - stop)
     if risk < entry * LEAST_RISK:

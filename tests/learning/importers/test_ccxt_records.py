@@ -30,7 +30,7 @@ def order(n, side, price, amount, *, symbol="ETH/USDT:USDT", **rest):
         "id": f"o{n}", "clientOrderId": f"breakout-{n}", "timestamp": START + n * HOUR,
         "lastTradeTimestamp": START + n * HOUR + 1000, "status": "closed", "symbol": symbol,
         "type": "market", "side": side, "price": None, "average": price, "amount": amount,
-        "filled": amount, "cost": price * amount, "reduceOnly": None, "stopLossPrice": None,
+        "filled": amount, "cost": (price or 0) * amount, "reduceOnly": None, "stopLossPrice": None,
         "triggerPrice": None, "fee": None, "fees": [], "trades": [], "info": {}, **rest,
     }  # fmt: skip
 
