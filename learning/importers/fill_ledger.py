@@ -6,20 +6,23 @@ fills take about 150 MB of disk and are gone with the ledger.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from learning.importers.context_columns import NO_CONTEXT, TradeContext
 from learning.importers.round_trips import Fill
 
 _COLUMNS: Final = (
     "key", "symbol", "at_us", "quantity", "price", "row", "fee", "base_fee", "opens", "can_short",
     "ord", "ref", "tag", "strategy", "stop", "multiplier", "currency", "account",
-    "profit", "is_inverse",
+    "profit", "is_inverse", "context",
 )  # fmt: skip
 _AT_ONCE: Final = 2000
 _CACHE_KB: Final = 32_000
@@ -63,7 +66,7 @@ class FillLedger:
                 fill.key, fill.symbol, fill.at_us, fill.quantity, fill.price, fill.row, fill.fee,
                 fill.base_fee, fill.opens, fill.can_short, fill.order, fill.ref, fill.tag,
                 fill.strategy, fill.stop, fill.multiplier, fill.currency, fill.account,
-                fill.profit, fill.is_inverse,
+                fill.profit, fill.is_inverse, _text_of(fill.context),
             )
         )  # fmt: skip
         if len(self._waiting) >= _AT_ONCE:
@@ -122,9 +125,18 @@ class FillLedger:
             self._waiting.clear()
 
 
+def _text_of(context: TradeContext) -> str | None:
+    return None if context is NO_CONTEXT else json.dumps(asdict(context))
+
+
+def _context_in(text: object) -> TradeContext:
+    return NO_CONTEXT if text is None else TradeContext(**json.loads(str(text)))
+
+
 def _fill(row: tuple[object, ...]) -> Fill:
     named = dict(zip(_COLUMNS, row, strict=True))
     opens = named.pop("opens")
+    named["context"] = _context_in(named["context"])
     for flag in ("can_short", "is_inverse"):
         named[flag] = bool(named[flag])
     named["order"] = named.pop("ord")

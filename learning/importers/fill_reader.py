@@ -161,6 +161,9 @@ class FillReader:
             tag=first.tag,
             notes=() if net is not None else (NO_VALUE if trip.n_without_value else NO_FEES,),
             is_inverse=first.is_inverse,
+            scope=first.context.scope,
+            signals=first.context.signals,
+            knobs=first.context.knobs,
         )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from learning.importers.column_names import FILL_NAMES, TRADE_NAMES, plain_name, proposed
+from learning.importers.context_columns import Parser, Role, TradeContext, context_of
 from learning.importers.field_values import (
     RowRejected,
     as_instant,
@@ -53,7 +54,8 @@ class FillTable:
     """A table of fills.
 
     ``fee_sign`` is -1 where its costs are written as negative amounts; ``whole_tags`` where rules
-    read the setup out of whole order ids.
+    read the setup out of whole order ids; ``context`` are the columns that tell the context of a
+    trade, which is that of its first fill.
     """
 
     table: TableFile
@@ -63,6 +65,7 @@ class FillTable:
     fee_sign: int = 1
     day_first: bool | None = None
     whole_tags: bool = False
+    context: Mapping[Role, Parser] = field(default_factory=dict)
     format: str = "fills_table"
 
     @property
@@ -77,20 +80,23 @@ class FillTable:
 
     def fills(self, tally: ReportTally) -> Iterator[Fill]:
         """Yield the fills in the order of the file; count the rows in the tally."""
-        for chunk in self.table.chunks(list(self.columns.values())):
+        read = dict.fromkeys(
+            [*self.columns.values(), *(column for column, _ in self.context.values())]
+        )
+        for chunk in self.table.chunks(list(read)):
             for number, why in chunk.broken:
                 tally.rows_found += 1
                 tally.reject(self.path.name, "fill", number, why)
-            names = list(self.columns)
-            columns = [chunk.columns[self.columns[name]] for name in names]
+            columns = [chunk.columns[name] for name in read]
             for number, cells in zip(chunk.row_numbers, zip(*columns, strict=True), strict=True):
                 tally.rows_found += 1
                 try:
-                    row = dict(zip(names, cells, strict=True))
+                    theirs = dict(zip(read, cells, strict=True))
+                    row = {ours: theirs[column] for ours, column in self.columns.items()}
                     if self._never_filled(row):
                         tally.skip(NEVER_FILLED)
                         continue
-                    yield self._fill(number, row)
+                    yield self._fill(number, row, context_of(theirs, self.context))
                 except RowRejected as why:
                     tally.reject(self.path.name, "fill", number, why)
 
@@ -102,7 +108,7 @@ class FillTable:
         filled = cells["quantity"] if _FILLED.match(plain_name(self._theirs("quantity"))) else None
         return filled is None or str(filled).strip() in _NOTHING
 
-    def _fill(self, row: int, cells: Mapping[str, object]) -> Fill:
+    def _fill(self, row: int, cells: Mapping[str, object], context: TradeContext) -> Fill:
         at = self._read(cells, "time", self._instant)
         symbol = self._read(cells, "symbol", _repeated_name) or self.answers.symbol
         price = self._number(cells, "price")
@@ -137,6 +143,7 @@ class FillTable:
             multiplier=self._number(cells, "multiplier") or (None if is_inverse else 1.0),
             currency=settled_in(symbol),
             is_inverse=is_inverse,
+            context=context,
         )
 
     def _quantity(self, cells: Mapping[str, object]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -31,6 +31,13 @@ CLOCKS_DIFFER: Final = timedelta(days=1)
 MAX_IDENTITY_LENGTH: Final = 500
 ORIGINS: Final = ("live", "dry_run", "backtest", "simulated")
 
+_WITH_OWN_COLUMNS: Final = (
+    "trade_table",
+    "fills_table",
+    "freqtrade_database",
+    "freqtrade_backtest",
+    "freqtrade_trade_list",
+)
 Opener = Callable[[SourceFile, ImportSettings], Opened | None]
 _OPENERS: Final[tuple[Opener, ...]] = (
     open_metatrader,
@@ -110,7 +117,7 @@ def examine_files(
     )
     files = [SourceFile(path, kind_of(path)) for path in map(_file_of, map(Path, paths))]
     opened = _opened(files, settings)
-    return _recognition(opened, files, name)
+    return _recognition(opened, files, name, columns)
 
 
 def recognise(
@@ -154,7 +161,9 @@ def _opened(files: Sequence[SourceFile], settings: ImportSettings) -> Opened:
     return open_tables(files, settings)
 
 
-def _recognition(opened: Opened, files: Sequence[SourceFile], name: str | None) -> Recognition:
+def _recognition(
+    opened: Opened, files: Sequence[SourceFile], name: str | None, mapping: ColumnMapping
+) -> Recognition:
     reader = opened.reader
     options = tuple(sorted(opened.options, key=lambda option: not option.required))
     source = None
@@ -165,11 +174,18 @@ def _recognition(opened: Opened, files: Sequence[SourceFile], name: str | None) 
     return Recognition(
         format=reader.format,
         description=reader.description,
-        understood=opened.understood,
+        understood=(*opened.understood, *_not_read(reader.format, mapping)),
         options=options,
         columns=opened.columns,
         source=source,
     )
+
+
+def _not_read(format: str, mapping: ColumnMapping) -> Iterator[str]:
+    """Say which parts of a mapping a format has no use for."""
+    parts = [name for name in ("dimensions", "signals", "knobs") if getattr(mapping, name)]
+    if parts and format not in _WITH_OWN_COLUMNS:
+        yield f"the mapping's {', '.join(parts)} name columns, which this format does not have"
 
 
 def _printable(text: str) -> str:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from learning.events.completed_trades import MAX_ACTIONS
+from learning.importers.context_columns import NO_CONTEXT, TradeContext
 from learning.importers.imported_trade import TradeAction
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,6 +41,7 @@ class Fill:
         profit: What it realised before costs, in the account's currency, where the source says so;
             its fee is in that currency too then.
         row: Where it stands in the file.
+        context: Of the trade that it opens.
         weight: How many rows of the file it is: 0 for the second part of a split one.
     """
 
@@ -64,6 +66,7 @@ class Fill:
     profit: float | None = None
     weight: int = 1
     is_inverse: bool = False
+    context: TradeContext = NO_CONTEXT
 
     @property
     def at(self) -> datetime:

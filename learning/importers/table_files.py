@@ -9,6 +9,7 @@ from learning.errors import ImportRefused
 from learning.importers.action_table import ACTION_COLUMNS
 from learning.importers.ccxt_records import open_ccxt_table
 from learning.importers.column_names import TRADE_NAMES, proposed, zone_in
+from learning.importers.context_columns import Parser, Role, context_columns
 from learning.importers.file_name import named_file
 from learning.importers.fill_reader import FillReader
 from learning.importers.fill_table import FillTable, fill_columns, fill_options, seen_fills
@@ -193,6 +194,7 @@ def _open_fills(table: TableFile, settings: ImportSettings) -> Opened | None:
         seen.fee_sign,
         day_first=settings.day_first_in(seen.day_first),
         whole_tags=settings.mapping.tags is not None,
+        context=_fill_context(table, columns, settings),
     )
     options = list(fill_options(table, columns, answers, seen))
     if answers.risk_pct is None and answers.risk_amount is None and "stop" not in columns:
@@ -201,6 +203,25 @@ def _open_fills(table: TableFile, settings: ImportSettings) -> Opened | None:
     told = _told_of_fills(columns, zone=zone, zone_is_assumed=is_silent)
     terms = settings.terms(origin="live", family=answers.strategy or "fills")
     return Opened(FillReader(file, terms), tuple(options), tuple(told), columns)
+
+
+def _fill_context(
+    table: TableFile, columns: Mapping[str, str], settings: ImportSettings
+) -> dict[Role, Parser]:
+    """The columns that tell a trade's context; one that tells a fill, such as its side, is none."""
+    mapping = settings.mapping
+    for named in (*mapping.dimensions.values(), *mapping.signals.values(), *mapping.knobs.values()):
+        if named not in table.columns:
+            raise ImportRefused(
+                f"{table.path.name} lacks the column {named!r} that the mapping names"
+            )
+    said = {*mapping.dimensions, *mapping.signals, *mapping.knobs}
+    found = context_columns(table, mapping, settings.dimensions)
+    return {
+        role: read
+        for role, read in found.items()
+        if role[1] in said or read[0] not in columns.values()
+    }
 
 
 def _told_of_fills(

@@ -23,11 +23,12 @@ from learning.domain.pattern_key import (
     key_part,
     normalise_pattern_key,
 )
-from learning.domain.scope import ScopeValue, scope_value
+from learning.domain.scope import ScopeValue
 from learning.errors import ImportRefused
 from learning.events.outcomes import path_rr
 from learning.importers.action_table import ActionIndex, read_actions
 from learning.importers.column_names import plain_name
+from learning.importers.context_columns import CONTEXT_GROUPS, Parser, Role, context_columns
 from learning.importers.field_values import RowRejected, as_instant, as_name, as_number, as_side
 from learning.importers.fill_table import coin_of_inverse
 from learning.importers.import_answers import ImportAnswers
@@ -44,18 +45,7 @@ from learning.importers.trade_outcomes import (
     initial_risk_pct,
     price_return_pct,
 )
-from learning.importers.value_bins import ValueBins
 
-SIGNAL_COLUMNS: Final = (
-    "TS", "OX", "DX", "EDX", "OBV_z", "rsi14", "atr_pct", "vol_ratio", "bbw_rank",
-    "dist_ema200_atr",
-)  # fmt: skip
-KNOB_COLUMNS: Final = (
-    "entry_delay_bars", "phase1_frac", "trim_delay", "trail_mult", "trail_speed",
-    "panic_trigger_level", "wait_n_bars_after_trim", "min_ts_for_add", "min_dx_for_add",
-    "max_edx_for_add", "min_ox_for_trim",
-)  # fmt: skip
-MAX_SIGNALS: Final = 200
 _NUMBERS: Final = (
     "entry_price", "exit_price", "initial_stop", "return_pct", "return_net_pct",
     "max_drawdown_pct", "r_multiple", "r_multiple_net", "rr_path", "mfe_r", "mae_r",
@@ -78,12 +68,9 @@ _CONTENT: Final = (
 )  # fmt: skip
 _SIMULATION: Final = frozenset({"era", "signal_time", "bars_to_mfe", "bars_to_mae", "final_stop"})
 _ORIGINS: Final = ("live", "dry_run", "backtest", "simulated")
-_SIGNAL_PREFIX: Final = "signal_"
 _HOURS: Final = {"m": 1 / 60, "h": 1.0, "d": 24.0, "w": 168.0}
 Row = dict[str, Any]
-Role = tuple[str, str]  # group ("" for the trade itself, scope, signal, knob, pattern) and name
-Parser = tuple[str, Callable[[object], Any]]
-_GROUPS: Final = ("scope", "signal", "knob", "pattern")
+_GROUPS: Final = (*CONTEXT_GROUPS, "pattern")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +108,7 @@ class TradeTable:
             is_made = theirs == "side" or (theirs == "tag" and self.mapping.tags is not None)
             if theirs not in self.table.columns and not is_made:
                 raise ImportRefused(self._lacks(theirs, theirs))
-        signals = [name for group, name in self._parsers(None) if group == "signal"]
-        if len(signals) > MAX_SIGNALS:
-            raise ImportRefused(
-                f"{self.table.path.name} has {len(signals)} signal columns, at most "
-                f"{MAX_SIGNALS} can be kept"
-            )
+        self._parsers(None)  # refuses more signals than can be kept
         if not any(self._has(name) for name in _OUTCOMES) and not self._has_prices():
             raise ImportRefused(
                 f"{self.table.path.name} has no outcome: it needs r_multiple, r_multiple_net or "
@@ -239,31 +221,10 @@ class TradeTable:
         read |= {("", name): (column(name), instant) for name in ("entry_time", "exit_time")}
         read["", "side"] = (column("side"), as_side)
         read |= {("pattern", name): (name, as_name) for name in self.mapping.pattern_columns()}
-        read |= self._context_parsers(number)
+        read |= context_columns(self.table, self.mapping, self.dimensions)
         if only is not None:
             read = {("", name): read["", name] for name in dict.fromkeys(only)}
         return {role: spec for role, spec in read.items() if spec[0] in self.table.columns}
-
-    def _context_parsers(self, number: Callable[[object], float | None]) -> dict[Role, Parser]:
-        mapping = self.mapping
-        dims = dict.fromkeys(name for dims in self.dimensions.values() for name in dims)
-        scope = {name: mapping.column(name) for name in dims} | dict(mapping.dimensions)
-        signals = {name: name for name in SIGNAL_COLUMNS}
-        signals |= {
-            name.removeprefix(_SIGNAL_PREFIX): name
-            for name in self.table.columns
-            if name.startswith(_SIGNAL_PREFIX) and name != "signal_time"
-        }
-        knobs = {name: name for name in KNOB_COLUMNS} | dict(mapping.knobs)
-        signals |= mapping.signals
-        return (
-            {
-                ("scope", name): (column, _scope_parser(name, mapping.bins.get(name)))
-                for name, column in scope.items()
-            }
-            | {("signal", name): (column, number) for name, column in signals.items()}
-            | {("knob", name): (column, number) for name, column in knobs.items()}
-        )
 
     def _trade(self, row: Row, index: ActionIndex, seen: dict[str, int]) -> ImportedTrade:
         trade_id = self._trade_id(row, seen)
@@ -365,21 +326,6 @@ def _mapped_columns(mapping: ColumnMapping) -> Iterator[str]:
     yield from mapping.signals.values()
     yield from mapping.knobs.values()
     yield from mapping.pattern_columns()
-
-
-def _scope_parser(
-    name: str, bins: ValueBins | None = None
-) -> Callable[[object], ScopeValue | None]:
-    @lru_cache(maxsize=1024, typed=True)
-    def parse(value: object) -> ScopeValue | None:
-        if bins is not None:
-            return bins.label(value)
-        # "3" in text and 3 in a typed column are the same rank
-        if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
-            value = int(value)
-        return scope_value(name, value)
-
-    return parse
 
 
 def _parsed_rows(

@@ -91,6 +91,30 @@ def test_a_file_is_recognised_previewed_counted_and_imported(
     assert any("mine.csv" in table.value.to_csv() for table in again.dataframe)
 
 
+def later(content: str, n: int) -> str:
+    """An export of the same account that begins later and goes on longer."""
+    header, *rows = content.splitlines(keepends=True)
+    return "".join([header, *rows[n:]]) + ROW.format(70, 2, "0.5") + ROW.format(71, 3, "0.7")
+
+
+def test_trades_of_another_bot_are_told_and_imported_only_as_a_person_says(
+    open_page: Open, engine_of_page: Engine
+) -> None:
+    page = uploaded(open_page("check_data.py"), "mine.csv", GOOD.encode())
+    page.button(key="import-go").click().run()
+    other = uploaded(open_page("check_data.py"), "again.csv", later(GOOD, 20).encode())
+    assert "7 trades are known already, as trades of 'mine'" in words_of(other)
+    assert other.button(key="import-go").disabled
+    other.radio(key="import-known").set_value("skip").run()
+    assert "Import 2 trades" in labels(other)
+    other.button(key="import-go").click().run()
+    assert not other.exception
+    assert count(engine_of_page, ad_strands) == 54
+    third = uploaded(open_page("check_data.py"), "third.csv", later(GOOD, 20).encode())
+    third.radio(key="import-known").set_value("twice").run()
+    assert "Import 7 trades" in labels(third)
+
+
 def test_only_what_the_file_lacks_is_asked_for(open_page: Open, engine_of_page: Engine) -> None:
     page = uploaded(open_page("check_data.py"), "list.csv", TRADINGVIEW.encode())
     assert "answer" in words_of(page)

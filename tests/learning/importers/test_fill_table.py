@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from learning.errors import ImportRefused
 from learning.importers.import_answers import AnswersNeeded, ImportAnswers
 from learning.importers.mapping import mapping_from
 from learning.importers.recognition import examine_files, recognise
@@ -204,3 +205,38 @@ def test_dates_that_no_row_tells_apart_are_asked_about(tmp_path):
         imported(path)
     (trade,), _ = imported(path, date_order="day-first")
     assert trade.opened_at.month == 1
+
+
+OWN = """time,symbol,side,qty,price,bucket,signal_rsi,trend_now,adx,leverage_used
+2024-03-01 10:00,X/USDT,buy,1,100,micro,31.5,up,27,3
+2024-03-01 11:00,X/USDT,buy,1,101,micro,40,down,12,5
+2024-03-01 12:00,X/USDT,sell,2,103,big,70,down,12,5
+2024-03-01 13:00,X/USDT,sell,1,103,big,70,,,
+2024-03-01 14:00,X/USDT,buy,1,103,,,,,
+"""
+
+
+def test_a_trade_has_the_dimensions_signals_and_knobs_of_its_first_fill(tmp_path):
+    path = csv_text(tmp_path / "fills.csv", OWN)
+    mapping = mapping_from({
+        "dimensions": {"trend": "trend_now", "strength": {"column": "adx", "bins": [20, 30]}},
+        "knobs": {"leverage": "leverage_used"},
+    })  # fmt: skip
+    long, short = trades_of(recognise([path], mapping=mapping))[0]
+    assert long.scope == {"bucket": "micro", "trend": "up", "strength": "20 to 30", "side": "long"}
+    assert (long.signals, long.applied_knobs) == ({"rsi": 31.5}, {"leverage": 3.0})
+    assert short.scope == {"bucket": "big", "side": "short"}
+    assert (short.signals, short.applied_knobs) == ({"rsi": 70.0}, {})
+
+
+def test_a_cell_of_an_own_dimension_that_cannot_be_read_costs_its_fill_only(tmp_path):
+    text = OWN.replace("40,down", "much,down")
+    _, report = trades_of(recognise([csv_text(tmp_path / "fills.csv", text)]))
+    assert [(row.row, row.column) for row in report.rejected_rows] == [(3, "signal_rsi")]
+
+
+def test_a_mapping_that_names_a_column_which_fills_lack_is_refused_by_its_name(tmp_path):
+    path = csv_text(tmp_path / "fills.csv", OWN)
+    mapping = mapping_from({"dimensions": {"trend": "Trend"}})
+    with pytest.raises(ImportRefused, match="lacks the column 'Trend'"):
+        recognise([path], mapping=mapping)
