@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 from dashboard.queries import Filters, Source, kept
 from learning.store import database
 from learning.store.applied_size_rows import SizedTrade, read_sized_trades
+from learning.store.decision_rows import approved_versions
 from learning.store.schema import (
     learning_lessons,
     lesson_decisions,
@@ -227,8 +228,19 @@ def _randomised(
     connection: Connection, lesson_id: int, outcome: str, origins: tuple[str, ...]
 ) -> pd.DataFrame:
     a, e = override_applications.c, pattern_trade_events.c
+    approved = approved_versions()
     first = (
-        sa.select(a.bot, a.trade_id, a.arm, a.p, a.scope, a.decided_at, a.id)
+        sa.select(
+            a.bot,
+            a.trade_id,
+            a.arm,
+            a.p,
+            a.scope,
+            a.decided_at,
+            a.id,
+            a.lesson_id,
+            a.lesson_version,
+        )
         .ext(distinct_on(a.bot, a.trade_id))
         .where(a.lesson_id == lesson_id, a.trade_id.is_not(None), a.arm != "unassigned")
         .where(a.p > 0, a.p < 1)
@@ -253,6 +265,11 @@ def _randomised(
         )
         .join_from(
             first, closed, (first.c.bot == closed.c.bot) & (first.c.trade_id == closed.c.trade_id)
+        )
+        .join(
+            approved,
+            (first.c.lesson_id == approved.c.lesson_id)
+            & (first.c.lesson_version == approved.c.lesson_version),
         )
         .order_by(first.c.decided_at, first.c.id)
     )  # fmt: skip

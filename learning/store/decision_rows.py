@@ -15,6 +15,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from learning.errors import DecisionRefused
@@ -201,3 +202,18 @@ def refusals_told(connection: Connection) -> Iterator[None]:
         if state == _PRIVILEGE:
             raise DecisionRefused(f"this database login may not decide: {said}") from error
         raise
+
+
+def approved_versions() -> sa.Subquery:
+    """Return lesson_id and lesson_version of what was last approved, whatever came after it.
+
+    A lesson that was sent back as a new version was last in force with the one before it.
+    """
+    c = lesson_decisions.c
+    return (
+        sa.select(c.lesson_id, c.lesson_version)
+        .ext(distinct_on(c.lesson_id))
+        .where(c.to_status == "active")
+        .order_by(c.lesson_id, c.id.desc())
+        .subquery("approved")
+    )

@@ -21,6 +21,7 @@ from learning.overrides.effect_record import (
     Shrunk,
 )
 from learning.overrides.effects import NotMeasured
+from learning.store.decision_rows import approved_versions
 from learning.store.schema import (
     OUTCOMES,
     override_applications,
@@ -34,11 +35,13 @@ _DAY_S = 86400.0
 def read_applied(
     connection: Connection, module: Module, *, outcome: str, origins: Sequence[str]
 ) -> dict[int, AppliedTrades]:
-    """Return by lesson id the closed trades that its override took part in.
+    """Return by lesson id the closed trades that its override, as last approved, took part in.
 
     A trade counts once per lesson, by its first application: what was decided first was decided
-    without any knowledge of how it goes. Applications without a trade id, and trades that are
-    open, have other origins or lack the outcome, are left out.
+    without any knowledge of how it goes. It counts for the version it was decided by, and only
+    the version that was last approved is judged: an earlier one may have claimed the opposite.
+    Applications without a trade id, and trades that are open, have other origins or lack the
+    outcome, are left out.
 
     Raises:
         ValueError: If the outcome is not one.
@@ -46,12 +49,20 @@ def read_applied(
     if outcome not in OUTCOMES:
         raise ValueError(f"outcome must be one of {', '.join(OUTCOMES)}, got {outcome!r}")
     first, closed = _first_applications(module), _closed_trades(outcome, origins)
+    approved = approved_versions()
     query = (
         sa.select(first, closed.c.rr, closed.c.closed_at)
         .join_from(
             first,
             closed,
             sa.and_(first.c.bot == closed.c.bot, first.c.trade_id == closed.c.trade_id),
+        )
+        .join(
+            approved,
+            sa.and_(
+                first.c.lesson_id == approved.c.lesson_id,
+                first.c.lesson_version == approved.c.lesson_version,
+            ),
         )
         .order_by(first.c.lesson_id, first.c.decided_at, first.c.id)
     )
@@ -65,8 +76,8 @@ def _first_applications(module: Module) -> sa.Subquery:
     c = override_applications.c
     return (
         sa.select(
-            c.id, c.lesson_id, c.bot, c.trade_id, c.arm, c.p, c.levers_after, c.levers_would_be,
-            c.decided_at,
+            c.id, c.lesson_id, c.lesson_version, c.bot, c.trade_id, c.arm, c.p, c.levers_after,
+            c.levers_would_be, c.decided_at,
         )
         .ext(distinct_on(c.lesson_id, c.bot, c.trade_id))
         .where(c.module == module, c.trade_id.is_not(None), c.arm != "unassigned")

@@ -17,10 +17,10 @@ from jobs.runner import Runner
 from learning.overrides.effect_record import EffectRecord, HorizonJudgement
 from learning.overrides.effects import NotMeasured
 from learning.settings import Settings
-from learning.store import application_rows, effect_rows, job_rows, strand_rows
+from learning.store import application_rows, effect_rows, job_rows, lesson_rows, strand_rows
 from learning.store.database import transaction
 from learning.store.schema import learning_lessons, override_effects
-from tests.learning.store.stored_lessons import CLEAR, store_lesson
+from tests.learning.store.stored_lessons import CLEAR, decide, store_lesson
 from tests.strand_builders import START, action, close
 
 SETTINGS = Settings()
@@ -155,6 +155,39 @@ def test_size_is_judged_by_its_uplift_alone(connection: Connection) -> None:
     assert found["uplift"].effect_rr == pytest.approx(-0.3 * rr.mean())
     assert found["uplift"].verdict == "helps"
     assert found["delta_rr"].absent_reason == "it carries nothing but size: its uplift tells"
+
+
+def test_a_version_is_judged_by_what_it_did_itself(connection: Connection) -> None:
+    """Version 1 sized losing trades up for 45 weeks; version 2, the opposite, is not accused."""
+    lesson_id = store_lesson(connection, "active", **LESSON)
+    rr = np.random.default_rng(1).normal(-0.4, 1, 840)
+    store_trades(connection, rr.tolist())
+    earlier, n = 630, 840
+
+    def applied(i: int, version: int) -> Drawn:
+        levers = {"size_mult": {1: 1.2, 2: 0.8}[version]}
+        return application(lesson_id, f"t{i}", levers=levers, p=1.0, hours=12.0 * i,
+                           lesson_version=version)  # fmt: skip
+
+    application_rows.append(connection, [applied(i, 1) for i in range(earlier)])
+    first = measured(connection, lesson_id)["uplift"]
+    assert (first.effect_rr, first.is_guardrail_crossed) == (
+        pytest.approx(0.2 * rr[:earlier].mean()), True,
+    )  # fmt: skip
+    decide(connection, lesson_id, "disable")
+    lesson_rows.raise_version(connection, lesson_id, reason="its effect changed sign")
+    assert measured(connection, lesson_id)["uplift"] == first  # offered, not approved
+    decide(connection, lesson_id, "approve")
+    application_rows.append(
+        connection,
+        # what version 1 decided first stays its own, also where version 2 touched it later
+        [applied(earlier - 1, 2), *(applied(i, 2) for i in range(earlier, n))],
+    )
+    found = measured(connection, lesson_id)["uplift"]
+    assert found.effect_rr == pytest.approx(-0.2 * rr[earlier:].mean())
+    assert (found.n_treated, found.verdict, found.is_guardrail_crossed) == (
+        n - earlier, "not clear yet", False,
+    )  # fmt: skip
 
 
 def test_an_override_that_nobody_applied_says_so(connection: Connection) -> None:
