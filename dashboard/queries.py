@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
@@ -53,7 +53,7 @@ from learning.store.schema import (
     pm_overrides,
     strand_ledger,
 )
-from learning.store.state_rows import State
+from learning.store.state_rows import RuleChange, State
 from learning.store.switch_rows import Switch
 
 _TIMEOUT_MS = 20_000
@@ -685,6 +685,15 @@ def read_switch_turns(source: Source) -> pd.DataFrame:
         turns = switch_rows.read_switch_history(c, limit=500)
     columns = ["overrides_on", "reason", "changed_by", "changed_at", "switch_revision"]
     return pd.DataFrame([{n: getattr(t, n) for n in columns} for t in turns], columns=columns)
+
+
+@kept
+def read_rule_changes(source: Source) -> pd.DataFrame:
+    """Return the changes of how many approve and of feature flags, the newest first."""
+    with database.transaction(source.engine, read_only=True) as c:
+        changes = state_rows.read_rule_changes(c)
+    columns = [field.name for field in fields(RuleChange)]
+    return pd.DataFrame([asdict(one) for one in changes], columns=columns)
 
 
 @kept

@@ -179,8 +179,9 @@ def approve_lessons(runner: Runner) -> list[StoredLesson]:
                 source="demo",
                 approvals_required=1,
             )
-    while runner.run_queued("materialise_overrides") is not None:
-        pass
+    while (ended := runner.run_queued("materialise_overrides")) is not None:
+        if ended.status != "ok":
+            raise LearningError(f"materialise_overrides {ended.status}: {ended.error}")
     return chosen
 
 

@@ -51,6 +51,7 @@ def materialise_module(
     previous = override_rows.read_materialised(connection, module)
     levers = with_thresholds(settings.signal_thresholds)
     overrides = materialised_overrides(lessons, previous, now=now, levers=levers)
+    state_rows.hold(connection)  # a flag that is turned meanwhile is turned in what we write
     wanted = _Snapshot(module, state_rows.read_flags(connection), settings.holdout_share)
     if _is_current(overrides, previous, override_rows.read_config(connection, module), wanted):
         return len(overrides), []

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard import controls, formats, queries
 from dashboard.controls import Page
 
-_KINDS = ("decisions", "kill switch", "overrides")
+_KINDS = ("decisions", "kill switch", "rules", "overrides")
 
 
 def show() -> None:
@@ -31,8 +31,9 @@ def show() -> None:
         text = entries.astype(str).agg(" ".join, axis=1)
         entries = entries[text.str.contains(wanted, case=False, regex=False)]
     if entries.empty:
-        controls.nothing("No entry matches. Every decision, every turn of the kill switch and "
-                         "every move of an override is listed here.")  # fmt: skip
+        controls.nothing("No entry matches. Every decision, every turn of the kill switch, "
+                         "every change of how many approve or of a feature flag and every move of "
+                         "an override is listed here.")  # fmt: skip
         return
     _show_entries(entries)
 
@@ -60,6 +61,8 @@ def _entries(page: Page, kinds: tuple[str, ...]) -> pd.DataFrame:
         parts.append(_of_decisions(queries.read_decisions(page.source, None)))
     if "kill switch" in kinds:
         parts.append(_of_switch(queries.read_switch_turns(page.source)))
+    if "rules" in kinds:
+        parts.append(_of_rules(queries.read_rule_changes(page.source)))
     if "overrides" in kinds:
         parts.append(_of_moves(queries.read_override_moves(page.source)))
     filled = [part for part in parts if not part.empty]
@@ -97,6 +100,20 @@ def _of_switch(rows: pd.DataFrame) -> pd.DataFrame:
             "change": [
                 "overrides OFF → ON" if on else "overrides ON → OFF" for on in rows["overrides_on"]
             ],
+            "by": rows["changed_by"],
+            "why": rows["reason"],
+            "source": "person",
+        }
+    )
+
+
+def _of_rules(rows: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "when": rows["changed_at"],
+            "object": [rule.replace("_", " ") for rule in rows["rule"]],
+            "what": rows["value_after"],
+            "change": rows["value_before"] + " → " + rows["value_after"],
             "by": rows["changed_by"],
             "why": rows["reason"],
             "source": "person",

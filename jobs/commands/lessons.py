@@ -17,11 +17,12 @@ from jobs.commands.console import console, print_table
 from jobs.commands.session import actor, runner_for
 from jobs.runner import Runner
 from learning.domain.scope import scope_text
-from learning.errors import DecisionRefused
+from learning.errors import DecisionRefused, LearningError
 from learning.lessons.life_cycle import STATUSES, PersonDecision, levers_of_effect
 from learning.settings import Settings
 from learning.store import alert_rows, database, decision_rows, lesson_rows
 from learning.store.alert_rows import Alert
+from learning.store.job_rows import RunOutcome
 from learning.store.lesson_rows import StoredLesson
 
 Lesson = Annotated[
@@ -193,7 +194,7 @@ def _decide(
     if made.waits_for_another:
         console.print("A second person has to approve it.")
     if made.to_status == "active":
-        _materialise(runner)
+        _materialise(runner, seen.label)
 
 
 def _confirm(decision: PersonDecision, seen: StoredLesson) -> None:
@@ -254,14 +255,27 @@ def find_lesson(connection: Connection, asked: str, *, version: int | None = Non
     return found[0]
 
 
-def _materialise(runner: Runner) -> None:
-    """Run the queued materialising here, unless a worker was faster or alone has the right."""
+def _materialise(runner: Runner, label: str) -> None:
+    """Run the queued materialising here, unless a worker was faster or alone has the right.
+
+    Raises:
+        LearningError: If the last run did not end well: bots do not read what was decided yet.
+    """
+    ended: RunOutcome | None = None
     try:
-        while runner.run_queued("materialise_overrides") is not None:
-            pass
+        while (again := runner.run_queued("materialise_overrides")) is not None:
+            ended = again
     except ProgrammingError as error:
         if not isinstance(error.orig, InsufficientPrivilege):
             raise
         console.print("The worker materialises its override; this database login may not.")
         return
-    console.print("Its override is materialised: bots read it within a second.")
+    if ended is None:
+        console.print("A worker materialises its override: ./run jobs shows how that ends.")
+    elif ended.status == "ok":
+        console.print("Its override is materialised: bots read it within a second.")
+    else:
+        raise LearningError(
+            f"{label} is active, but bots do not read that yet: materialise_overrides "
+            f"{ended.status} ({ended.error}); ./run job materialise_overrides tries again"
+        )

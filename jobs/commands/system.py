@@ -14,7 +14,8 @@ import typer
 from sqlalchemy import Connection, Engine
 
 from jobs.commands.console import console, print_table
-from jobs.commands.session import actor, open_database, runner_for
+from jobs.commands.lessons import Person
+from jobs.commands.session import actor, open_database
 from jobs.planned import PlannedRun, planned_runs, utc
 from jobs.validate_learning import run_all_checks
 from learning.errors import LearningError
@@ -46,17 +47,19 @@ def flag(
         str | None, typer.Argument(help=f"One of {', '.join(FEATURE_FLAGS)}; none: show all.")
     ] = None,
     state: Annotated[str, typer.Argument(help="on or off.")] = "",
+    reason: Annotated[
+        str, typer.Option(help="Why; at least 10 characters are needed to turn it on.")
+    ] = "",
+    person: Person = None,
 ) -> None:
     """Show the feature flags, or turn one: bots obey it at their next read."""
-    runner = runner_for(Settings.from_env())
+    engine = open_database(Settings.from_env())
     if name is not None:
         if name not in FEATURE_FLAGS or state not in ("on", "off"):
             raise typer.BadParameter(f"name one of {', '.join(FEATURE_FLAGS)}, and on or off")
-        with database.transaction(runner.engine) as connection:
-            state_rows.set_flag(connection, name, state == "on", changed_by=actor(None))
-        # flags reach a bot inside its snapshot, which is written anew where one changed
-        runner.run_now("materialise_overrides", requested_by=actor(None))
-    with database.transaction(runner.engine, read_only=True) as connection:
+        with database.transaction(engine) as connection:
+            state_rows.set_flag(connection, name, state == "on", actor=actor(person), reason=reason)
+    with database.transaction(engine, read_only=True) as connection:
         flags = state_rows.read_flags(connection)
     print_table(("flag", "state"), [(one, "on" if on else "off") for one, on in flags.items()])
 

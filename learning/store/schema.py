@@ -159,6 +159,18 @@ feature_flags = sa.Table(
     _now("changed_at"),
     comment="learning_overrides_enabled, …_regimes, …_buckets, v5_meta_learning_enabled.",
 )
+rule_changes = sa.Table(
+    "rule_changes",
+    metadata,
+    _identity(),
+    _text("rule", comment="approvals_required, or a feature flag's name"),
+    _text("value_before"),
+    _text("value_after"),
+    _text("reason"),
+    _text("changed_by"),
+    _now("changed_at"),
+    comment="Append-only: every change of how many people approve and of a feature flag.",
+)
 people = sa.Table(
     "people",
     metadata,
@@ -1073,6 +1085,6 @@ job_settings = sa.Table(
 
 APPEND_ONLY = (
     "kill_switch_history", "lesson_decisions", "lesson_versions", "mining_runs",
-    "override_applications", "override_history",
+    "override_applications", "override_history", "rule_changes",
 )  # fmt: skip
 assert all(f"phase_scaling.{phase}" in LEVER_COLUMNS for phase in PHASES_SCALED)

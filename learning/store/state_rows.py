@@ -7,9 +7,9 @@ from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
-from sqlalchemy.dialects.postgresql import insert
 
-from learning.store.schema import edgekeeper_state, feature_flags
+from learning.store.decision_rows import refusals_told
+from learning.store.schema import edgekeeper_state, feature_flags, rule_changes
 
 FEATURE_FLAGS = (
     "learning_overrides_enabled",
@@ -92,17 +92,52 @@ def read_flags(connection: Connection) -> dict[str, bool]:
     return {**dict.fromkeys(FEATURE_FLAGS, True), **dict(stored.all())}
 
 
-def set_flag(connection: Connection, name: str, enabled: bool, *, changed_by: str) -> None:
-    """Turn a feature flag.
+def set_flag(
+    connection: Connection, name: str, enabled: bool, *, actor: str, reason: str = ""
+) -> bool:
+    """Turn a feature flag, in every snapshot that bots read; they are told when it commits.
+
+    Args:
+        connection: In a transaction; the flag holds when it commits.
+        name: One of ``FEATURE_FLAGS``.
+        enabled: Whether it is on.
+        actor: Login name of an approver or admin.
+        reason: At least 10 characters to turn it on; off is one step.
+
+    Returns:
+        Whether anything changed.
 
     Raises:
-        ValueError: If there is no such flag.
+        DecisionRefused: If the actor may not, or an argument is not as said.
     """
-    if name not in FEATURE_FLAGS:
-        raise ValueError(f"feature flag must be one of {FEATURE_FLAGS}, got {name!r}")
-    values = {"enabled": enabled, "changed_by": changed_by, "changed_at": sa.func.now()}
-    connection.execute(
-        insert(feature_flags)
-        .values(name=name, **values)
-        .on_conflict_do_update(index_elements=["name"], set_=values)
-    )
+    with refusals_told(connection):
+        return bool(
+            connection.scalar(sa.select(sa.func.set_feature_flag(name, enabled, actor, reason)))
+        )
+
+
+def hold(connection: Connection) -> None:
+    """Let no flag and no revision change until the transaction ends; waits for who is at it."""
+    connection.execute(sa.select(edgekeeper_state.c.id).with_for_update())
+
+
+@dataclass(frozen=True, slots=True)
+class RuleChange:
+    """A change of how many people approve, or of a feature flag."""
+
+    rule: str
+    value_before: str
+    value_after: str
+    reason: str
+    changed_by: str
+    changed_at: datetime
+
+
+_CHANGE = ("rule", "value_before", "value_after", "reason", "changed_by", "changed_at")
+
+
+def read_rule_changes(connection: Connection, *, limit: int = 500) -> list[RuleChange]:
+    """Return the changes of rules, the newest first."""
+    newest = rule_changes.c.id.desc()
+    query = sa.select(*(rule_changes.c[n] for n in _CHANGE)).order_by(newest).limit(limit)
+    return [RuleChange(*row) for row in connection.execute(query)]

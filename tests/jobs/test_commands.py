@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobs.commands.app import main, make_app
-from learning.store import override_rows, strand_rows
+from learning.store import strand_rows
 from learning.store.database import create_engine
 from tests.strand_builders import action
 
@@ -174,17 +174,6 @@ def test_the_kill_switch_turns_off_in_one_step(capsys: pytest.CaptureFixture[str
     assert "Overrides are OFF" in capsys.readouterr().out
     assert run("kill", "on", "--reason", "it was a drill", "--confirm", "ENABLE") == 0
     assert "Overrides are ON" in capsys.readouterr().out
-
-
-def test_a_flag_reaches_the_snapshot_that_bots_read(
-    capsys: pytest.CaptureFixture[str], fresh_database: str
-) -> None:
-    assert run("flag", "learning_overrides_enabled_buckets", "off") == 0
-    with create_engine(fresh_database).connect() as connection:
-        snapshot = override_rows.read_config(connection, "pm")
-    assert snapshot is not None
-    assert snapshot["feature_flags"]["learning_overrides_enabled_buckets"] is False
-    assert snapshot["feature_flags"]["learning_overrides_enabled"] is True
 
 
 def test_a_quarantined_strand_is_shown_and_ingested_once_what_was_wrong_is_right(

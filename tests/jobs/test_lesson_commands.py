@@ -10,8 +10,10 @@ import sqlalchemy as sa
 import typer
 from sqlalchemy import Engine
 
+from jobs import materialise_overrides
 from jobs.commands import lessons
 from jobs.commands.app import main
+from jobs.runner import Runner
 from learning.store import lesson_rows
 from learning.store.database import create_engine, transaction
 from learning.store.schema import learning_lessons
@@ -163,3 +165,35 @@ def test_what_stops_a_bot_needs_no_version(
     lesson_id = stored(engine, status=before)
     assert run(decision, f"L-{lesson_id}", *WHY) == 0
     assert standing(engine, lesson_id) == (1, after)
+
+
+@pytest.mark.parametrize("decision", ["approve", "renew"])
+def test_a_decision_that_bots_do_not_read_yet_is_no_success(
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    decision: str,
+) -> None:
+    lesson_id = stored(engine, status="proposed" if decision == "approve" else "active")
+    monkeypatch.setattr(materialise_overrides, "materialise_module", fail)
+    assert run(decision, f"L-{lesson_id}v1", *WHY) == 1
+    told = capsys.readouterr()
+    assert f"L-{lesson_id:04d} is active, but bots do not read that yet" in told.err
+    assert "the disk is full" in told.err
+    assert "is materialised" not in told.out
+    monkeypatch.undo()
+
+
+def fail(*_args: object, **_options: object) -> None:
+    raise RuntimeError("the disk is full")
+
+
+def test_a_decision_that_a_worker_carries_out_says_so(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lesson_id = stored(engine)
+    monkeypatch.setattr(Runner, "run_queued", lambda _self, _name: None)
+    assert run("approve", f"L-{lesson_id}v1", *WHY) == 0
+    told = capsys.readouterr().out
+    assert "A worker materialises its override" in told
+    assert "is materialised" not in told

@@ -115,7 +115,8 @@ def test_a_decision_that_meets_a_run_being_claimed_queues_another(
     assert asked(runner.engine) == [("ann", "running"), ("bob", "queued")]
 
 
-def wait_until_blocked(engine: Engine) -> None:
+def wait_until_blocked(engine: Engine, *, or_ended: threading.Thread | None = None) -> None:
+    """Wait until some session waits for a lock, or a thread that need not has ended."""
     waiting = sa.text(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
         "AND wait_event_type = 'Lock'"
@@ -125,5 +126,7 @@ def wait_until_blocked(engine: Engine) -> None:
         with transaction(engine, read_only=True) as connection:
             if connection.scalar(waiting):
                 return
+        if or_ended is not None and not or_ended.is_alive():
+            return
         assert time.monotonic() < deadline, "it never waited"
         time.sleep(0.02)

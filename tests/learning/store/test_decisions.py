@@ -23,7 +23,7 @@ from learning.lessons.life_cycle import (
     next_status,
 )
 from learning.settings import Settings
-from learning.store import decision_rows, job_rows, people_rows
+from learning.store import decision_rows, job_rows, people_rows, state_rows
 from learning.store.database import create_engine, transaction
 from learning.store.schema import (
     edgekeeper_state,
@@ -375,6 +375,56 @@ def test_lowering_the_number_of_approvals_takes_who_decides_and_a_reason(
     with pytest.raises(DecisionRefused, match=sentence):
         people_rows.set_approvals(connection, number, actor=actor, reason=reason)
     assert people_rows.read_approvals(connection).required == 2
+
+
+def test_every_change_of_the_number_of_approvals_stays_on_record(connection: Connection) -> None:
+    people_rows.set_approvals(connection, 2, actor="ann", reason="four eyes from now on")
+    people_rows.set_approvals(connection, 1, actor="bob", reason="ann is on holiday")
+    people_rows.set_approvals(connection, 1, actor="eve", reason="the same once more")
+    told = [
+        (one.rule, one.value_before, one.value_after, one.changed_by, one.reason)
+        for one in state_rows.read_rule_changes(connection)
+    ]
+    assert told == [
+        ("approvals_required", "2", "1", "bob", "ann is on holiday"),
+        ("approvals_required", "1", "2", "ann", "four eyes from now on"),
+    ]
+
+
+def test_a_decision_says_how_many_people_it_took(connection: Connection) -> None:
+    lesson_id = store_lesson(connection)
+    needed = []
+    for actor, decision, required in (
+        ("ann", "approve", 2), ("bob", "approve", 2), ("ann", "disable", 2), ("ann", "approve", 1),
+    ):  # fmt: skip
+        made = decide(connection, lesson_id, decision, actor=actor, approvals_required=required)
+        needed.append(made.evidence["people_needed"])
+    assert needed == [2, 2, 1, 1]
+    assert decision_rows.verify_chain(connection) is None
+    move(connection, lesson_id, "refresh")
+    last = decision_rows.read_decisions(connection, lesson_id=lesson_id)[0]
+    assert "people_needed" not in last.evidence  # a job's move takes nobody
+
+
+def test_nobody_takes_away_the_second_person_that_their_approval_waits_for(
+    connection: Connection,
+) -> None:
+    add_people(connection, root="admin", boss="admin", ann="approver", bob="approver")
+    people_rows.set_approvals(connection, 2, actor="ann", reason="four eyes from now on")
+    lesson_id = store_lesson(connection)
+    decide(connection, lesson_id, "approve", actor="root")
+    lower = {"reason": "only for a moment"}
+    with pytest.raises(DecisionRefused, match="'bob' may not lower it: this takes the role admin"):
+        people_rows.set_approvals(connection, 1, actor="bob", **lower)
+    with pytest.raises(
+        DecisionRefused, match=f"'root' has approved lesson {lesson_id}, which wait"
+    ):
+        people_rows.set_approvals(connection, 1, actor="root", **lower)
+    assert people_rows.read_approvals(connection).required == 2
+    assert people_rows.set_approvals(connection, 1, actor="boss", **lower)
+    people_rows.set_approvals(connection, 2, actor="ann", reason="four eyes again")
+    decide(connection, lesson_id, "approve", actor="bob")  # it waits no longer
+    assert people_rows.set_approvals(connection, 1, actor="root", **lower)
 
 
 # ------------------------------------------------------------------ disabling

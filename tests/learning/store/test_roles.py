@@ -125,13 +125,17 @@ ATTEMPTS: tuple[tuple[str, str], ...] = (
     ("a", "SELECT set_outcome('rr_path', 'ann', 'looked at the costs')"),
     ("a", "SELECT set_approvals_required(2, 'ann', 'four eyes from now on')"),
     ("", "UPDATE edgekeeper_state SET approvals_required = 1"),
+    ("a", "SELECT set_feature_flag('learning_overrides_enabled', false, 'ann')"),
+    ("", "SELECT require_may_lower('ann')"),
+    ("", "INSERT INTO rule_changes (rule, value_before, value_after, reason, changed_by)"
+         " VALUES ('approvals_required', '2', '1', 'no reason at all', 'me')"),
     ("a", "SELECT set_person('ann', 'admin', 'ann')"),
     ("", "SELECT end_change_of_people()"),
     ("w", MOVE),
     ("w", "SELECT lock_decisions()"),
     ("", "SELECT remove_override(l, 'r') FROM learning_lessons AS l"),
     ("", "SELECT append_decision(l, 'approve', 'proposed', 'active', 'me', 'because I say so',"
-         " 'cli', gen_random_uuid()) FROM learning_lessons AS l"),
+         " 'cli', gen_random_uuid(), 1) FROM learning_lessons AS l"),
     ("", "SELECT carry_out(l, 'approve', 'active', 'me', 'r') FROM learning_lessons AS l"),
     ("wa", QUEUE),
     ("a", "INSERT INTO job_settings (job, is_paused, changed_by, reason)"
