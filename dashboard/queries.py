@@ -346,7 +346,10 @@ def read_versions(source: Source, lesson_id: int) -> pd.DataFrame:
 
 @kept
 def read_looks(source: Source) -> pd.DataFrame:
-    """Return the newest discovery look of each module, and when it was last refreshed."""
+    """Return the newest discovery look of each module; before the first, the newest search.
+
+    That had too little to test anything, and says so.
+    """
     c = mining_runs.c
     newest = (
         sa.select(
@@ -364,9 +367,9 @@ def read_looks(source: Source) -> pd.DataFrame:
             c.clip_low_rr,
             c.clip_high_rr,
         )
-        .where(c.is_discovery)
+        .where(sa.or_(c.is_discovery, c.details.has_key("groups")))
         .ext(distinct_on(c.module))
-        .order_by(c.module, c.id.desc())
+        .order_by(c.module, c.is_discovery.desc(), c.id.desc())
     )
     return _read(source.engine, newest)
 

@@ -39,7 +39,7 @@ from learning.store import (
 from learning.store.group_mark_rows import GroupMark
 from learning.store.scope_stat_rows import GroupRow
 
-CALCULATION = "3"  # raised when the same trades give other statistics
+CALCULATION = "4"  # raised when the same trades give other statistics
 ALL_FROM = 0.5  # share of the trades in changed groups from which all are read at once
 
 

@@ -82,11 +82,11 @@ def find(inputs: Inputs, settings: Settings) -> Findings:
         return _discovered(inputs, settings)
     assert inputs.last_look is not None
     last = inputs.last_look
-    reference = EvidenceReference.from_json(last.details["reference"])
+    reference = _reference_of(last)
     frozen = FrozenReference.from_json(last.baselines)
     stale = [one for one in inputs.lessons if one.lesson_id in inputs.stale.ids]
     records = _standing_records(inputs, reference, frozen, stale)
-    groups = execution_groups(inputs, reference.scale.clip)
+    groups = execution_groups(inputs, ClipLimits(*_clip_of(last)))
     records |= standing_tuning(inputs, groups, stale, frozen, settings)
     run = {
         **_run_head(inputs, settings, look=last.look, level=0.0, is_look=False),
@@ -124,6 +124,12 @@ def _named_dimensions(inputs: Inputs) -> dict[str, list[str]]:
     return {DIMENSIONS: list(inputs.events.dims)}
 
 
+def _reference_of(look: StoredRun) -> EvidenceReference | None:
+    """Return what a look measured scopes with; None where it could only test levels."""
+    stored = look.details.get("reference")
+    return None if stored is None else EvidenceReference.from_json(stored)
+
+
 def _clip_of(look: StoredRun) -> tuple[float, float]:
     return look.clip_low_rr, look.clip_high_rr
 
@@ -145,13 +151,14 @@ def _discovered(inputs: Inputs, settings: Settings) -> Findings:
     new = {**_found_records(inputs, mined, levels, frozen), **tuned}
     rest = [one for one in inputs.lessons if one.identity not in new]
     old = standing_tuning(inputs, groups, rest, frozen, settings)
-    if mined.reference is not None:
-        old |= _standing_records(inputs, mined.reference, frozen, rest)
+    old |= _standing_records(inputs, mined.reference, frozen, rest)
+    counts = {**_counts(inputs, mined, levels), **tuning_counts(tuning)}
+    is_look = has_tested(counts)
     run = {
-        **_run_head(inputs, settings, look=look, level=mined.level, is_look=True),
+        **_run_head(inputs, settings, look=look, level=mined.level, is_look=is_look),
         "clip_low_rr": clip[0],
         "clip_high_rr": clip[1],
-        "counts": {**_counts(inputs, mined, levels), **tuning_counts(tuning)},
+        "counts": counts,
         "details": {
             **_details(mined, levels),
             **_named_dimensions(inputs),
@@ -160,10 +167,20 @@ def _discovered(inputs: Inputs, settings: Settings) -> Findings:
         },
         "baselines": frozen.to_json(),
     }
-    prospects = {} if mined.reference is None else _prospects(inputs, mined.reference)
+    prospects = _prospects(inputs, mined.reference)
     prospects |= tuning_prospects(inputs, groups, settings)
     confirmed = _judged(inputs, prospects)
-    return Findings(True, run, {**old, **new}, frozenset(new), confirmed)
+    return Findings(is_look, run, {**old, **new}, frozenset(new), confirmed)
+
+
+def has_tested(counts: Mapping[str, int]) -> bool:
+    """Say whether a search tested anything; one that did not has spent no error, and is no look.
+
+    Examples:
+        >>> has_tested({"tested": 0, "levels_tested": 2}), has_tested({"tested": 0})
+        (True, False)
+    """
+    return any(counts.get(name, 0) for name in ("tested", "levels_tested", "execution_tested"))
 
 
 def _clip(mined: MiningRun, events: TradeEvents) -> tuple[float, float]:
@@ -301,19 +318,13 @@ def _level_record(
 
 def _standing_records(
     inputs: Inputs,
-    reference: EvidenceReference,
+    reference: EvidenceReference | None,
     frozen: FrozenReference,
     lessons: Sequence[StoredLesson],
 ) -> dict[LessonKey, EvidenceRecord]:
     """Return today's evidence of lessons; one that cannot be told keeps its stored numbers."""
     # a lesson found under another outcome is measured under the analysed one from now on
-    own = [one for one in lessons if _has_edge(one)]
-    edges = standing_edges(inputs.events, [_standing(one) for one in own], reference=reference)
-    records = [
-        _scope_record(inputs, edge, frozen, _measured_search(inputs, one, edge))
-        for one, edge in zip(own, edges, strict=True)
-        if isinstance(edge, ScopeEdge)
-    ]
+    records = [] if reference is None else _edge_records(inputs, reference, frozen, lessons)
     if inputs.net_events is not None:
         cells = [one for one in lessons if one.lesson_type == "level"]
         means = standing_levels(inputs.net_events, tuple(_standing(one) for one in cells))
@@ -323,6 +334,21 @@ def _standing_records(
             if isinstance(mean, LevelMean)
         ]
     return {_identity(record): record for record in records if record is not None}
+
+
+def _edge_records(
+    inputs: Inputs,
+    reference: EvidenceReference,
+    frozen: FrozenReference,
+    lessons: Sequence[StoredLesson],
+) -> list[EvidenceRecord | None]:
+    own = [one for one in lessons if _has_edge(one)]
+    edges = standing_edges(inputs.events, [_standing(one) for one in own], reference=reference)
+    return [
+        _scope_record(inputs, edge, frozen, _measured_search(inputs, one, edge))
+        for one, edge in zip(own, edges, strict=True)
+        if isinstance(edge, ScopeEdge)
+    ]
 
 
 def _has_edge(lesson: StoredLesson) -> bool:
@@ -343,8 +369,10 @@ def _measured_search(inputs: Inputs, lesson: StoredLesson, edge: ScopeEdge) -> d
     return {**_kept_search(lesson), **refreshed_claim(lesson, claim)}
 
 
-def _prospects(inputs: Inputs, reference: EvidenceReference) -> dict[int, Prospect]:
+def _prospects(inputs: Inputs, reference: EvidenceReference | None) -> dict[int, Prospect]:
     """Return for each stale open candidate what the trades since its claim say of it alone."""
+    if reference is None:
+        return {}
     open_ = [
         one
         for one in inputs.lessons

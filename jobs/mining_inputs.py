@@ -178,14 +178,13 @@ def is_look_due(
 ) -> bool:
     """Say whether a discovery look may spend error: at first, then rarely or after growth.
 
+    A search that had too little to test anything was no look: it is made anew until one tests.
     Without trades there is nothing to look at, and no error is spent.
     """
     if not n_trades:
         return False
     if last is None or not is_under(last, dims):
         return True  # under another list of dimensions other scopes are searched
-    if "reference" not in last.details:
-        return True  # the look before had too little to measure anything and found nothing
     waited = now - last.created_at >= timedelta(days=settings.discovery_interval_days)
     grown = n_trades >= (1 + settings.discovery_growth) * last.n_trades
     return waited or grown

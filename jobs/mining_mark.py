@@ -120,5 +120,5 @@ def is_mined_already(
         return False
     look = mining_run_rows.last_discovery(connection, module, last.outcome)
     if look is None:
-        return False
+        return True
     return (context.now - look.created_at).days < context.settings.discovery_interval_days

@@ -234,19 +234,21 @@ def _weights_of(
 def regime_weights_for(
     weights: RegimeWeights, pattern_key: str, category: str, scope: Mapping[str, ScopeValue]
 ) -> Mapping[str, float]:
-    """Return the weights for a scope: its own signature, else ever shorter ones, else nothing.
+    """Return the weights for a scope, each from where it was learned nearest.
 
-    At each signature the pattern's own weights go before those of all patterns.
+    The scope's own signature goes before ever shorter ones, and at each the pattern's own weights
+    before those of all patterns. A weight that was learned nowhere is absent.
 
     Examples:
-        >>> learned = {("", "", "macro=Dip"): {"recurrence": 1.2}}
+        >>> learned = {("", "", "macro=Dip"): {"recurrence": 1.2, "variance": 0.8},
+        ...            ("pm.a.b.c", "entry", "macro=Dip"): {"recurrence": 1.4}}
         >>> regime_weights_for(learned, "pm.a.b.c", "entry", {"macro_phase": "Dip"})
-        {'recurrence': 1.2}
+        {'recurrence': 1.4, 'variance': 0.8}
         >>> regime_weights_for(learned, "pm.a.b.c", "entry", {"macro_phase": "Good"})
         {}
     """
+    nearest: dict[str, float] = {}
     for signature in signature_fallbacks(regime_signature(scope)):
         for key in ((pattern_key, category, signature), ("", "", signature)):
-            if key in weights:
-                return weights[key]
-    return {}
+            nearest = {**weights.get(key, {}), **nearest}
+    return nearest

@@ -133,8 +133,11 @@ def _cells(events: TradeEvents, categories: tuple[str, ...]) -> Iterator[Standin
     for key in events.groups:
         if key[1] in categories:
             yield StandingScope(key, ())
+            of_group = events.group == events.group_code(key)
             for value in timeframes:
-                yield StandingScope(key, ((TIMEFRAME, value),))
+                scope = ((TIMEFRAME, value),)
+                if not events.scope_matches(dict(scope))[of_group].all():  # else the same trades
+                    yield StandingScope(key, scope)
 
 
 def _level_mean(events: TradeEvents, cell: StandingScope) -> LevelMean | Undetermined:

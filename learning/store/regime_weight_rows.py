@@ -13,15 +13,17 @@ from sqlalchemy import Connection
 from learning.domain.pattern_key import Module
 from learning.store.schema import learning_regime_weights
 
+_UNLEARNED = 1.0
 _NOTE = Path(__file__).parent / "sql" / "note_regime_weights.sql"
 
 
 def read_weights(
     connection: Connection, module: Module
 ) -> dict[tuple[str, str, str], dict[str, float]]:
-    """Return the weights by pattern_key, action_category and signature; '' stands for all.
+    """Return the weights that were learned, by pattern_key, action_category and signature.
 
-    Empty where every weight is 1: nothing was learned that could move a number.
+    '' stands for all patterns. A weight of exactly 1 says that nothing was learned there: it is
+    left out, so that what was learned of more lessons applies.
     """
     c = learning_regime_weights.c
     rows = connection.execute(
@@ -30,11 +32,10 @@ def read_weights(
         )
     )
     learned = {
-        (pattern, category, signature): dict(weights)
+        (pattern, category, signature): {k: v for k, v in weights.items() if v != _UNLEARNED}
         for pattern, category, signature, weights in rows
     }
-    is_neutral = all(weight == 1.0 for weights in learned.values() for weight in weights.values())
-    return {} if is_neutral else learned
+    return {key: weights for key, weights in learned.items() if weights}
 
 
 def replace_all(connection: Connection, module: Module, rows: Sequence[Mapping[str, Any]]) -> None:

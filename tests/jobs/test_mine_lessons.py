@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import sqlalchemy as sa
 
 from jobs.runner import Runner
-from learning.store import database, lesson_rows, strand_rows
+from learning.store import database, lesson_rows, mining_run_rows, strand_rows
 from learning.store.schema import mining_runs
 from tests.jobs.conftest import runner_on
 from tests.learning.store.stored_lessons import store_lesson
-from tests.strand_builders import action, close
+from tests.strand_builders import START, action, close
 
 
 def mine(runner: Runner) -> None:
@@ -67,7 +69,16 @@ def n_runs(runner: Runner) -> int:
 def add_trades(runner: Runner, name: str, n: int) -> None:
     with database.transaction(runner.engine) as connection:
         for i in range(n):
-            pair = [action(f"{name}{i}", name=f"{name}{i}"), close(f"{name}{i}")]
+            entered = {"hours": i * 30, "scope": {"bucket": ("micro", "mid")[i % 2]}}
+            moments = {
+                "opened_at": (START + timedelta(hours=i * 30)).isoformat(),
+                "closed_at": (START + timedelta(hours=i * 30 + 6)).isoformat(),
+            }
+            rr = (i * 7919) % 13 / 6 - 1
+            pair = [
+                action(f"{name}{i}", name=f"{name}{i}", **entered),
+                close(f"{name}{i}", r_multiple=rr, **moments),
+            ]
             strand_rows.append(connection, pair)
     ended = runner.run_now("ingest_strands", requested_by="test")
     assert ended is not None
@@ -77,9 +88,10 @@ def add_trades(runner: Runner, name: str, n: int) -> None:
 def test_mining_again_does_nothing_until_something_changes_that_it_rests_on(
     runner: Runner,
 ) -> None:
-    add_trades(runner, "a", 12)
+    add_trades(runner, "a", 120)
     mine(runner)  # the first discovery look
     mine(runner)  # the first one chose the outcome
+    assert looks(runner) == [1]
     before = n_runs(runner)
     mine(runner)
     assert n_runs(runner) == before
@@ -97,4 +109,29 @@ def test_mining_again_does_nothing_until_something_changes_that_it_rests_on(
         connection.execute(sa.text("ALTER TABLE mining_runs ENABLE TRIGGER ALL"))
     mine(other)
     assert n_runs(runner) == before + 3
+    assert looks(runner) == [1, 2]
     other.engine.dispose()
+
+
+def looks(runner: Runner) -> list[int]:
+    """Numbers of the looks that spent error."""
+    with database.transaction(runner.engine, read_only=True) as connection:
+        query = sa.select(mining_runs.c.look).where(mining_runs.c.is_discovery)
+        return list(connection.scalars(query.order_by(mining_runs.c.id)))
+
+
+def test_searches_that_could_test_nothing_spend_no_look(runner: Runner) -> None:
+    for i, n in enumerate((1, 2, 3)):
+        add_trades(runner, f"few{i}", n)
+        mine(runner)
+    assert looks(runner) == []
+    add_trades(runner, "many", 120)
+    mine(runner)
+    with database.transaction(runner.engine, read_only=True) as connection:
+        last = mining_run_rows.last_discovery(connection, "pm", "r_multiple")
+        level = connection.scalar(
+            sa.select(mining_runs.c.fdr_level).where(mining_runs.c.is_discovery)
+        )
+    assert last is not None
+    assert last.counts["tested"] > 0
+    assert (last.look, level) == (1, runner.settings.fdr_target)  # the whole level of a first look
