@@ -125,7 +125,10 @@ def load_group(
     block_length: int,
     scratch: Scratch,
 ) -> float:
-    """Lay the trades order[first:last] out for the walk; return the largest sum they can reach."""
+    """Lay the trades order[first:last] out for the walk; return the largest sum they can reach.
+
+    Sums are in fixed-point steps, R² in those of 1e-6.
+    """
     n = last - first
     largest = scratch.magnitudes
     largest[:] = 0

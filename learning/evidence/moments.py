@@ -1,6 +1,6 @@
 """Sums over sets of trades that add up without error, whatever the order or the parts.
 
-Outcomes are fixed-point integers: R in steps of 1e-6, R² in steps of 1e-9. Integer addition is
+Outcomes are fixed-point integers: R in steps of 1e-6, R² in steps of 1e-6. Integer addition is
 associative, so the sums of a set are the same bits however it was cut, and
 ``moments(a) + moments(b) == moments(a and b)`` holds exactly.
 """
@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 #: Fixed-point steps per R; also per unit of time-efficiency rank.
 R_SCALE = 1e6
-#: Fixed-point steps per R².
-R2_SCALE = 1e9
+#: Fixed-point steps per R². Sums hold millions of outcomes of a thousand R, or single ones of a
+#: million; kernels have it compiled in, so that their files must change with it.
+R2_SCALE = 1e6
 #: Equal-count parts that a group's trades are cut into by time.
 N_SEGMENTS = 6
 #: No sum of magnitudes may reach this; int64 ends at twice as much.
@@ -54,8 +55,8 @@ class Moments:
     Attributes:
         n: Shape (m,), distinct trades.
         sum_rr: Shape (m,), sum of rr in 1e-6 R.
-        sum_rr_sq: Shape (m,), sum of rr² in 1e-9 R².
-        sum_clipped_sq: Shape (m,), sum of clipped rr² in 1e-9 R².
+        sum_rr_sq: Shape (m,), sum of rr² in 1e-6 R².
+        sum_clipped_sq: Shape (m,), sum of clipped rr² in 1e-6 R².
         sum_baseline: Shape (m,), sum of the trades' segment baselines in 1e-6 R.
         sum_time_rank: Shape (m,), sum of the trades' time-efficiency ranks in 1e-6.
         seg_n: Shape (m, 6), trades per time segment.

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from learning.events.completed_trades import RR_LIMIT
 from learning.evidence.moments import R_SCALE, Moments, concatenated, moments_of, to_fixed
 
 outcomes = st.lists(st.floats(-33, 33), max_size=30)
@@ -53,8 +54,14 @@ def test_what_fixed_point_cannot_hold_is_refused(wrong: float):
 
 
 def test_sums_that_could_leave_the_integers_are_refused():
-    with pytest.raises(ValueError, match=r"below 2\*\*62, got 9 values"):
-        moments_of([3e4] * 9)
+    with pytest.raises(ValueError, match=r"below 2\*\*62, got 5 values"):
+        moments_of([RR_LIMIT] * 5)
+
+
+def test_every_outcome_that_is_taken_in_can_be_summed():
+    assert moments_of([RR_LIMIT, -RR_LIMIT, 1.0]).avg_rr()[0] == pytest.approx(1 / 3, abs=1e-6)
+    money = moments_of([1000.0] * 4000)  # taken for R by mistake
+    assert money.variance()[0] == 0.0
 
 
 def test_equality_asks_for_moments():

@@ -34,7 +34,7 @@ def enumerated(history: dict[str, Any], n_min: list[int]) -> dict[tuple, list[in
     for i, (group, row) in enumerate(zip(groups, codes, strict=True)):
         rr = float(history["rr"][i])
         clipped = min(max(rr, CLIP[0]), CLIP[1])
-        sums = [round(rr * 1e6), round(rr * rr * 1e9), round(clipped * clipped * 1e9)]
+        sums = [round(rr * 1e6), round(rr * rr * 1e6), round(clipped * clipped * 1e6)]
         sums += [round(float(history[name][i]) * 1e6) for name in ("baseline", "time_rank")]
         present = [d for d, code in enumerate(row) if code >= 0]
         for k in range(1, len(present) + 1):
@@ -224,7 +224,7 @@ def test_n_min_that_would_lose_cells_is_refused(n_min: list[int], message: str):
         ({"closed_at": None}, "exactly one of closed_at and segment"),
         ({"closed_at": None, "segment": [0, 6]}, "segment must be 0 to 5, got 0 to 6"),
         ({"cards": [0]}, r"cards\[0\] must be in"),
-        ({"rr": [1e5, 1.0]}, "sums of group 0 must stay below"),
+        ({"rr": [3e6, 1.0]}, "sums of group 0 must stay below"),
         ({"rr": [1e200, 1.0]}, "sums of group 0 must stay below"),
         ({"clip": (2.0, 1.0)}, r"clip must rise, got \(2.0, 1.0\)"),
         ({"block_length": 0}, "block_length must be at least 1"),
