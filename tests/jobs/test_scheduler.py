@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -440,8 +441,20 @@ def test_a_dead_side_thread_ends_the_worker(
     monkeypatch.setattr(arrivals, "take_in", broken)
     monkeypatch.setattr(threading, "excepthook", lambda *_: None)
     close_trades(only_arrivals, "d", 1)
-    with pytest.raises(LearningError, match="died"):
-        Scheduler(only_arrivals, takes_arrivals=True).run()
+    scheduler = Scheduler(only_arrivals, takes_arrivals=True)
+    with stopped_in_the_end(scheduler), pytest.raises(LearningError, match="died"):
+        scheduler.run()
+
+
+@contextlib.contextmanager
+def stopped_in_the_end(scheduler: Scheduler) -> Iterator[None]:
+    """Let a scheduler that does not end by itself end after a while all the same."""
+    stop = threading.Timer(60.0, scheduler.stop)
+    stop.start()
+    try:
+        yield
+    finally:
+        stop.cancel()
 
 
 def test_a_side_thread_that_hangs_ends_the_worker(
@@ -455,7 +468,7 @@ def test_a_side_thread_that_hangs_ends_the_worker(
     thread = scheduler._arrivals
     assert thread is not None
     threading.Timer(1.0, lambda: setattr(thread, "seen_at", time.monotonic() - waits)).start()
-    with pytest.raises(LearningError, match="hangs since"):
+    with stopped_in_the_end(scheduler), pytest.raises(LearningError, match="hangs since"):
         scheduler.run()
     scheduler.stop()
     leave.set()
