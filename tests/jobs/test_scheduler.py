@@ -177,6 +177,22 @@ def test_jitter_is_small_stays_and_differs_between_installations() -> None:
     assert jitter(replace(hourly, every=timedelta(minutes=9)), "a") == timedelta(0)
 
 
+def test_a_local_clock_that_was_set_back_is_not_waited_for(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library counts by local time: its next tick then lies an hour ahead."""
+    ticks: list[str] = []
+    scheduler = Scheduler(runner)
+    monkeypatch.setattr(scheduler, "tick", lambda: ticks.append("tick"))
+    [waiting] = scheduler._clock.jobs
+    assert waiting.next_run is not None
+    scheduler._tick_if_due()
+    assert ticks == []
+    waiting.next_run += HOUR
+    scheduler._tick_if_due()
+    assert ticks == ["tick"]
+
+
 def test_the_hourly_profile_mines_pm_then_dm_then_materialises() -> None:
     hourly = {one.name: one for one in timetable("hourly")}
     assert set(hourly) == set(JOBS)
