@@ -114,13 +114,13 @@ def test_a_job_that_is_late_is_a_warning_with_its_moment_and_one_that_keeps_fail
 
 
 def test_a_clock_that_is_off_by_more_than_five_seconds_is_told(
-    tampered: Connection, monkeypatch: pytest.MonkeyPatch
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert clock_check(tampered).state == "ok"
+    assert clock_check(connection).state == "ok"
     for seconds, state in ((4.0, "ok"), (6.0, "warning"), (-93600.0, "warning")):
         off = timedelta(seconds=seconds)
         monkeypatch.setattr(job_rows, "clock_skew", lambda _connection, off=off: off)
-        assert clock_check(tampered).state == state
+        assert clock_check(connection).state == state
 
 
 def test_an_override_that_bots_read_beyond_its_lesson_is_named(
