@@ -25,6 +25,7 @@ from learning.store import (
     decision_rows,
     deferral_rows,
     job_rows,
+    lesson_rows,
     people_rows,
     setup_rows,
     state_rows,
@@ -243,6 +244,12 @@ def _described(found: pd.DataFrame) -> pd.DataFrame:
     for name in _STATS:
         numbers = [_number(stats.get(name)) for stats in found["stats"]]
         found[name] = pd.Series(numbers, index=found.index, dtype="float64")
+    found["claimed_at"] = _objects(
+        [
+            lesson_rows.claimed_at(stats, at)
+            for stats, at in zip(found["stats"], found["discovered_at"], strict=True)
+        ]
+    )
     found["label"] = [f"L-{lesson_id:04d}" for lesson_id in found["id"]]
     found["setup"] = [
         formats.setup(key, category)

@@ -14,6 +14,7 @@ from jobs.analysed_outcome import provisional_outcome
 from jobs.both_modules import ModuleFailures
 from jobs.dimension_list import check_dimensions
 from jobs.job import JobContext, JobReport
+from jobs.lesson_claims import days_of
 from jobs.standing_trades import STANDING, LessonTrades, lesson_trades
 from learning.domain.pattern_key import MODULES, Module
 from learning.domain.scope import canonical_scope
@@ -152,20 +153,21 @@ def _write(connection: Connection, lesson_id: int, fit: HalfLife) -> None:
 def retire_where_flipped(
     connection: Connection, lesson: StoredLesson, history: EdgeHistory
 ) -> None:
-    """Retire a lesson whose edge turned round in the windows since it was found.
+    """Retire a lesson whose edge turned round in the windows since its standing claim.
 
-    Windows before its discovery flatter it and do not count.
+    Windows before its discovery flatter it and do not count. Nor do those before it was found
+    again: what had it retired would have it retired once more.
     """
     if lesson.status not in STANDING:
         return
     sign = 1 if lesson.stats["posterior_mean_rr"] > 0 else -1
-    reason = sign_flip_reason(history.since(lesson.discovered_at.timestamp() / 86400), sign=sign)
+    reason = sign_flip_reason(history.since(days_of(lesson.claimed_at)), sign=sign)
     if reason is not None:
         decision_rows.move(
             connection,
             lesson_id=lesson.lesson_id,
             decision="retire",
-            reason=f"sign flip since discovery: {reason}",
+            reason=f"sign flip since it was found: {reason}",
             job="estimate_half_lives",
         )
 

@@ -31,7 +31,7 @@ class WhatIf:
         at: When each trade closed.
         traded: Shape (len(at),), at base size.
         adjusted: The same for each size that was replayed, by its name.
-        split_at: Where the lesson was discovered; None where one sample has no trades.
+        split_at: Where the lesson made its claim; None where one sample has no trades.
         alt: The chart in words, each sample by itself.
     """
 
@@ -42,11 +42,11 @@ class WhatIf:
     alt: str
 
 
-def what_if(replay: LessonReplay, *, discovered_at: datetime) -> WhatIf:
+def what_if(replay: LessonReplay, *, claimed_at: datetime) -> WhatIf:
     """Return the curves of a replay of at least one trade.
 
     Args:
-        discovered_at: When the lesson was: what closed up to then is in sample.
+        claimed_at: When the lesson was found, last anew: what closed up to then is in sample.
     """
     trades = replay.trades
     n, n_in_sample = len(trades.rr), int(trades.is_in_sample.sum())
@@ -56,7 +56,7 @@ def what_if(replay: LessonReplay, *, discovered_at: datetime) -> WhatIf:
         at=tuple(closed.to_pydatetime()),
         traded=replay.traded_curve_rr[keep],
         adjusted={size_name(one): one.adjusted_curve_rr[keep] for one in replay.replays},
-        split_at=discovered_at if 0 < n_in_sample < n else None,
+        split_at=claimed_at if 0 < n_in_sample < n else None,
         alt=" ".join(_told(replay.replays[0], part) for part in replay.replays[0].samples),
     )
 

@@ -136,7 +136,7 @@ def _tell_not_replayed(replay: LessonReplay) -> None:
 def _show_curves(page: Page, lesson: dict[Any, Any], replay: LessonReplay) -> None:
     left, right = st.columns([1, 1], gap="medium")
     with left:
-        shown = what_if(replay, discovered_at=lesson["discovered_at"])
+        shown = what_if(replay, claimed_at=lesson["claimed_at"])
         controls.chart(draw_what_if(shown, page.palette), key="what-if", alt=shown.alt)
     with right:
         _show_samples(replay)

@@ -49,7 +49,7 @@ def print_replay(lesson: StoredLesson, replayed: LessonReplay) -> None:
     """Print a replay as a table, and what could not be replayed."""
     console.print(
         f"{lesson.label} v{lesson.version}, {len(replayed.trades.rr)} trades in scope, in R of "
-        f"base risk ({replayed.outcome}); discovered {lesson.discovered_at:%Y-%m-%d}."
+        f"base risk ({replayed.outcome}); found {lesson.claimed_at:%Y-%m-%d}."
     )
     if replayed.lever is None:
         console.print("It changes no size: there is nothing to replay.")
@@ -121,6 +121,7 @@ def replay_as_json(lesson: StoredLesson, replayed: LessonReplay) -> dict[str, An
         "version": lesson.version,
         "outcome": replayed.outcome,
         "discovered_at": lesson.discovered_at.isoformat(),
+        "claimed_at": lesson.claimed_at.isoformat(),
         "lever": replayed.lever,
         "not_replayable": dict(replayed.not_replayable),
         "n": len(trades.rr),

@@ -42,7 +42,7 @@ class ReplayTrades:
     Attributes:
         rr: Shape (n,), outcome at base size, R, not clipped.
         closed_at_days: Shape (n,), days since 1970-01-01 UTC, not falling.
-        is_in_sample: Shape (n,), whether the trade had closed when the lesson was discovered.
+        is_in_sample: Shape (n,), whether the trade had closed when the lesson made its claim.
 
     Raises:
         ValueError: If the shapes differ or the trades are not in order.
@@ -72,7 +72,7 @@ class SampleReplay:
     """One multiplier on the trades of one sample; totals and drawdowns in R of base risk.
 
     Attributes:
-        sample: Up to the lesson's discovery, or after it.
+        sample: Up to the lesson's standing claim, or after it.
         n: Trades.
         traded_rr: Sum of the outcomes at base size.
         adjusted_rr: Sum at the adjusted size.

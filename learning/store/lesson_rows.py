@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -58,6 +58,24 @@ class StoredLesson:
     def label(self) -> str:
         """Its name on screens and in commands."""
         return f"L-{self.lesson_id:04d}"
+
+    @property
+    def claimed_at(self) -> datetime:
+        """Since when its trades are later ones: see ``claimed_at``."""
+        return claimed_at(self.stats, self.discovered_at)
+
+
+def claimed_at(stats: Mapping[str, Any], discovered_at: datetime) -> datetime:
+    """Return the day of a lesson's standing claim; without one, of its discovery.
+
+    One that was retired and is found again claims anew: what closed up to then found it.
+
+    Examples:
+        >>> claimed_at({"claimed_at_days": 20000.5}, datetime(2024, 3, 2, tzinfo=UTC))
+        datetime.datetime(2024, 10, 4, 12, 0, tzinfo=datetime.timezone.utc)
+    """
+    days = stats.get("claimed_at_days")
+    return discovered_at if days is None else datetime.fromtimestamp(days * 86400, UTC)
 
 
 def lesson_key(key: GroupKey, scope: Scope, lesson_type: str) -> LessonKey:

@@ -54,5 +54,5 @@ def read_replay_trades(
     return ReplayTrades(
         rr=events.rr[in_order],
         closed_at_days=closed_at_days,
-        is_in_sample=closed_at_days <= lesson.discovered_at.timestamp() / 86400,
+        is_in_sample=closed_at_days <= lesson.claimed_at.timestamp() / 86400,
     )

@@ -206,7 +206,7 @@ DISCOVERED = datetime(1970, 1, 2, 12, tzinfo=UTC)
 
 
 def test_what_if_draws_the_same_trades_at_both_sizes_and_where_the_lesson_was_found() -> None:
-    shown = what_if(replay([1.0, -2.0, 4.0], n_in_sample=2), discovered_at=DISCOVERED)
+    shown = what_if(replay([1.0, -2.0, 4.0], n_in_sample=2), claimed_at=DISCOVERED)
     assert shown.at[2] == datetime(1970, 1, 3, tzinfo=UTC)
     assert shown.traded.tolist() == [1.0, -1.0, 3.0]
     assert shown.adjusted["target ×1.500"].tolist() == [1.5, -1.5, 4.5]
@@ -222,13 +222,13 @@ def test_what_if_draws_the_same_trades_at_both_sizes_and_where_the_lesson_was_fo
 @pytest.mark.parametrize("n_in_sample", [0, 3])
 def test_what_if_marks_no_discovery_where_all_trades_lie_on_one_side(n_in_sample: int) -> None:
     found = replay([1.0, -2.0, 4.0], n_in_sample=n_in_sample)
-    shown = what_if(found, discovered_at=DISCOVERED)
+    shown = what_if(found, claimed_at=DISCOVERED)
     assert shown.split_at is None
     assert not draw_what_if(shown, LIGHT).layout.annotations
 
 
 def test_a_thinned_what_if_keeps_the_first_the_last_and_both_sides_of_the_discovery() -> None:
-    shown = what_if(replay([1.0] * 5000, n_in_sample=1234), discovered_at=DISCOVERED)
+    shown = what_if(replay([1.0] * 5000, n_in_sample=1234), claimed_at=DISCOVERED)
     assert len(shown.at) <= MOST_POINTS + 2
     assert {1.0, 1234.0, 1235.0, 5000.0} <= set(shown.traded.tolist())
 

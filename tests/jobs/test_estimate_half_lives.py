@@ -26,6 +26,12 @@ def fading(weeks: int) -> list[float]:
     return [float(inside[i]) if i % 2 == 0 else 0.0 for i in range(len(age_days))]
 
 
+def steady(weeks: int, edge_rr: float) -> list[float]:
+    """Seven trades a week in scope, and seven out of it that come to nothing."""
+    inside = edge_rr + np.tile([0.3, -0.3, -0.3, 0.3], weeks * 7 // 2)
+    return [float(inside[i]) if i % 2 == 0 else 0.0 for i in range(weeks * 14)]
+
+
 def refit(connection: Connection, settings: Settings = SETTINGS) -> None:
     """What the job does of a module, in the transaction of a test."""
     write_refit(connection, "pm", refitted(connection, "pm", settings))
@@ -46,6 +52,25 @@ def test_a_lesson_that_was_decided_on_meanwhile_keeps_the_decision(connection: C
     decide(connection, lesson_id, "reject")
     write_refit(connection, "pm", found)
     assert status(connection, lesson_id) == "rejected"
+
+
+@pytest.mark.parametrize(("claimed_week", "expected"), [(None, "retired"), (66, "proposed")])
+def test_a_lesson_found_again_is_not_retired_for_how_it_failed_before(
+    connection: Connection, claimed_week: int | None, expected: str
+) -> None:
+    """Good for fifty weeks, bad for sixteen, found again, good for four weeks more."""
+    store_trades(connection, [*steady(50, 0.8), *steady(16, -0.9), *steady(4, 0.8)])
+    claim: dict[str, float] = {}
+    if claimed_week is not None:
+        found = START + timedelta(weeks=claimed_week)
+        claim = {"claim_rr": 0.2, "claimed_at_days": found.timestamp() / 86400}
+    lesson_id = store_lesson(
+        connection, scope={"bucket": "micro"}, outcome="r_multiple",
+        stats={**CLEAR, "posterior_mean_rr": 0.4, **claim},
+        discovered_at=START + timedelta(weeks=10),
+    )  # fmt: skip
+    refit(connection, Settings())
+    assert status(connection, lesson_id) == expected
 
 
 def status(connection: Connection, lesson_id: int) -> str:

@@ -25,8 +25,11 @@ def stored(connection: Connection, **changes: object) -> int:
     store_trades(connection, RR)
     return store_lesson(
         connection, "active", scope={"bucket": "micro"}, outcome="r_multiple",
-        stats={**CLEAR, "posterior_mean_rr": 0.4},
-        **{"discovered_at": START + timedelta(days=1.9), **changes},
+        **{
+            "stats": {**CLEAR, "posterior_mean_rr": 0.4},
+            "discovered_at": START + timedelta(days=1.9),
+            **changes,
+        },
     )  # fmt: skip
 
 
@@ -48,6 +51,17 @@ def test_the_trades_in_scope_are_replayed_with_what_is_in_force(connection: Conn
     ]  # fmt: skip
     assert [part.adjusted_rr for part in target.samples] == pytest.approx([-1.1, 0])
     assert [part.adjusted_rr for part in now.samples] == pytest.approx([-1.02, 0])
+
+
+def test_trades_before_a_lesson_was_found_again_are_in_sample(connection: Connection) -> None:
+    claimed = (START + timedelta(days=2.9)).timestamp() / 86400
+    stats = {**CLEAR, "posterior_mean_rr": 0.4, "claim_rr": 0.1, "claimed_at_days": claimed}
+    lesson_id = stored(connection, stats=stats)
+    [lesson] = lesson_rows.read_lessons(connection, lesson_id=lesson_id)
+    found = replay_rows.read_lesson_replay(
+        connection, lesson, dims=SETTINGS.dimensions("pm"), origins=SETTINGS.origins
+    )
+    assert found.trades.is_in_sample.tolist() == [True, True, True, False]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
