@@ -1,15 +1,29 @@
-"""What the Data page reads of the input: what is missing, what candles filled, what has shifted."""
+"""What the Data page reads of the input: what is missing, what candles filled, what has shifted.
+
+All of it from counts by day, which are those of the events at every moment
+(``learning.store.day_count_rows``). ``counted`` is always the dimensions of the settings.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
 
 import pandas as pd
 import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import DATE
 
-from dashboard.queries import Source, _read, kept
-from learning.store.schema import pattern_trade_events
+from dashboard.queries import _TIMEOUT_MS, Source, _frame, kept, sum_in_memory
+from learning.store import database, day_count_rows
+from learning.store.schema import (
+    PROVENANCES,
+    event_day_counts,
+    event_day_gaps,
+    event_day_levels,
+)
 
 FIELDS = (
     "symbol", "side", "r_multiple_net", "r_multiple", "rr_path", "return_pct", "mfe_r", "mae_r",
@@ -19,15 +33,56 @@ RECENT_DAYS = 30
 LONGEST_WEEKLY_DAYS = 550
 
 
-def _entries(bot: str | None) -> list[sa.ColumnElement[bool]]:
-    """One row a trade and setup: its first entry."""
-    e = pattern_trade_events.c
-    chosen = [e.seq == 0, e.action_category == "entry"]
-    return chosen if bot is None else [*chosen, e.bot == bot]
+@dataclass(frozen=True)
+class _Counts:
+    """The counts by day as they are now, within one transaction."""
+
+    connection: Connection
+    counted: Sequence[str]
+    changed: Sequence[date]
+
+    def of(self, table: sa.Table, bot: str | None) -> sa.CTE:
+        """Return the current rows of a table, of one bot or of all."""
+        now = day_count_rows.current(table, self.changed, self.counted)
+        chosen = sa.select(now)
+        return (chosen if bot is None else chosen.where(now.c.bot == bot)).cte(table.name + "_now")
 
 
+@contextmanager
+def _counts(source: Source, counted: Sequence[str]) -> Iterator[_Counts]:
+    with database.transaction(source.engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
+        sum_in_memory(c)
+        yield _Counts(c, counted, day_count_rows.changed_days(c, counted))
+
+
+# ------------------------------------------------------------------ trades
 @kept
-def read_missing(source: Source, dims: Sequence[str], bot: str | None) -> pd.DataFrame:
+def read_days(source: Source, counted: Sequence[str]) -> pd.DataFrame:
+    """Return per day, bot and origin how many trades closed, and what they are counted by."""
+    with _counts(source, counted) as counts:
+        now = counts.of(event_day_counts, None)
+        found = _frame(counts.connection, sa.select(now).order_by(now.c.day, now.c.bot))
+    return found.drop(columns="dimensions")
+
+
+def trade_counts(days: pd.DataFrame, outcome: str | None) -> pd.DataFrame:
+    """Return per day, bot and origin the distinct trades, and how many lack the outcome."""
+    lacks = days["n_trades"] if outcome is None else days[f"n_without_{outcome}"]
+    return days[["day", "bot", "origin"]].assign(n=days["n_trades"], n_without=lacks)
+
+
+def provenance_counts(days: pd.DataFrame) -> pd.DataFrame:
+    """Return how many events came by each provenance that occurs."""
+    total = [int(days[f"n_{name}"].sum()) for name in PROVENANCES]
+    told = pd.DataFrame({"provenance": PROVENANCES, "n": total})
+    return told[told["n"] > 0].reset_index(drop=True)
+
+
+# ------------------------------------------------------------------ what entries lack
+@kept
+def read_missing(
+    source: Source, dims: Sequence[str], bot: str | None, counted: Sequence[str]
+) -> pd.DataFrame:
     """Return per period and field how many entries there are and how many lack the field.
 
     Periods are weeks, or months where there are over a year and a half of them. ``filled`` counts
@@ -37,66 +92,120 @@ def read_missing(source: Source, dims: Sequence[str], bot: str | None) -> pd.Dat
         source: Of the read.
         dims: Scope dimensions, beside the fields of every trade.
         bot: Only this one; None: all.
+        counted: Every dimension of the settings.
     """
-    e = pattern_trade_events.c
-    period = sa.func.date_trunc(_unit(source, bot), e.closed_at).label("period")
-    counts: list[sa.ColumnElement[Any]] = [sa.func.count().label("n")]
-    for i, name in enumerate((*FIELDS, *dims)):
-        lacks = ~e.scope.has_key(name) if name in dims else e[name].is_(None)
-        told = sa.literal(_filled_as(name)) == sa.any_(e.filled)
-        counts.append(sa.func.count().filter(lacks).label(f"missing_{i}"))
-        counts.append(sa.func.count().filter(told).label(f"filled_{i}"))
-    query = sa.select(period, *counts).where(*_entries(bot)).group_by(sa.text("period"))
-    wide = _read(source.engine, query.order_by(sa.text("period")), in_memory=True)
+    with _counts(source, counted) as counts:
+        entries = _entries(counts, bot)
+        unit = _unit(entries["day"])
+        gaps = _by_period(counts, unit, event_day_gaps, bot, "field", "n_missing", "n_filled")
+        known = _by_period(counts, unit, event_day_levels, bot, "dimension", "n")
+    n = entries.groupby(_periods(entries["day"], unit))["n"].sum()
+    told = _spread(known, "dimension", "n", n.index)
+    lacks = _spread(gaps, "field", "n_missing", n.index)
+    filled = _spread(gaps, "field", "n_filled", n.index)
+    none = pd.Series(0, index=n.index)
     parts = [
         pd.DataFrame(
             {
-                "period": wide["period"],
+                "period": n.index,
                 "field": name,
-                "n": wide["n"],
-                "missing": wide[f"missing_{i}"],
-                "filled": wide[f"filled_{i}"],
+                "n": n.to_numpy(),
+                "missing": (n - told.get(name, none) if name in dims else lacks.get(name, none)),
+                "filled": filled.get(_filled_as(name), none),
             }
         )
-        for i, name in enumerate((*FIELDS, *dims))
+        for name in (*FIELDS, *dims)
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+def _entries(counts: _Counts, bot: str | None) -> pd.DataFrame:
+    """The days with entries, and how many."""
+    c = counts.of(event_day_counts, bot).c
+    n = sa.func.sum(c.n_entries)
+    query = sa.select(c.day, n.label("n")).group_by(c.day).having(n > 0).order_by(c.day)
+    return _frame(counts.connection, query)
+
+
+def _unit(days: pd.Series) -> str:
+    long = len(days) > 0 and (days.iloc[-1] - days.iloc[0]).days > LONGEST_WEEKLY_DAYS
+    return "month" if long else "week"
+
+
+def _by_period(
+    counts: _Counts, unit: str, table: sa.Table, bot: str | None, name: str, *summed: str
+) -> pd.DataFrame:
+    """Sums of a table of counts by period and one of its names."""
+    now = counts.of(table, bot)
+    period = sa.func.date_trunc(unit, sa.cast(now.c.day, sa.DateTime)).label("period")
+    sums = [sa.cast(sa.func.sum(now.c[one]), sa.BigInteger).label(one) for one in summed]
+    query = sa.select(period, now.c[name], *sums).group_by(period, now.c[name])
+    return _frame(counts.connection, query)
+
+
+def _periods(days: pd.Series, unit: str) -> pd.Series:
+    """The start of the week or month that each day lies in, as the database tells it."""
+    moments = pd.to_datetime(days)
+    if unit == "week":
+        return moments - pd.to_timedelta(moments.dt.day_of_week, unit="D")
+    return moments - pd.to_timedelta(moments.dt.day - 1, unit="D")
+
+
+def _spread(sums: pd.DataFrame, name: str, value: str, periods: pd.Index) -> pd.DataFrame:
+    """A column for each name, a row for each period; 0 where nothing was counted."""
+    wide = sums.pivot(index="period", columns=name, values=value)
+    wide.index = pd.to_datetime(wide.index)
+    return wide.reindex(periods).fillna(0).astype(int)
 
 
 def _filled_as(name: str) -> str:
     return "max_drawdown_pct" if name == "rr_path" else name
 
 
-def _unit(source: Source, bot: str | None) -> str:
-    e = pattern_trade_events.c
-    span = sa.func.extract("epoch", sa.func.max(e.closed_at) - sa.func.min(e.closed_at))
-    found = _read(source.engine, sa.select((span / 86400.0).label("days")).where(*_entries(bot)))
-    days = found["days"].fillna(0.0).astype(float).max()
-    return "week" if days <= LONGEST_WEEKLY_DAYS else "month"
-
-
+# ------------------------------------------------------------------ what has shifted
 @kept
-def read_levels(source: Source, dims: Sequence[str], bot: str | None) -> pd.DataFrame:
+def read_levels(
+    source: Source, dims: Sequence[str], bot: str | None, counted: Sequence[str]
+) -> pd.DataFrame:
     """Return per dimension and value the entries of the last 30 days and those before them.
 
-    The last 30 days are counted back from the last closed trade. A value that is absent has the
+    The last 30 days end with the day of the last closed entry. A value that is absent has the
     level None.
+
+    Args:
+        source: Of the read.
+        dims: Scope dimensions.
+        bot: Only this one; None: all.
+        counted: Every dimension of the settings.
     """
-    e = pattern_trade_events.c
-    chosen = _entries(bot)
-    last = sa.select(sa.func.max(e.closed_at)).where(*chosen).scalar_subquery()
-    is_recent = e.closed_at > last - sa.text(f"interval '{RECENT_DAYS} days'")
-    levels = [e.scope.op("->>")(name).label(f"level_{i}") for i, name in enumerate(dims)]
-    entries = sa.select(is_recent.label("is_recent"), *levels).where(*chosen).subquery()
-    # each entry is read once, and counted into one set of groups for each dimension
-    columns = [entries.c[one.name] for one in levels]
-    counted = [(sa.func.grouping(one) == 0, one) for one in columns]
-    query = sa.select(
-        sa.case(
-            *((own, sa.literal(name)) for (own, _), name in zip(counted, dims, strict=True))
-        ).label("dimension"),
-        sa.case(*counted).label("level"),
-        sa.func.count().filter(entries.c.is_recent).label("recent"),
-        sa.func.count().filter(~entries.c.is_recent).label("before"),
-    ).group_by(sa.func.grouping_sets(*(sa.tuple_(one) for one in columns)))
-    return _read(source.engine, query, in_memory=True)
+    with _counts(source, counted) as counts:
+        entries = _entries(counts, bot)
+        if entries.empty:
+            return pd.DataFrame(columns=["dimension", "level", "recent", "before"])
+        since = entries["day"].iloc[-1] - timedelta(days=RECENT_DAYS)
+        found = _frame(counts.connection, _levels(counts, dims, bot, since))
+    is_recent = entries["day"] > since
+    n = {"recent": entries.loc[is_recent, "n"].sum(), "before": entries.loc[~is_recent, "n"].sum()}
+    return pd.concat([found, _absent(found, dims, n)], ignore_index=True)
+
+
+def _levels(counts: _Counts, dims: Sequence[str], bot: str | None, since: date) -> sa.Select:
+    c = counts.of(event_day_levels, bot).c
+    is_recent = c.day > sa.literal(since, DATE)
+    n = [
+        sa.cast(sa.func.coalesce(sa.func.sum(c.n).filter(part), 0), sa.BigInteger).label(name)
+        for name, part in (("recent", is_recent), ("before", ~is_recent))
+    ]
+    chosen = sa.select(c.dimension, c.level, *n).where(c.dimension.in_(list(dims)))
+    return chosen.group_by(c.dimension, c.level)
+
+
+def _absent(found: pd.DataFrame, dims: Sequence[str], n: dict[str, int]) -> pd.DataFrame:
+    """What no level of a dimension accounts for, where there is any."""
+    told = found.groupby("dimension")[["recent", "before"]].sum()
+    left = {
+        name: {side: int(n[side]) - int(told[side].get(name, 0)) for side in n} for name in dims
+    }
+    rows = [{"dimension": d, "level": None, **sides} for d, sides in left.items()
+            if any(sides.values())]  # fmt: skip
+    return pd.DataFrame(rows, columns=found.columns)

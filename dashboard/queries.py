@@ -24,6 +24,7 @@ from learning.store import (
     database,
     decision_rows,
     deferral_rows,
+    inbox_count_rows,
     job_rows,
     lesson_rows,
     people_rows,
@@ -196,10 +197,8 @@ def sum_in_memory(connection: Connection) -> None:
     connection.execute(sa.select(sa.func.set_config("work_mem", _WORK_MEM, True)))
 
 
-def _read(engine: Engine, query: sa.Select[Any], *, in_memory: bool = False) -> pd.DataFrame:
+def _read(engine: Engine, query: sa.Select[Any]) -> pd.DataFrame:
     with database.transaction(engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
-        if in_memory:
-            sum_in_memory(c)
         return _frame(c, query)
 
 
@@ -718,8 +717,7 @@ def read_chain(source: Source) -> tuple[int | None, str, int]:
 def read_inbox(source: Source) -> dict[str, int]:
     """Return the accounts of the inbox: strands, ingested, quarantined, ignored, pending."""
     with database.transaction(source.engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
-        row = c.execute(sa.text("SELECT * FROM strand_accounts")).mappings().one()
-    return {name: int(value) for name, value in row.items()}
+        return asdict(inbox_count_rows.accounts_now(c))
 
 
 @kept
@@ -733,43 +731,6 @@ def read_refused(source: Source, limit: int = 500) -> pd.DataFrame:
         .order_by(s.id.desc())
         .limit(limit)
     )
-    return _read(source.engine, query)
-
-
-@kept
-def read_trade_counts(source: Source, outcome: str | None) -> pd.DataFrame:
-    """Return per day, bot and origin the distinct trades, and how many lack the outcome."""
-    e = pattern_trade_events.c
-    missing: sa.ColumnElement[Any] = e[outcome].is_(None) if outcome is not None else sa.true()
-    trades = (
-        sa.select(
-            e.bot,
-            e.origin,
-            sa.func.min(sa.func.date_trunc("day", e.closed_at)).label("day"),
-            sa.func.bool_or(missing).label("lacks"),
-        )
-        .group_by(e.bot, e.origin, e.trade_id)
-        .subquery("trades")
-    )
-    query = (
-        sa.select(
-            trades.c.day,
-            trades.c.bot,
-            trades.c.origin,
-            sa.func.count().label("n"),
-            sa.func.count().filter(trades.c.lacks).label("n_without"),
-        )
-        .group_by(trades.c.day, trades.c.bot, trades.c.origin)
-        .order_by(trades.c.day)
-    )
-    return _read(source.engine, query, in_memory=True)
-
-
-@kept
-def read_provenance(source: Source) -> pd.DataFrame:
-    """Return how many events came by which provenance."""
-    e = pattern_trade_events.c
-    query = sa.select(e.provenance, sa.func.count().label("n")).group_by(e.provenance)
     return _read(source.engine, query)
 
 

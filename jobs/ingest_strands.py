@@ -26,7 +26,14 @@ from learning.events.verdicts import (
     trade_of,
 )
 from learning.settings import Settings
-from learning.store import context_rows, event_rows, state_rows, strand_rows
+from learning.store import (
+    context_rows,
+    day_count_rows,
+    event_rows,
+    inbox_count_rows,
+    state_rows,
+    strand_rows,
+)
 from learning.store.copying import REFUSED
 from learning.store.database import transaction
 
@@ -75,9 +82,12 @@ def ingest_arrived(context: JobContext) -> JobReport:
         context.progress(done.strands, pending, "strands")
 
     done = ingest_strands(context.engine, context.settings, low_water=low_water, progress=tell)
-    if done.strands:
-        with context.transaction() as connection:
+    with context.transaction() as connection:
+        if done.strands:
             state_rows.touch(connection)
+        inbox_count_rows.store_changed(connection)
+        if not is_quick:  # under a busy bot the day would be counted anew at every close
+            day_count_rows.store_changed(connection, context.settings.every_dimension())
     changed = {"ingested": done.ingested, "quarantined": done.quarantined, "ignored": done.ignored}
     return JobReport(done.strands, done.events, changed)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
+import pandas as pd
 from sqlalchemy import Connection
 
 from jobs.aggregate_scopes import Measure, current_measure, fingerprints, measured_groups
@@ -19,6 +20,7 @@ from learning.evidence.trade_events import GroupKey
 from learning.settings import Profile, Settings
 from learning.store import (
     database,
+    day_count_rows,
     group_mark_rows,
     job_rows,
     scope_cell_rows,
@@ -32,6 +34,7 @@ from learning.store.validation_rows import Check, State
 MAX_SKEW = timedelta(seconds=5)
 _FAILS_AGAIN = 3  # failures in a row from which a job is broken, not unlucky
 _SAMPLE_TRADES = 10_000  # recomputed at each run: some seconds; every group has its turn
+_SAMPLE_DAYS = 50
 _FLOAT32 = ("time_efficiency", "field_coherence", "recurrence_score")
 
 
@@ -57,6 +60,7 @@ def run_all_checks(
         *validation_rows.run_checks(connection),
         clock_check(connection),
         timetable_check(connection, settings.profile),
+        day_count_check(connection, settings, now, every_day=every_group),
         *(recomputation_check(connection, one, settings, now, every_group) for one in MODULES),
     ]
 
@@ -96,6 +100,45 @@ def timetable_check(connection: Connection, profile: Profile) -> Check:
     if told and state == "ok":
         state = "warning"
     return Check("jobs keep to their timetable", state, "; ".join(told) or "all do")
+
+
+def day_count_check(
+    connection: Connection, settings: Settings, now: datetime, *, every_day: bool
+) -> Check:
+    """Count days again from the events, and compare with what is stored of them."""
+    name = "counts by day are what the events give"
+    span = day_count_rows.days_of_events(connection)
+    if span is None:
+        return Check(name, "ok", "no trades")
+    dims = settings.every_dimension()
+    waiting = day_count_rows.changed_days(connection, dims)
+    others = sorted(set(pd.date_range(*span).date) - set(waiting))
+    days = others if every_day else days_of_turn(others, now)
+    wrong = [
+        table.name
+        for table in day_count_rows.TABLES
+        if day_count_rows.count_departures(connection, table, days, dims)
+    ]
+    told = f"{len(days)} of {len(others)} days counted again; {len(waiting)} wait for the sweep"
+    if wrong:
+        return Check(name, "failed", f"{told}; wrong: {', '.join(wrong)}")
+    return Check(name, "ok", told)
+
+
+def days_of_turn(days: Sequence[date], now: datetime) -> list[date]:
+    """Return the days to count again now: others each hour, all of them in time.
+
+    Examples:
+        >>> from datetime import UTC
+        >>> days_of_turn([date(2024, 1, 1)], datetime(2024, 1, 1, tzinfo=UTC))
+        [datetime.date(2024, 1, 1)]
+    """
+    drawn = np.random.default_rng(_hour(now)).permutation(len(days))[:_SAMPLE_DAYS]
+    return [days[i] for i in sorted(drawn)]
+
+
+def _hour(now: datetime) -> int:
+    return int(now.timestamp() // 3600)
 
 
 def recomputation_check(
@@ -141,8 +184,7 @@ def turn_of(
         >>> turn_of([("a", "entry")], {("a", "entry"): 5}, datetime(2024, 1, 1, tzinfo=UTC))
         [('a', 'entry')]
     """
-    hour = int(now.timestamp() // 3600)
-    drawn = np.random.default_rng(hour).permutation(len(groups))
+    drawn = np.random.default_rng(_hour(now)).permutation(len(groups))
     chosen: list[GroupKey] = []
     left = _SAMPLE_TRADES
     for i in drawn:

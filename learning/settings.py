@@ -253,6 +253,10 @@ class Settings(BaseSettings):
         """Return the scope dimensions of a module, in order."""
         return self.pm_dimensions if module == "pm" else self.dm_dimensions
 
+    def every_dimension(self) -> tuple[str, ...]:
+        """Return the scope dimensions of both modules, each once."""
+        return tuple(sorted({*self.pm_dimensions, *self.dm_dimensions}))
+
     def n_min_by_size(self) -> tuple[int, ...]:
         """Return the trades needed to store a scope of 1, 2, … 7 or more dimensions."""
         small, middle, large, largest = self.n_min

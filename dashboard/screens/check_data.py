@@ -23,7 +23,8 @@ def show() -> None:
     """Draw the page."""
     page = controls.open_page("Data", jobs=("ingest_strands",))
     inbox = queries.read_inbox(page.source)
-    counts = queries.read_trade_counts(page.source, page.health.state.outcome)
+    days = data_queries.read_days(page.source, page.settings.every_dimension())
+    counts = data_queries.trade_counts(days, page.health.state.outcome)
     if page.filters.bot is not None:
         counts = counts[counts["bot"] == page.filters.bot]
     if not inbox["strands"]:
@@ -41,7 +42,7 @@ def show() -> None:
     _show_missing_and_drift(page)
     left, right = st.columns([1, 1], gap="medium")
     with left:
-        _show_provenance(page)
+        _show_provenance(data_queries.provenance_counts(days))
     with right:
         _show_origins(counts)
     _show_refused(page)
@@ -59,7 +60,8 @@ def _show_days(page: Page, counts: pd.DataFrame) -> None:
 
 def _show_missing_and_drift(page: Page) -> None:
     dims = page.settings.dimensions("dm" if page.filters.module == "dm" else "pm")
-    counted = data_queries.read_missing(page.source, dims, page.filters.bot)
+    asked = page.source, dims, page.filters.bot, page.settings.every_dimension()
+    counted = data_queries.read_missing(*asked)
     if counted.empty:
         return
     left, right = st.columns([3, 2], gap="medium")
@@ -73,7 +75,7 @@ def _show_missing_and_drift(page: Page) -> None:
             f"The last {data_queries.RECENT_DAYS} days against all before; beyond {THRESHOLD} it "
             "is another population.",
         )
-        moved = context_drift(data_queries.read_levels(page.source, dims, page.filters.bot))
+        moved = context_drift(data_queries.read_levels(*asked))
         if moved is None:
             controls.nothing("Fewer than 30 trades on one side: nothing to compare yet.")
             return
@@ -97,9 +99,8 @@ def _show_indicators(page: Page, inbox: dict[str, int], counts: pd.DataFrame) ->
             st.metric(label, value, delta=told, delta_arrow="off", delta_color="off", border=True)
 
 
-def _show_provenance(page: Page) -> None:
+def _show_provenance(found: pd.DataFrame) -> None:
     controls.section("Where pattern and scope come from")
-    found = queries.read_provenance(page.source)
     total = max(int(found["n"].sum()), 1)
     table = pd.DataFrame(
         {

@@ -66,24 +66,25 @@ def read_sized_trades(
     """
     if outcome not in OUTCOMES:
         raise ValueError(f"outcome must be one of {', '.join(OUTCOMES)}, got {outcome!r}")
-    first = _first(module, pattern_key)
-    closed = _closed(outcome, origins, of=first)
+    sized = _sized_trades(module, pattern_key)
+    closed = _closed(outcome, origins, of=sized)
     query = (
-        sa.select(first, closed.c.closed_at, closed.c.rr, closed.c.pnl_amount, closed.c.currency)
-        .join_from(
-            first,
-            closed,
-            sa.and_(first.c.bot == closed.c.bot, first.c.trade_id == closed.c.trade_id),
-        )
-        .order_by(closed.c.closed_at, first.c.bot, first.c.trade_id)
+        sa.select(sized, closed.c.closed_at, closed.c.rr, closed.c.pnl_amount, closed.c.currency)
+        .join_from(sized, closed, sa.true())
+        .order_by(closed.c.closed_at, sized.c.bot, sized.c.trade_id)
     )
-    rows: dict[tuple[str, str, str], list[sa.Row[Any]]] = {}
-    for row in connection.execute(query):
-        rows.setdefault((row.module, row.bot, row.trade_id), []).append(row)
-    return [_sized(*key, of_trade) for key, of_trade in rows.items()]
+    return [_sized(row) for row in connection.execute(query)]
 
 
-def _first(module: str | None, pattern_key: str | None) -> sa.CTE:
+def _sized_trades(module: str | None, pattern_key: str | None) -> sa.CTE:
+    """Trades with the sizes that were applied to them, one of each lesson."""
+    first = _first(module, pattern_key)
+    key = (first.c.module, first.c.bot, first.c.trade_id)
+    sizes = sa.func.array_agg(first.c.size).label("sizes")
+    return sa.select(*key, sizes).group_by(*key).cte("sized")
+
+
+def _first(module: str | None, pattern_key: str | None) -> sa.Subquery:
     c = override_applications.c
     query = (
         sa.select(c.module, c.bot, c.trade_id, _applied_size().label("size"))
@@ -100,7 +101,7 @@ def _first(module: str | None, pattern_key: str | None) -> sa.CTE:
         query = query.where(c.module == module)
     if pattern_key is not None:
         query = query.where(c.pattern_key == pattern_key)
-    return query.cte("first")  # asked twice, found once
+    return query.subquery("first")
 
 
 def _applied_size() -> sa.ColumnElement[float]:
@@ -109,28 +110,25 @@ def _applied_size() -> sa.ColumnElement[float]:
     return sa.func.coalesce(sa.case((c.module == "dm", alloc), else_=size), 1.0)
 
 
-def _closed(outcome: str, origins: Sequence[str], *, of: sa.CTE) -> sa.Subquery:
-    """One outcome for each of these trades: not of all that ever closed, which are many more."""
+def _closed(outcome: str, origins: Sequence[str], *, of: sa.CTE) -> sa.Lateral:
+    """The outcome of a trade, which all its events share: one of them is looked up."""
     c = pattern_trade_events.c
-    asked = sa.select(of.c.bot, of.c.trade_id).distinct()
     return (
-        sa.select(c.bot, c.trade_id, c[outcome].label("rr"), c.closed_at, c.pnl_amount, c.currency)
-        .ext(distinct_on(c.bot, c.trade_id))
+        sa.select(c[outcome].label("rr"), c.closed_at, c.pnl_amount, c.currency)
         .where(
+            c.bot == of.c.bot,
+            c.trade_id == of.c.trade_id,
             c.origin.in_(list(origins)),
             c[outcome].is_not(None),
-            sa.tuple_(c.bot, c.trade_id).in_(asked),
         )
-        .order_by(c.bot, c.trade_id)
-        .subquery("closed")
+        .limit(1)
+        .lateral("closed")
     )
 
 
-def _sized(module: str, bot: str, trade_id: str, rows: Sequence[sa.Row[Any]]) -> SizedTrade:
-    lever = _SIZES[module == "dm"]
-    product = math.prod(float(row.size) for row in rows)
-    one = rows[0]
+def _sized(row: sa.Row[Any]) -> SizedTrade:
+    product = clamp(LEVERS[_SIZES[row.module == "dm"]], math.prod(row.sizes))
     return SizedTrade(
-        module, bot, trade_id, one.closed_at, clamp(LEVERS[lever], product), float(one.rr),
-        one.pnl_amount, one.currency,
+        row.module, row.bot, row.trade_id, row.closed_at, product, float(row.rr), row.pnl_amount,
+        row.currency,
     )  # fmt: skip

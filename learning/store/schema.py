@@ -251,6 +251,20 @@ strand_ledger = sa.Table(
     sa.Index("ix_strand_ledger_status", "status", postgresql_where=sa.text("status <> 'ingested'")),
     comment="Exactly one row per strand, written with its events. No row: pending.",
 )
+inbox_block_changes = sa.Table(
+    "inbox_block_changes",
+    metadata,
+    _bigint("block", comment="8192 ids"),
+    comment="Blocks of the inbox that were written to since they were counted; told by "
+    "triggers, taken by the runs that look at the inbox.",
+)
+inbox_block_counts = sa.Table(
+    "inbox_block_counts",
+    metadata,
+    sa.Column("block", sa.BigInteger, primary_key=True, autoincrement=False, comment="8192 ids"),
+    *(_integer(name) for name in ("strands", "ingested", "quarantined", "ignored")),
+    comment="Strands by block of ids, and what became of them.",
+)
 trade_actions = sa.Table(
     "trade_actions",
     metadata,
@@ -329,6 +343,47 @@ pattern_trade_events = sa.Table(
     sa.Index("ix_pattern_trade_events_group", "module", "pattern_key", "action_category"),
     sa.Index("ix_pattern_trade_events_closed_at", "closed_at"),
     comment="The fact table: one row per action of a closed trade. seq 0 counts the trade.",
+)
+
+event_day_changes = sa.Table(
+    "event_day_changes",
+    metadata,
+    sa.Column("day", DATE, nullable=False),
+    comment="Days (UTC) of closes whose events were written since they were counted; told by "
+    "a trigger, taken by the sweep of the inbox.",
+)
+
+
+def _of_day(*names: str) -> list[sa.Column[Any]]:
+    day = sa.Column("day", DATE, primary_key=True, comment="of the close, UTC")
+    return [day, *(sa.Column(name, sa.Text, primary_key=True) for name in names)]
+
+
+event_day_counts = sa.Table(
+    "event_day_counts",
+    metadata,
+    *_of_day("bot", "origin"),
+    _integer("n_trades", comment="distinct trades"),
+    *(_integer(f"n_without_{name}", comment="trades that lack it") for name in OUTCOMES),
+    _integer("n_entries", comment="first entries, one a trade and setup"),
+    *(_integer(f"n_{name}", comment="events by this provenance") for name in PROVENANCES),
+    _array("dimensions", sa.Text, comment="whose levels were counted that day"),
+    comment="Closed trades by day, counted from the events.",
+)
+event_day_levels = sa.Table(
+    "event_day_levels",
+    metadata,
+    *_of_day("bot", "dimension", "level"),
+    _integer("n", comment="first entries"),
+    comment="First entries by day and level of a scope dimension, where they have one.",
+)
+event_day_gaps = sa.Table(
+    "event_day_gaps",
+    metadata,
+    *_of_day("bot", "field"),
+    _integer("n_missing", comment="first entries that lack it"),
+    _integer("n_filled", comment="first entries that candles told it"),
+    comment="What first entries lack, and what candles filled; no row where neither.",
 )
 
 trade_contexts = sa.Table(

@@ -11,7 +11,13 @@ from sqlalchemy import Connection
 
 from learning.domain.levers import LEVERS
 from learning.lessons.life_cycle import levers_of_effect
-from learning.store import alert_rows, decision_rows, prescription_rows, strand_rows
+from learning.store import (
+    alert_rows,
+    decision_rows,
+    inbox_count_rows,
+    prescription_rows,
+    strand_rows,
+)
 from learning.store.schema import learning_lessons, metadata
 
 State = Literal["ok", "warning", "failed"]
@@ -71,6 +77,11 @@ def _strands_accounted(connection: Connection) -> Check:
         f"quarantined + {accounts.ignored} ignored + {accounts.pending} pending"
     )
     return Check("every strand is accounted for", "ok" if accounts.balanced else "failed", finding)
+
+
+def _inbox_counts(connection: Connection) -> Check:
+    wrong = inbox_count_rows.count_departures(connection)
+    return _none_of("counts of the inbox are what it holds", wrong, "blocks of ids that differ")
 
 
 def _quarantine_share(connection: Connection) -> Check:
@@ -285,6 +296,7 @@ CHECKS: Sequence[Callable[[Connection], Check]] = (
     _tables_exist,
     _tables_have_data,
     _strands_accounted,
+    _inbox_counts,
     _nothing_waits_long,
     _quarantine_share,
     _events_without_strand,

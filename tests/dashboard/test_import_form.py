@@ -232,9 +232,13 @@ def test_the_page_shows_what_is_missing_what_drifted_and_the_days(
         assert title in said
     assert "nothing to compare yet" in said or page.get("plotly_chart")
     source = read_health(engine_of_page).source(engine_of_page)
-    levels = read_levels(source, ("bucket", "timeframe"), None)
+    levels = read_levels(source, ("bucket", "timeframe"), None, Settings().every_dimension())
     told = {(one.dimension, one.level): (one.recent, one.before) for one in levels.itertuples()}
     assert told["bucket", "mid"] == (21, 0)
     assert told["bucket", "xl"] == (7, 53)  # 27 February to 27 March hold 28 trades
-    missing = read_missing(source, ("bucket", "timeframe"), None).groupby("field")["missing"].sum()
+    missing = (
+        read_missing(source, ("bucket", "timeframe"), None, Settings().every_dimension())
+        .groupby("field")["missing"]
+        .sum()
+    )
     assert (missing["bucket"], missing["timeframe"], missing["mfe_r"]) == (0, 81, 81)

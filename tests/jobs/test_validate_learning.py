@@ -48,6 +48,9 @@ BREAKS = {
     "pattern_trade_events)": "ingested closes have events",
     "DELETE FROM strand_ledger WHERE strand_id = (SELECT max(strand_id) FROM "
     "pattern_trade_events)": "events rest on ingested strands",
+    "UPDATE event_day_levels SET n = n + 1": "counts by day are what the events give",
+    "UPDATE inbox_block_counts SET ignored = ignored + 1": "counts of the inbox are what it holds",
+    "DELETE FROM event_day_counts": "counts by day are what the events give",
 }
 
 

@@ -23,7 +23,7 @@ from jobs.ingest_strands import ingest_batch, ingest_strands
 from learning.events.strands import Strand
 from learning.events.verdicts import Verdict
 from learning.settings import Settings
-from learning.store import strand_rows
+from learning.store import inbox_count_rows, strand_rows
 from learning.store.database import create_engine, transaction
 from learning.store.strand_rows import Accounts
 from tests.forked_process import in_a_process
@@ -41,9 +41,12 @@ def database(new_database: Callable[[], str]) -> Iterator[str]:
     with engine.connect() as connection:
         found = strand_rows.accounts(connection)
         view = Accounts(*connection.execute(sa.text("TABLE strand_accounts")).one())
+        before = inbox_count_rows.accounts_now(connection)
+        inbox_count_rows.store_changed(connection)
+        after = inbox_count_rows.accounts_now(connection)
     engine.dispose()
     assert found.balanced
-    assert found == view
+    assert found == view == before == after
 
 
 def send(url: str, strands: Iterable[Strand]) -> None:
