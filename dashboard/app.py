@@ -31,4 +31,5 @@ def page_of(one: PageOf) -> st.Page:
 st.set_page_config(page_title="Edgekeeper", page_icon=ICON, layout="wide")
 page = st.navigation({group: [page_of(one) for one in pages] for group, pages in PAGES.items()})
 controls.show_frame()
-page.run()
+with controls.charts_last():
+    page.run()

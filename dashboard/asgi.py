@@ -46,8 +46,8 @@ async def _imports_first(_app: st.App) -> AsyncIterator[dict[str, Any] | None]:
 def _keep_for_good() -> None:
     """Take what was loaded out of the collector's sight.
 
-    Streamlit collects garbage after every run of a page; looking through all that the libraries
-    made takes a fifth of a second in which no other visitor is served.
+    Looking for garbage through all that the libraries made takes a fifth of a second in which no
+    visitor is served.
     """
     gc.collect()
     gc.freeze()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 from sqlalchemy import Engine
+from streamlit.runtime.scriptrunner import RerunException
 
 from dashboard import commands, formats, health, queries, theme
 from dashboard.edge_queries import Unit
@@ -27,6 +29,9 @@ from learning.store.switch_rows import CONFIRMATION
 
 UNITS: tuple[Unit, ...] = ("R", "%", "money")
 _JUST_READ = "health"  # handed on within one run of a page
+_LATER = "charts-later"  # what is drawn at the end of the run
+_DRAWN = "charts-of"  # the page whose charts stand
+_CHART_HEIGHT = 300
 PERIODS: Mapping[str, int | None] = {"all": None, "90 d": 90, "30 d": 30, "7 d": 7}
 OUTCOME_WORDS: Mapping[str, str] = {
     "r_multiple_net": "R of initial risk, after costs",
@@ -386,18 +391,70 @@ def _chosen(origins: tuple[str, ...]) -> tuple[Filters, Unit]:
 
 
 # ------------------------------------------------------------------ parts of pages
-def chart(figure: go.Figure, *, key: str, alt: str) -> None:
-    """Show a chart with its sentence for those who do not see it."""
-    st.plotly_chart(figure, key=key, theme=None, config=theme.PLOT_CONFIG, alt=alt)
+@contextmanager
+def charts_last() -> Iterator[None]:
+    """Draw the charts of what runs within at its end, each in its place.
+
+    A browser draws what comes first, and while it draws a chart it shows no text: so the words and
+    tables of a page stand before its charts do.
+    """
+    later: list[Callable[[], None]] = []
+    st.session_state[_LATER] = later
+    try:
+        yield
+    except RerunException:  # all of it is shown anew in a moment
+        later.clear()
+        raise
+    finally:
+        for draw in later:
+            draw()
+    st.session_state[_DRAWN] = st.session_state.get("page")
 
 
-def picked(figure: go.Figure, *, key: str, alt: str) -> list[Any] | None:
+def chart(
+    figure: go.Figure,
+    *,
+    key: str,
+    alt: str,
+    on_pick: Callable[[list[Any]], None] | None = None,
+) -> None:
+    """Show a chart with its sentence for those who do not see it, after the rest of the page.
+
+    Args:
+        figure: What is drawn.
+        key: Of the chart.
+        alt: The sentence.
+        on_pick: Called with the ``customdata`` of a point that was newly clicked.
+    """
+    place: Any = st.container()
+    if st.session_state.get(_DRAWN) != st.session_state.get("page"):
+        # nothing jumps; where the page has been drawn before, its charts stay while they change
+        place = place.skeleton(height=figure.layout.height or _CHART_HEIGHT)
+
+    def draw() -> None:
+        if on_pick is None:
+            place.plotly_chart(figure, key=key, theme=None, config=theme.PLOT_CONFIG, alt=alt)
+            return
+        clicked = picked(figure, key=key, alt=alt, at=place)
+        if clicked is not None:
+            on_pick(clicked)
+
+    st.session_state[_LATER].append(draw)
+
+
+def picked(figure: go.Figure, *, key: str, alt: str, at: Any = st) -> list[Any] | None:
     """Show a chart whose points can be clicked; return what the newly clicked one stands for.
+
+    Args:
+        figure: What is drawn.
+        key: Of the chart.
+        alt: Its sentence for those who do not see it.
+        at: Where it is shown.
 
     Returns:
         The point's ``customdata``, once for each click on another point; else None.
     """
-    state = st.plotly_chart(
+    state = at.plotly_chart(
         figure,
         key=key,
         theme=None,
@@ -428,15 +485,25 @@ def nothing(said: str, *, height: int | None = None) -> Any:
     return box
 
 
-def table(frame: pd.DataFrame, *, alt: str, **look: Any) -> Any:
-    """Show a table without its index; a column that has no label of its own gets its name."""
+def table(frame: pd.DataFrame, *, alt: str, saved_as: str | None = None, **look: Any) -> Any:
+    """Show a table without its index; a column that has no label of its own gets its name.
+
+    Args:
+        frame: The table.
+        alt: For those who do not see it.
+        saved_as: Name of the files it is offered as; None where the page offers them elsewhere.
+        look: As ``st.dataframe`` takes it.
+    """
     named = {
         name: st.column_config.Column(str(name).replace("_", " ").capitalize())
         for name in frame.columns
     }
     columns = {**named, **look.pop("column_config", {})}
     shown = _cleaned(frame, formats.inert)
-    return st.dataframe(shown, hide_index=True, column_config=columns, alt=alt, **look)
+    state = st.dataframe(shown, hide_index=True, column_config=columns, alt=alt, **look)
+    if saved_as is not None:
+        downloads(frame, saved_as)
+    return state
 
 
 def _cleaned(frame: pd.DataFrame, clean: Callable[[Any], Any]) -> pd.DataFrame:

@@ -161,6 +161,7 @@ def _show_balance(arms: Arms) -> None:
     controls.table(
         table,
         alt=f"What each arm met, {len(table)} conditions",
+        saved_as="balance-of-arms",
         key=f"balance-{len(arms.trades)}",
         height="content" if len(table) < 7 else 248,
         column_config={

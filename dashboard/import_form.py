@@ -201,6 +201,7 @@ def _show_report(page: Page, upload: Upload, examined: Examined) -> None:
         controls.table(
             safe,
             alt=f"The first {len(frame)} trades",
+            saved_as="first-trades",
             height=38 + 35 * len(frame),
             column_config={"opened_at": opened, "closed_at": closed},
         )

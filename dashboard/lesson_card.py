@@ -139,6 +139,7 @@ def show_evidence(page: Page, lesson: Lesson, *, with_windows: bool = True) -> N
         pd.DataFrame(_evidence(lesson), columns=["evidence", "value"]),
         column_config={"evidence": st.column_config.TextColumn("Evidence", width=110)},
         alt="Evidence of the lesson",
+        saved_as=f"evidence-{lesson['label']}-v{lesson['version']}",
         key=f"evidence-{lesson['id']}-{lesson['version']}",
     )
     if with_windows:
@@ -278,6 +279,7 @@ def show_change(page: Page, lesson: Lesson) -> None:
         controls.table(
             table,
             alt="What the lesson would change",
+            saved_as=f"levers-{lesson['label']}-v{lesson['version']}",
             key=f"levers-{lesson['id']}-{lesson['version']}",
         )
     for name, why in (lesson["stats"].get("withheld_levers") or {}).items():
@@ -399,6 +401,7 @@ def _show_reach(page: Page, lesson: Lesson) -> None:
     controls.table(
         overlap_table(lesson, reach.overlaps),
         alt="Overlap with active overrides",
+        saved_as=f"overlap-{lesson['label']}",
         key=f"overlap-{lesson['id']}",
     )
 

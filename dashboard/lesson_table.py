@@ -31,28 +31,33 @@ def lesson_table(lessons: pd.DataFrame) -> pd.DataFrame:
                 formats.NOTHING if pd.isna(days) else f"{days:.0f}"
                 for days in lessons["half_life_days"]
             ],
-            "outcome": lessons["outcome"].to_numpy(),
             "change": [formats.guarded(text) for text in lessons["change"]],
             "value": lessons["value_rr"].round(1).to_numpy(),
+            "outcome": lessons["outcome"].to_numpy(),
             "found": lessons["discovered_at"].to_numpy(),
         }
     )
     return shown.reset_index(drop=True)
 
 
-def lesson_columns() -> dict[str, Any]:
-    """Return how the columns of lessons look: units in the head, numbers to the right."""
+def lesson_columns(*, setup: int | None = None, context: int = 150) -> dict[str, Any]:
+    """Return how the columns of lessons look: units in the head, numbers to the right.
+
+    Args:
+        setup: Width of the setups, pixels; None: as wide as they are.
+        context: Width of the contexts, pixels.
+    """
     column = st.column_config
     return {
         "lesson": column.LinkColumn(
             "Lesson",
             display_text=r"id=(L-\d+)",
-            width="small",
+            width=72,
             pinned=True,
             help="Opens the lesson.",
         ),
-        "setup": column.TextColumn("Setup"),
-        "context": column.TextColumn("Context", width=190),
+        "setup": column.TextColumn("Setup", width=setup),
+        "context": column.TextColumn("Context", width=context),
         "edge": column.NumberColumn(
             "Edge (R)", format="%+.2f", help="Shrunk, per trade, against the mean of its setup."
         ),
@@ -66,7 +71,7 @@ def lesson_columns() -> dict[str, Any]:
         ),
         "half_life": column.TextColumn("Half-life (d)", alignment="right"),
         "outcome": column.TextColumn("Outcome"),
-        "change": column.TextColumn("Change"),
+        "change": column.TextColumn("Change", width="large"),
         "value": column.NumberColumn(
             "At stake (R)", format="%.1f", help="Cautious quartile of the edge times its trades."
         ),

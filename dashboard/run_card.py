@@ -93,6 +93,7 @@ def _show_facts(run: Run) -> None:
     controls.table(
         table,
         alt=f"Facts of run {run['id']}",
+        saved_as=f"run-{run['id']}",
         key=f"facts-{run['id']}",
         column_config={"fact": st.column_config.TextColumn("Fact", width=100)},
     )
@@ -111,6 +112,7 @@ def _show_said(run: Run) -> None:
         controls.table(
             found,
             alt=f"What run {run['id']} changed",
+            saved_as=f"changed-by-run-{run['id']}",
             key=f"changed-{run['id']}",
             height="content" if len(found) < 9 else 320,
         )

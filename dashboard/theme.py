@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import html
+import json
 import pickle
 import threading
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, ParamSpec
 
@@ -106,6 +107,31 @@ def safe_label(text: object, *, longest: int = 40) -> str:
     return html.escape(short)
 
 
+def safe_labels(texts: Iterable[object], *, longest: int = 40) -> list[str]:
+    """Return the labels of rows or columns, no two alike: those would be drawn as one.
+
+    What is too long loses its middle, since what was done stands at the end of a setup.
+
+    Examples:
+        >>> safe_labels(["breakout.S1.squeeze · entry", "breakout.S1.squeeze · exit"], longest=20)
+        ['breakout.S…e · entry', 'breakout.S…ze · exit']
+        >>> safe_labels(["a" * 9, "aaaabaaaa"], longest=6)
+        ['aaa…aa', 'aaa…aa (2)']
+    """
+    seen: Counter[str] = Counter()
+    labels = []
+    for text in texts:
+        short = _without_middle(" ".join(str(text).split()), longest)
+        seen[short] += 1
+        labels.append(short if seen[short] == 1 else f"{short} ({seen[short]})")
+    return [html.escape(one) for one in labels]
+
+
+def _without_middle(text: str, longest: int) -> str:
+    end = (longest - 1) // 2
+    return text if len(text) <= longest else f"{text[: longest - 1 - end]}…{text[-end:]}"
+
+
 def style(figure: go.Figure, palette: Palette, *, height: int, hover: str = "closest") -> go.Figure:
     """Give a figure the look of the house, in place; return it."""
     figure.update_layout(
@@ -153,7 +179,7 @@ def kept_figure(draw: Callable[P, go.Figure]) -> Callable[P, go.Figure]:
         with lock:
             found = kept.pop(key, None)
         if found is None:
-            found = draw(*args, **look)
+            found = _as_sent(draw(*args, **look))
         with lock:
             kept[key] = found
             while len(kept) > _FIGURES_KEPT:
@@ -161,6 +187,16 @@ def kept_figure(draw: Callable[P, go.Figure]) -> Callable[P, go.Figure]:
         return found
 
     return drawn
+
+
+def _as_sent(figure: go.Figure) -> go.Figure:
+    """Let a figure keep what is sent of it: to take it apart costs more than to send it.
+
+    Every run of a page takes each of its figures apart, copies all of it, and spells it out.
+    """
+    sent = json.loads(figure.to_json(validate=False))
+    figure.to_dict = lambda: sent
+    return figure
 
 
 def add_zero_line(figure: go.Figure, palette: Palette, *, vertical: bool) -> None:

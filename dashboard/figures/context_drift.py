@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import LABEL_GAP, Palette, kept_figure, safe_label, style
+from dashboard.theme import LABEL_GAP, Palette, kept_figure, safe_label, safe_labels, style
 
 THRESHOLD = 0.25  # the usual limit of the index: above it, another population
 LEAST_TRADES = 30
@@ -105,7 +105,7 @@ def draw_context_drift(shown: ContextDrift, palette: Palette) -> go.Figure:
     figure = go.Figure(
         go.Bar(
             x=list(shown.index),
-            y=[safe_label(dim) for dim in shown.dims],
+            y=safe_labels(shown.dims),
             orientation="h",
             marker={"color": colours, "line": {"width": 0}},
             text=[f"{one:.2f}" for one in shown.index],

@@ -11,8 +11,18 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import LABEL_GAP, Palette, diverging, kept_figure, safe_label, style, text_on
+from dashboard.theme import (
+    LABEL_GAP,
+    Palette,
+    diverging,
+    kept_figure,
+    safe_label,
+    safe_labels,
+    style,
+    text_on,
+)
 
+_TALL = 12  # rows
 Layer = Literal["edge", "raw", "n", "q"]
 
 
@@ -73,8 +83,8 @@ def edge_map(
     value, text, hover = _filled(cells, rows, columns, (row, column, unit, min_n), layer)
     limit = _limit(value, cells, layer)
     return EdgeMap(
-        rows=[safe_label(name) for name in _without_common_end(rows)],
-        columns=[safe_label(name, longest=18) for name in columns],
+        rows=safe_labels(_without_common_end(rows), longest=46),
+        columns=safe_labels(columns, longest=18),
         row_values=rows,
         column_values=columns,
         value=value,
@@ -178,7 +188,8 @@ def draw_edge_map(shown: EdgeMap, palette: Palette, *, height: int | None = None
     figure = go.Figure([_cells(shown, palette), *_texts(shown, palette), _targets(shown)])
     style(figure, palette, height=height or max(160, 56 + 34 * len(shown.rows)))
     figure.update_yaxes(showgrid=False, autorange="reversed", type="category", **LABEL_GAP)
-    figure.update_xaxes(ticks="", type="category")
+    is_tall = len(shown.rows) > _TALL  # below its names could not be seen with the first rows
+    figure.update_xaxes(ticks="", type="category", side="top" if is_tall else "bottom")
     figure.update_layout(hoverdistance=200)  # the nearest centre is the cell one points at
     return figure
 

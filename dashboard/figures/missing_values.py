@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import LABEL_GAP, Palette, kept_figure, safe_label, style
+from dashboard.theme import LABEL_GAP, Palette, kept_figure, safe_labels, style
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def draw_missing_values(shown: MissingValues, palette: Palette) -> go.Figure:
     figure = go.Figure(
         go.Heatmap(
             x=list(shown.periods),
-            y=[safe_label(name) for name in shown.fields],
+            y=safe_labels(shown.fields),
             z=shown.share,
             zmin=0.0,
             zmax=1.0,

@@ -87,7 +87,7 @@ def _in_words(last: Sequence[tuple[str, float]], *, weeks: int, unit: str) -> st
 
 @kept_figure
 def draw_phase_shares(shown: PhaseShares, palette: Palette, *, height: int = 320) -> go.Figure:
-    """Draw stacked areas, named at the right edge where they are wide enough."""
+    """Draw stacked areas, named above and, where the last week is wide enough, at its edge."""
     figure = go.Figure()
     # a step per week: what was seen in one says nothing about the days between two
     weeks = [*shown.weeks, shown.weeks[-1] + _WEEK]
@@ -136,4 +136,5 @@ def _add_names(figure: go.Figure, shown: PhaseShares, colours: Mapping[str, str]
                 font={"size": 11, "color": colours[name]},
             )  # fmt: skip
         below += share
-    figure.update_layout(margin={"r": 118})
+    # most phases of the past do not reach the last week, whose names stand at the edge
+    figure.update_layout(margin={"r": 118, "t": 30}, showlegend=len(shown.shares) > 2)

@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import DARK, Palette, kept_figure, safe_label, style, text_on
+from dashboard.theme import DARK, Palette, kept_figure, safe_label, safe_labels, style, text_on
 
 MOST_SHOWN = 12
 SCORES = {
@@ -46,7 +46,10 @@ def regime_weight_map(weights: pd.DataFrame) -> RegimeWeightMap:
     rows = ordered.head(MOST_SHOWN).to_dict("records")
     learned = int((weights[list(SCORES)] != 1.0).to_numpy().sum())
     return RegimeWeightMap(
-        regimes=tuple(f"{_name(row)}  n {row['n_samples']}" for row in rows),
+        regimes=tuple(
+            f"{name}  n {row['n_samples']}"
+            for name, row in zip(safe_labels(map(_signature, rows), longest=34), rows, strict=True)
+        ),
         scores=tuple(SCORES.values()),
         weight=np.array([[row[name] for name in SCORES] for row in rows], dtype=np.float64),
         hover=tuple(tuple(_told(row, name) for name in SCORES) for row in rows),
@@ -57,8 +60,8 @@ def regime_weight_map(weights: pd.DataFrame) -> RegimeWeightMap:
     )
 
 
-def _name(row: dict[Any, Any]) -> str:
-    return safe_label(row["regime_signature"] or "all regimes", longest=34)
+def _signature(row: dict[Any, Any]) -> str:
+    return row["regime_signature"] or "all regimes"
 
 
 def _told(row: dict[Any, Any], name: str) -> str:
@@ -66,7 +69,7 @@ def _told(row: dict[Any, Any], name: str) -> str:
     believed = "" if confidence is None or pd.isna(confidence) else f", confidence {confidence:.2f}"
     return "<br>".join(
         (
-            f"<b>{_name(row)}</b>",
+            f"<b>{safe_label(_signature(row), longest=80)}</b>",
             f"{SCORES[name]} ×{row[name]:.2f}",
             f"{formats.plural(int(row['n_samples']), 'lesson-segment')}{believed}",
             safe_label(_reason(row["reason"], name), longest=80),

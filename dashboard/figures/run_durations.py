@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,8 @@ import plotly.graph_objects as go
 from dashboard import formats
 from dashboard.theme import Palette, kept_figure, safe_label, style
 from learning.domain.durations import span
+
+_LEAST_SPAN = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,15 @@ def draw_run_durations(shown: RunDurations, palette: Palette, *, height: int = 1
     )
     style(figure, palette, height=height)
     figure.update_yaxes(title={"text": "seconds", "standoff": 10}, rangemode="tozero")
-    figure.update_xaxes(type="date")
+    figure.update_xaxes(type="date", range=_span(shown.at))
     if shown.median_s is not None:
         figure.add_hline(y=shown.median_s, line={"color": palette.muted, "width": 1, "dash": "dot"})
     return figure
+
+
+def _span(moments: Sequence[datetime]) -> list[datetime] | None:
+    """An hour at least: around one run alone the axis would tell parts of a millisecond."""
+    if not moments or max(moments) - min(moments) >= _LEAST_SPAN:
+        return None
+    middle = min(moments) + (max(moments) - min(moments)) / 2
+    return [middle - _LEAST_SPAN / 2, middle + _LEAST_SPAN / 2]

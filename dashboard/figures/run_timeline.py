@@ -90,7 +90,7 @@ def _bars(shown: RunTimeline, palette: Palette) -> go.Bar:
         width=0.55,
         marker={
             "color": [colours.get(one, palette.muted) for one in shown.status],
-            "line": {"width": [1.5 if one else 0 for one in shown.is_manual],
+            "line": {"width": [1 if one else 0 for one in shown.is_manual],
                      "color": palette.text},
         },
         customdata=shown.hover,

@@ -10,7 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, kept_figure, safe_label, style
+from dashboard.theme import Palette, kept_figure, safe_labels, style
 
 MOST_SHOWN = 10
 
@@ -52,7 +52,7 @@ def draw_shared_conditions(shown: SharedConditions, palette: Palette) -> go.Figu
     figure = go.Figure(
         go.Bar(
             x=shown.counts,
-            y=[safe_label(name) for name in shown.names],
+            y=safe_labels(shown.names),
             orientation="h",
             width=0.6,
             marker={

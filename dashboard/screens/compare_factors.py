@@ -325,10 +325,10 @@ def _show_table(factors: pd.DataFrame) -> None:
             "effective": factors["effective_lessons"].round(2).to_numpy(),
             "shared": [formats.share(row["shared_trade_share"]) for row in rows],
             "representative": [row["representative"] for row in rows],
-            "context": [formats.guarded(row["context"]) for row in rows],
             "edge": factors["posterior_mean_rr"].round(3).to_numpy() + 0.0,
             "interval": [formats.bracketed(row["ci_low_rr"], row["ci_high_rr"]) for row in rows],
             "n": factors["n"].to_numpy(),
+            "context": [formats.guarded(row["context"]) for row in rows],
             "active": factors["n_active"].to_numpy(),
         }
     )
@@ -339,11 +339,13 @@ def _show_table(factors: pd.DataFrame) -> None:
         height="content" if len(table) < 11 else 400,
         column_config={
             "factor": column.LinkColumn(
-                "Factor", display_text=r"sel=(.+)$", width=260, pinned=True
+                "Factor", display_text=r"sel=(.+)$", width=190, pinned=True
             ),
+            "setup": column.TextColumn("Setup", width=190),
             "lessons": column.NumberColumn("Lessons", format="%d"),
             "effective": column.NumberColumn("Amount to", format="%.1f", help="Effective lessons."),
-            "shared": column.TextColumn("Shared trades", alignment="right"),
+            "shared": column.TextColumn("Shared", alignment="right", help="Share of trades."),
+            "representative": column.TextColumn("Lead", width=72, help="Its representative."),
             "context": column.TextColumn("Context", width=180),
             "edge": column.NumberColumn(
                 "Edge (R)", format="%+.2f", help="Shrunk, of the representative."

@@ -221,6 +221,7 @@ def _show_setups(look: pd.Series) -> None:
         table,
         height="content" if len(table) < 9 else 300,
         alt="Setups as tested",
+        saved_as="setups-as-tested",
         column_config={
             "setup": column.TextColumn("Setup"),
             "p": column.TextColumn("p of the best scope", alignment="right"),

@@ -143,6 +143,7 @@ def _show_verdicts(resolved: Resolved) -> None:
         pd.DataFrame(rows),
         height="content" if len(rows) < 6 else 220,
         alt="Every override of the setup with its verdict",
+        saved_as="resolved-overrides",
     )
 
 
@@ -179,7 +180,7 @@ def _acknowledgements(page: Page) -> None:
             "dropped": beats["telemetry_dropped"],
         }
     )
-    controls.table(table, alt="What each bot process last read")
+    controls.table(table, alt="What each bot process last read", saved_as="bots")
 
 
 # ------------------------------------------------------------------ all overrides

@@ -35,10 +35,15 @@ def show() -> None:
     show_alerts(page, alerts, most=len(alerts))
     effects = _named(page)
     if effects.empty:
-        controls.nothing(
+        with controls.nothing(
             "No effect is measured yet. It takes an active override, a bot that reports what it "
             "applied, closed trades, and the daily job measure_effects."
-        )
+        ):
+            st.page_link(
+                "screens/review_lessons.py",
+                label="Lessons that wait for a decision",
+                icon=":material/rule:",
+            )
         return
     name = st.segmented_control(
         "Measure",

@@ -150,6 +150,7 @@ def _show_samples(replay: LessonReplay) -> None:
     controls.table(
         table.drop(columns="per_trade"),
         alt="Each size in and out of sample",
+        saved_as="what-if",
         column_config=_sample_columns(),
     )
     later = table[table["sample"] == "out of sample"]

@@ -27,7 +27,7 @@ from dashboard.waiting_list import (
 
 _JOBS = ("ingest_strands", "mine_pm_lessons", "mine_dm_lessons")
 _DAYS_OFF = 7
-_SHOWN_FIRST = ("lesson", "edge", "interval", "n", "q", "context", "setup", "change", "outcome")
+_SHOWN_FIRST = ("lesson", "setup", "context", "edge", "interval", "n", "q", "change", "outcome")
 
 
 def show() -> None:
@@ -162,7 +162,7 @@ def _show_queue(page: Page, queue: pd.DataFrame, state: str) -> tuple[int, list[
     first = _linked(queue)
     picked = controls.table(
         lesson_table(queue),
-        column_config=lesson_columns(),
+        column_config=lesson_columns(setup=180, context=104),
         column_order=_SHOWN_FIRST,
         on_select="rerun",
         selection_mode="multi-row" if several else "single-row",

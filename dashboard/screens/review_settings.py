@@ -100,6 +100,7 @@ def _show_levers(page: Page) -> None:
         table,
         height="content",
         alt=f"Bounds of {len(table)} levers",
+        saved_as="lever-bounds",
         column_config={
             **number,
             "step": column.NumberColumn("Step a day", format="%g"),
@@ -124,7 +125,7 @@ def _show_people(page: Page) -> None:
         )
         return
     people["name"] = people["name"].map(formats.guarded)
-    controls.table(people, alt=f"{len(people)} people and their roles")
+    controls.table(people, alt=f"{len(people)} people and their roles", saved_as="people")
     st.caption("A viewer looks, an approver decides, an admin also lists people.")
 
 
@@ -147,7 +148,7 @@ def _show_flags(page: Page) -> None:
     table = pd.DataFrame(
         {"flag": list(flags), "state": ["on" if on else "off" for on in flags.values()]}
     )
-    controls.table(table, alt=f"{len(table)} feature flags")
+    controls.table(table, alt=f"{len(table)} feature flags", saved_as="flags")
     st.caption("Turned by ./run flag NAME on or off; bots follow at their next read.")
 
 
@@ -183,6 +184,7 @@ def _show_versions(page: Page) -> None:
         pd.DataFrame(list(told.items()), columns=["part", "version"]).astype(str),
         height="content",
         alt="Versions of what runs here",
+        saved_as="versions",
         column_config={"part": st.column_config.TextColumn("Part", width=110)},
     )
     st.download_button(
@@ -201,6 +203,7 @@ def _show_keys() -> None:
     controls.table(
         pd.DataFrame(_KEYS, columns=["key", "page", "does"]),
         alt="Keyboard shortcuts",
+        saved_as="shortcuts",
         column_config={"key": st.column_config.TextColumn("Key", width=48)},
     )
 

@@ -79,8 +79,9 @@ def _show_steps(steps: list[tuple[bool, str]]) -> None:
     done = sum(one for one, _ in steps)
     told = "Nothing learned yet. Three steps lead here:"
     with controls.nothing(told if not done else f"{done} of {len(steps)} steps done:"):
-        for is_done, label in steps:
-            st.checkbox(label, value=is_done, disabled=True)
+        with st.container(horizontal=True, gap="medium"):
+            for is_done, label in steps:
+                st.checkbox(label, value=is_done, disabled=True, width="content")
         if not done:
             st.caption("Only looking? ./run demo fills a database of its own, invented trades.")
 
@@ -231,7 +232,7 @@ def _tell_search(page: Page, lessons: pd.DataFrame) -> None:
 
 def _show_search(page: Page, lessons: pd.DataFrame) -> None:
     looks = _looked_at(page)
-    controls.section("Many scopes, few lessons")
+    controls.section("Many scopes, few lessons (how many, logarithmic)")
     if looks.empty:
         controls.nothing("No discovery look yet: the miner runs every 6 h.", height=240)
         return
@@ -239,7 +240,7 @@ def _show_search(page: Page, lessons: pd.DataFrame) -> None:
         _summed(looks["counts"].tolist()), queries.offered(lessons, page.outcome)
     )
     controls.chart(
-        draw_search_funnel(funnel, page.palette, height=236), key="funnel", alt=funnel.alt
+        draw_search_funnel(funnel, page.palette, height=300), key="funnel", alt=funnel.alt
     )
     newest = looks["created_at"].max()
     level = looks["fdr_level"].max()
@@ -269,10 +270,12 @@ def _show_map(page: Page, lessons: pd.DataFrame) -> None:
     cells = controls.with_lessons(_largest(table), (dim,), lessons, narrowed=_is_narrowed(page))
     shown = edge_map(cells, row="setup", column=dim, unit=table.unit)
     figure = draw_edge_map(shown, page.palette, height=max(236, 60 + 30 * len(shown.rows)))
-    clicked = controls.picked(figure, key="overview-map", alt=shown.alt)
-    if clicked is not None:
+
+    def open_cell(clicked: list[Any]) -> None:
         cell = {dim: stored_value(shown.column_values[clicked[2]])}
         _open_map(dim, str(shown.row_values[clicked[1]]), cell)
+
+    controls.chart(figure, key="overview-map", alt=shown.alt, on_pick=open_cell)
     st.caption(formats.plain(_map_told(table, dim), longest=300))
     st.page_link(
         "screens/explore_scopes.py",

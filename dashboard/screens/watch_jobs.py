@@ -30,7 +30,7 @@ def show() -> None:
         _show_progress(page.engine, plan.under_way)
     chosen = _show_jobs(page, plan)
     _show_queue(page, plan)
-    _show_runs(page, chosen)
+    _show_runs(page, plan, chosen)
 
 
 # ------------------------------------------------------------------ what runs now
@@ -174,10 +174,10 @@ def _job_columns() -> dict[str, Any]:
         "state": column.TextColumn("State"),
         "last_ok": column.TextColumn("Last good run", alignment="right"),
         "age": column.ProgressColumn(
-            "Age of it, of the most", min_value=0, max_value=100, format="%d %%",
+            "Age of it, of the most", min_value=0, max_value=100, format="%d %%", width=130,
             help="How old the last good run is, against the age from which its numbers are stale.",
         ),
-        "next": column.TextColumn("Next", width="medium"),
+        "next": column.TextColumn("Next", width=290),
         "every": column.TextColumn("Every", alignment="right"),
         "took": column.TextColumn("Took", alignment="right"),
         "rows": column.TextColumn("Rows"),
@@ -218,7 +218,7 @@ def _show_cancel(page: Page, run_id: int) -> None:
 
 
 # ------------------------------------------------------------------ runs
-def _show_runs(page: Page, job: str | None) -> None:
+def _show_runs(page: Page, plan: Plan, job: str | None) -> None:
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
@@ -238,17 +238,24 @@ def _show_runs(page: Page, job: str | None) -> None:
     if own.empty:
         controls.nothing("No run in this time. Start the worker: ./run up.")
     else:
-        _show_charts(page, runs, own, job, length=timedelta(days=days))
+        names = [one.job.name for one in plan.jobs]
+        _show_charts(page, names, runs, own, job, length=timedelta(days=days))
         _show_run_table(own)
     _show_asked_run(page, own, job)
 
 
 def _show_charts(
-    page: Page, runs: pd.DataFrame, own: pd.DataFrame, job: str | None, *, length: timedelta
+    page: Page,
+    names: list[str],
+    runs: pd.DataFrame,
+    own: pd.DataFrame,
+    job: str | None,
+    *,
+    length: timedelta,
 ) -> None:
     left, right = st.columns([1.6, 1], gap="medium") if job is not None else (st.container(), None)
     with left:
-        _show_timeline(page, runs, length)
+        _show_timeline(page, names, runs, length)
     if right is None:
         return
     with right:
@@ -260,10 +267,10 @@ def _show_charts(
         )
 
 
-def _show_timeline(page: Page, runs: pd.DataFrame, length: timedelta) -> None:
-    now = page.health.now
-    timeline = run_timeline(runs, now=now, least=length / 300)
-    names = [one.job.name for one in queries.read_plan(page.engine, page.settings.profile).jobs]
+def _show_timeline(page: Page, names: list[str], runs: pd.DataFrame, length: timedelta) -> None:
+    # to the minute: what has not changed meanwhile need not be drawn anew
+    now = page.health.now.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    timeline = run_timeline(runs, now=now, least=length / 150)
     older = [one for one in dict.fromkeys(timeline.jobs) if one not in names]
     controls.chart(
         draw_run_timeline(

@@ -254,10 +254,10 @@ def _columns() -> dict[str, Any]:
     column = st.column_config
     times = "×%.2f"
     return {
-        "regime": column.TextColumn("Regime", width=220),
+        "regime": column.TextColumn("Regime", width=150),
         **{name: column.NumberColumn(name.replace("_", " "), format=times) for name in WEIGHTS},
-        "intervals": column.TextColumn("95 %, where learned", width=190),
-        "n": column.NumberColumn("Lesson-segments", format="%d"),
+        "intervals": column.TextColumn("95 %, where learned", width=150),
+        "n": column.NumberColumn("n", format="%d", help="Lesson-segments it rests on."),
         "confidence": column.NumberColumn(
             "Confidence", format="%.2f", help="Share of the difference to all regimes believed."
         ),

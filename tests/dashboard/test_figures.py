@@ -20,6 +20,7 @@ from dashboard.figures.lesson_forest import draw_lesson_forest, lesson_forest
 from dashboard.figures.missing_values import draw_missing_values, missing_values
 from dashboard.figures.outcome_spread import draw_outcome_spread, outcome_spread
 from dashboard.figures.override_periods import draw_override_periods, override_periods
+from dashboard.figures.run_durations import draw_run_durations, run_durations
 from dashboard.figures.run_timeline import draw_run_timeline, run_timeline
 from dashboard.figures.scope_lattice import draw_scope_lattice, scope_lattice
 from dashboard.figures.search_funnel import draw_search_funnel, search_funnel
@@ -293,7 +294,7 @@ def test_a_run_that_took_no_time_can_still_be_seen() -> None:
         shown, DARK, jobs=("a", "b"), start=now - timedelta(days=2), end=now
     ).data
     assert list(bars.marker.color) == [DARK.positive, DARK.negative]
-    assert list(bars.marker.line.width) == [0, 1.5]
+    assert list(bars.marker.line.width) == [0, 1]
 
 
 def test_overrides_that_end_first_stand_on_top() -> None:
@@ -377,3 +378,14 @@ def test_drift_of_few_trades_is_not_told() -> None:
         {"dimension": ["bucket"], "level": ["xl"], "recent": [29], "before": [500]}
     )
     assert context_drift(levels) is None
+
+
+def test_the_time_around_one_run_alone_is_an_hour() -> None:
+    at = datetime(2026, 11, 28, 7, 13, tzinfo=UTC)
+    one = pd.DataFrame(
+        {"id": [3], "job": ["mine"], "status": ["ok"], "started_at": [at],
+         "finished_at": [at + timedelta(seconds=89)]}
+    )  # fmt: skip
+    shown = draw_run_durations(run_durations(one), DARK).layout.xaxis.range
+    assert shown[1] - shown[0] == timedelta(hours=1)
+    assert shown[0] < at < shown[1]
