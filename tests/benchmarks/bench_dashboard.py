@@ -26,13 +26,14 @@ from sqlalchemy import Engine
 from learning.store.database import create_engine, migrate
 from learning.store.embedded import start_server, stop_server
 from tests.benchmarks import busy_database
-from tests.benchmarks.browser_clock import Visible, new_context, new_tab, visit
-from tests.benchmarks.open_sessions import first_pages
-from tests.dashboard.browsing import chromium, served
+from tests.benchmarks.browser_clock import Visible, new_context, new_tab, settled, visit
+from tests.benchmarks.open_sessions import Crowd, first_pages
+from tests.dashboard.browsing import chromium, served, served_by
 
 BARE = Path(__file__).with_name("bare_page.py")
 PLAIN = ("--server.headless", "true", "--server.address", "127.0.0.1",
          "--browser.gatherUsageStats", "false")  # fmt: skip
+PARTS = ["opening", "pages", "actions", "tabs", "sessions"]
 REPEATS = 5
 PAGES = {
     "Overview": "",
@@ -252,18 +253,38 @@ def report_actions(browser: Any, url: str) -> None:
 
 
 def report_sessions(url: str, n: int) -> None:
-    """Print how long the first full page takes where ``n`` visitors come at once."""
+    """Print what the server itself takes where ``n`` visitors come at once, without browsers."""
+    bare = crowd(n, BARE, *PLAIN)
+    found = crowd(n, DATABASE_URL=url)
+    tell(f"{n} sessions at once: server, p95", found.p95, 3, 3, bare.p95)
+    tell("one of them: CPU of the server", found.cpu_s, 3 / n, 3 / n, bare.cpu_s)
+
+
+def crowd(n: int, *script: Any, **environment: str) -> Crowd:
+    with served_by(*script, **environment) as (address, server):
+        first_pages(address, server.pid, 1)
+        return first_pages(address, server.pid, n)
+
+
+def report_tabs(browser: Any, url: str, n: int) -> None:
+    """Print the same of ``n`` tabs, which share the machine with the server they ask."""
     with served(BARE, *PLAIN) as address:
-        first_pages(address, 1)
-        bare = first_pages(address, n)
+        bare = together(browser, address, n)
     with served(DATABASE_URL=url) as address:
-        first_pages(address, 1)
-        found = first_pages(address, n)
-    tell(f"{n} sessions at once: first page, p95", quantile(found), 3, 3, quantile(bare))
+        found = together(browser, address, n)
+    tell(f"{n} tabs at once: all visible, p95", found, 3, 3, bare)
 
 
-def quantile(found: list[float], share: float = 0.95) -> float:
-    return sorted(found)[min(len(found) - 1, int(share * len(found)))]
+def together(browser: Any, address: str, n: int) -> float:
+    """Seconds until 19 of 20 tabs show everything; their clocks start with them."""
+    context = new_context(browser)
+    visit_once(context, address)  # the scripts are in its cache, as at a second visit
+    tabs = [new_tab(context) for _ in range(n)]
+    for tab in tabs:
+        tab.goto(address, wait_until="commit")
+    seconds = [settled(tab).all for tab in tabs]
+    context.close()
+    return Crowd(seconds, 0.0).p95
 
 
 @contextmanager
@@ -293,7 +314,7 @@ def main() -> None:
     parser.add_argument("--trades", type=int, default=100_000)
     parser.add_argument("--lessons", type=int, default=busy_database.N_LESSONS)
     parser.add_argument("--sessions", type=int, default=20)
-    parser.add_argument("--parts", nargs="+", default=["opening", "pages", "actions", "sessions"])
+    parser.add_argument("--parts", nargs="+", default=PARTS)
     given = parser.parse_args()
     with busy_server(given.trades, given.lessons) as (url, engine):
         print(f"{'':<38} | target |  limit | measured | {'':<12} | bare page, ratio")
@@ -304,6 +325,8 @@ def main() -> None:
                 report_pages(browser, url, engine)
             if "actions" in given.parts:
                 report_actions(browser, url)
+            if "tabs" in given.parts:
+                report_tabs(browser, url, given.sessions)
         if "sessions" in given.parts:  # the browser's event loop has ended by now
             report_sessions(url, given.sessions)
 

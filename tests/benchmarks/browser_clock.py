@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +74,11 @@ def visit(tab: Any, url: str) -> Visible:
     """Open a page and wait until nothing new appears."""
     wire = WireBytes(tab)
     tab.goto(url)
+    return settled(tab, wire.mb)
+
+
+def settled(tab: Any, wire_mb: Callable[[], float] = lambda: 0.0) -> Visible:
+    """Wait until nothing new appears in a tab; return when what was there."""
     tab.wait_for_function(
         "settled => window.__clock.at.title && !document.querySelector("
         "'[data-test-script-state=running], [data-testid=stSkeleton], [data-testid=stStatusWidget]"
@@ -84,7 +90,7 @@ def visit(tab: Any, url: str) -> Visible:
     n_webgl = tab.evaluate("document.querySelectorAll('.gl-canvas-focus').length")
     return Visible(
         at.get("title"), at.get("text"), at.get("table"), at.get("chart"),
-        clock["seen"]["chart"], n_webgl, wire.mb(),
+        clock["seen"]["chart"], n_webgl, wire_mb(),
     )  # fmt: skip
 
 

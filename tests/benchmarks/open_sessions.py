@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 
+import psutil  # type: ignore[import-untyped]
 import websockets
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -17,9 +19,31 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 _TIMEOUT_S = 120
 
 
-def first_pages(address: str, n: int) -> list[float]:
-    """Open n sessions at once; return the seconds each took until its page was complete."""
-    return asyncio.run(_first_pages(address, n))
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Visitors who came at once.
+
+    Attributes:
+        seconds: Of each until its page was complete.
+        cpu_s: Seconds of CPU that the server's process took for one of them.
+    """
+
+    seconds: list[float]
+    cpu_s: float
+
+    @property
+    def p95(self) -> float:
+        """Seconds that one visitor in twenty waits longer than."""
+        return sorted(self.seconds)[min(len(self.seconds) - 1, int(0.95 * len(self.seconds)))]
+
+
+def first_pages(address: str, server_id: int, n: int) -> Crowd:
+    """Open n sessions at once."""
+    server = psutil.Process(server_id)
+    before = server.cpu_times()
+    seconds = asyncio.run(_first_pages(address, n))
+    after = server.cpu_times()
+    return Crowd(seconds, (after.user + after.system - before.user - before.system) / n)
 
 
 async def _first_pages(address: str, n: int) -> list[float]:

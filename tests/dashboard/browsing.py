@@ -27,6 +27,15 @@ WAIT_MS = 60_000
 @contextmanager
 def served(script: Path = OURS, *options: str, **environment: str) -> Iterator[str]:
     """Run the server of a page on a free port of this machine; yield its address."""
+    with served_by(script, *options, **environment) as (address, _):
+        yield address
+
+
+@contextmanager
+def served_by(
+    script: Path = OURS, *options: str, **environment: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run the server of a page on a free port of this machine; yield its address and process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -39,7 +48,7 @@ def served(script: Path = OURS, *options: str, **environment: str) -> Iterator[s
     try:
         address = f"http://127.0.0.1:{port}/"
         _wait_until_healthy(address)
-        yield address
+        yield address, server
     finally:
         server.terminate()
         server.wait(30)

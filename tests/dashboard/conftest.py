@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,9 +12,28 @@ from sqlalchemy import Engine
 from streamlit.testing.v1 import AppTest
 
 from learning.store.database import create_engine
+from learning.store.embedded import stop_server
+from tests.dashboard.learned_crypto import copied, learned_server
 
+REAL_SET = pytest.param("crypto", marks=[pytest.mark.slow, pytest.mark.real_data])
 APP = Path(__file__).parents[2] / "dashboard" / "app.py"
 PAGES = sorted(path.name for path in (APP.parent / "screens").glob("[a-z]*.py"))
+
+
+@pytest.fixture(scope="session")
+def learned_crypto(make_home: Callable[[], Path]) -> Iterator[str]:
+    """URL of a database with the real crypto set; tests take a copy of it."""
+    home, url = learned_server(make_home)
+    yield url
+    stop_server(home)
+    shutil.rmtree(home)
+
+
+@pytest.fixture
+def crypto(learned_crypto: str) -> Iterator[str]:
+    """URL of a copy of the real crypto set, the test's own."""
+    with copied(learned_crypto) as url:
+        yield url
 
 
 @pytest.fixture

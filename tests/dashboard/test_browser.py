@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,8 +20,14 @@ from learning.settings import Settings
 from learning.store import lesson_rows
 from learning.store.database import create_engine
 from learning.store.lesson_rows import StoredLesson
-from learning.store.schema import kill_switch, learning_lessons, lesson_decisions
+from learning.store.schema import (
+    bot_heartbeats,
+    kill_switch,
+    learning_lessons,
+    lesson_decisions,
+)
 from tests.dashboard.browsing import CHROMIUM, ROOT, WAIT_MS, chromium, served
+from tests.dashboard.conftest import REAL_SET
 from tests.learning.store.stored_lessons import CLEAR, store_lesson
 
 PATHS = (
@@ -46,19 +53,32 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def database(fresh_database: str) -> Iterator[Engine]:
-    engine = create_engine(fresh_database, application_name="edgekeeper browser tests")
+@pytest.fixture(params=["one lesson", REAL_SET])
+def url(request: pytest.FixtureRequest) -> str:
+    """URL of a database with at least one lesson that waits for a decision."""
+    real: str
+    if request.param == "crypto":
+        real = request.getfixturevalue("crypto")
+        return real
+    own: str = request.getfixturevalue("fresh_database")
+    engine = create_engine(own)
     with engine.begin() as connection:
         store_lesson(connection, stats=dict(EVIDENCE))
+    engine.dispose()
+    return own
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Engine]:
+    engine = create_engine(url, application_name="edgekeeper browser tests")
     yield engine
     engine.dispose()
 
 
 @pytest.fixture
-def address(fresh_database: str, database: Engine) -> Iterator[str]:
-    with served(DATABASE_URL=fresh_database) as url:
-        yield url
+def address(url: str) -> Iterator[str]:
+    with served(DATABASE_URL=url) as at:
+        yield at
 
 
 @pytest.fixture
@@ -82,18 +102,26 @@ def count_approvals(engine: Engine) -> int:
         return connection.scalar(query) or 0
 
 
+def open_approval(tab: Any) -> tuple[str, Any]:
+    """Open the approval of the lesson that is looked at; return its name and the last button."""
+    opener = tab.get_by_role("button", name=re.compile(r"^Approve L-\d+ v\d+"))
+    name = re.search(r"L-\d+ v\d+", opener.inner_text())
+    assert name is not None
+    opener.click()
+    dialog = tab.get_by_role("dialog")
+    dialog.get_by_role("textbox").fill("the edge is clear enough")
+    return name[0], dialog.get_by_role("button", name=re.compile(f"^Approve .* on {name[0]}"))
+
+
 def test_three_fast_clicks_on_approve_leave_one_row_in_the_audit(
     browser: Any, address: str, database: Engine
 ) -> None:
     tab = open_tab(browser, address + "decisions")
-    tab.get_by_role("button", name="Approve L-0001 v1").click()
-    dialog = tab.get_by_role("dialog")
-    dialog.get_by_role("textbox").fill("the edge is clear enough")
-    confirm = dialog.get_by_role("button", name="Approve x1.10 on L-0001 v1")
+    name, confirm = open_approval(tab)
     confirm.dblclick(force=True)
     with suppress(Exception):
         confirm.click(force=True, timeout=500)
-    tab.get_by_text("L-0001 v1 approved").wait_for()
+    tab.get_by_text(f"{name} approved").wait_for()
     assert count_approvals(database) == 1
 
 
@@ -117,30 +145,37 @@ def asked_by_a_bot(url: str, lesson: StoredLesson) -> list[object]:
     return list(json.loads(told.stdout))
 
 
+def first_step(lesson: StoredLesson) -> float:
+    """What the first day's step makes of a size of 0.1: the way to the target, 2 % at most."""
+    target = lesson.effect["capital_levers"]["size_mult"]
+    return 0.1 * min(max(target, 0.98), 1.02)
+
+
 def test_what_is_approved_on_the_screen_moves_a_bots_levers_until_it_is_disabled_there(
-    browser: Any, address: str, database: Engine, fresh_database: str
+    browser: Any, address: str, database: Engine, url: str
 ) -> None:
     worker = Runner(database, Settings(), JOBS)
-    with database.connect() as connection:
-        [lesson] = lesson_rows.read_lessons(connection)
-    assert asked_by_a_bot(fresh_database, lesson) == [0.1, "no override"]
-
     tab = open_tab(browser, address + "decisions")
-    tab.get_by_role("button", name="Approve L-0001 v1").click()
-    tab.get_by_role("dialog").get_by_role("textbox").fill("the edge is clear enough")
-    tab.get_by_role("dialog").get_by_role("button", name="Approve x1.10 on L-0001 v1").click()
-    tab.get_by_text("L-0001 v1 approved").wait_for()
+    name, confirm = open_approval(tab)
+    label = name.split()[0]
+    with database.connect() as connection:
+        lessons = lesson_rows.read_lessons(connection)
+    [lesson] = [one for one in lessons if f"L-{one.id:04d}" == label]
+    assert asked_by_a_bot(url, lesson) == [0.1, "no override"]
+
+    confirm.click()
+    tab.get_by_text(f"{name} approved").wait_for()
     assert worker.run_queued("materialise_overrides") is not None
-    assert asked_by_a_bot(fresh_database, lesson) == [pytest.approx(0.102), "applied"]
+    assert asked_by_a_bot(url, lesson) == [pytest.approx(first_step(lesson)), "applied"]
 
     tab.goto(address + "decisions?status=active")
-    tab.get_by_role("button", name="Disable L-0001").click()
+    tab.get_by_role("button", name=f"Disable {label}").click()
     why = tab.get_by_role("textbox", name="Reason (10 characters or more)")
     why.fill("it was only a try of it")
     why.press("Enter")
     tab.get_by_role("button", name="Disable now").click()
-    tab.get_by_text("L-0001 v1 disabled").wait_for()
-    assert asked_by_a_bot(fresh_database, lesson) == [0.1, "no override"]  # no job ran in between
+    tab.get_by_text(f"{name} disabled").wait_for()
+    assert asked_by_a_bot(url, lesson) == [0.1, "no override"]  # no job ran in between
 
 
 @pytest.mark.slow
@@ -150,20 +185,51 @@ def test_a_lesson_inserted_above_leaves_the_named_lesson_selected(
     with database.begin() as connection:
         store_lesson(connection, stats={**EVIDENCE, "delta_q25_rr": 0.2})
     tab = open_tab(browser, address + "decisions")
-    tab.get_by_role("button", name="Approve L-0001 v1").wait_for()
-    with database.begin() as connection:
-        store_lesson(connection, stats={**EVIDENCE, "delta_q25_rr": 0.9})
+    opener = tab.get_by_role("button", name=re.compile(r"^Approve L-\d+ v\d+"))
+    before = opener.inner_text()
+    with database.begin() as connection:  # of more value than all others: it is listed first
+        store_lesson(connection, stats={**EVIDENCE, "delta_q25_rr": 0.9}, n=10**6)
         connection.execute(sa.text("UPDATE edgekeeper_state SET data_version = data_version + 1"))
-    tab.get_by_role("button", name="Approve L-0001 v1").click()
-    dialog = tab.get_by_role("dialog")
-    dialog.get_by_role("textbox").fill("the edge is clear enough")
-    dialog.get_by_role("button", name="Approve x1.10 on L-0001 v1").click()
-    tab.get_by_text("L-0001 v1 approved").wait_for()
+    name, confirm = open_approval(tab)
+    assert name in before
+    confirm.click()
+    tab.get_by_text(f"{name} approved").wait_for()
     with database.connect() as connection:
         active = connection.execute(
             sa.select(learning_lessons.c.id).where(learning_lessons.c.status == "active")
         )
-        assert list(active.scalars()) == [1]
+        assert [f"L-{one:04d}" for one in active.scalars()] == [name.split()[0]]
+
+
+@pytest.fixture
+def bot(url: str) -> Iterator[subprocess.Popen[str]]:
+    """A bot that asks all the time, and prints what it is told where that changes."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.benchmarks.kill_switch_bot", url],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    yield process
+    process.kill()
+    process.wait(30)
+
+
+@pytest.mark.slow
+def test_the_kill_switch_goes_off_on_the_screen_and_the_bots_acknowledgement_shows_there(
+    browser: Any, address: str, database: Engine, bot: subprocess.Popen[str]
+) -> None:
+    tab = open_tab(browser, address + "overrides")
+    cells = tab.get_by_test_id("stDataFrame").locator("td")
+    cells.filter(has_text="measured").first.wait_for(state="attached")
+    tab.get_by_role("button", name="Kill switch").click()
+    tab.get_by_role("button", name="Stop applying all overrides").click()
+    tab.get_by_text("Overrides OFF").first.wait_for()
+    cells.filter(has_text=re.compile("^OFF$")).first.wait_for(state="attached")
+    cells.filter(has_text="acknowledged").first.wait_for(state="attached")
+    with database.connect() as connection:
+        c = bot_heartbeats.c
+        told = connection.execute(sa.select(bot_heartbeats).where(c.bot == "measured")).one()
+        turned = connection.scalar(sa.select(kill_switch.c.switch_revision))
+    assert (told.overrides_on, told.switch_revision) == (False, turned)
 
 
 @pytest.mark.slow
@@ -181,9 +247,9 @@ def test_the_kill_switch_is_two_clicks_from_any_page(
 @pytest.mark.slow
 def test_links_restore_what_was_chosen(browser: Any, address: str, database: Engine) -> None:
     with database.begin() as connection:
-        store_lesson(connection, "rejected", stats=dict(EVIDENCE))
+        rejected = store_lesson(connection, "rejected", stats=dict(EVIDENCE))
     tab = open_tab(browser, address + "decisions?status=rejected&module=pm")
-    tab.get_by_role("heading", name="L-0002 v1").wait_for()
+    tab.get_by_role("heading", name=f"L-{rejected:04d} v1").wait_for()
     assert "status=rejected" in tab.url
     assert "module=pm" in tab.url
 
