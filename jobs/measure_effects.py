@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, get_args
 
+import numpy as np
 from sqlalchemy import Connection
 
 from jobs.analysed_outcome import provisional_outcome
@@ -195,14 +196,17 @@ def _told(horizons: Mapping[int, HorizonJudgement | NotMeasured]) -> list[dict[s
 
 def _effects(source: _Source, *, within_days: float = math.inf) -> list[EffectRecord]:
     """The effects of a lesson, one for each measure; of a horizon, on what was decided in it."""
-    applied, pattern = source.applied, source.pattern
+    applied, pattern, judge = source.applied, source.pattern, None
     if math.isfinite(within_days):
         start = source.activated_days
         applied = applied.decided_between(start, start + within_days)
+        lesson = source.lesson
+        judge = np.random.default_rng([lesson.lesson_id, lesson.version, int(within_days)])
     edge = absent_edge(_OTHER_DIMENSIONS)
     if source.has_dimensions:
         edge = _edge(source.lesson, source.edge, until_days=source.activated_days + within_days)
-    return [uplift_record(applied, pattern), comparison_record(applied, pattern), edge]
+    comparison = comparison_record(applied, pattern, judge=judge)
+    return [uplift_record(applied, pattern), comparison, edge]
 
 
 def _pattern(events: TradeEvents, key: GroupKey) -> PatternTrades:

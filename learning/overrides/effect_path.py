@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from learning.overrides.effect_record import AppliedTrades, PatternTrades
+from learning.overrides.effect_record import AppliedTrades, PatternTrades, randomised_decisions
 from learning.overrides.effects import (
     DECISION_SEQUENCE,
     WEEK_DAYS,
     WEEK_SEQUENCE,
-    Decisions,
     Effect,
     FloatArray,
     IntArray,
@@ -129,17 +128,8 @@ def _point(found: Effect, at_days: float, n: int) -> PathPoint:
 
 def randomised(applied: AppliedTrades) -> AppliedTrades:
     """Return the trades whose arm was drawn at random, in the order they were decided in."""
-    drawn = applied.is_randomised & (applied.p_treated > 0) & (applied.p_treated < 1)
-    order = np.flatnonzero(drawn)[np.argsort(applied.decided_at_days[drawn], kind="stable")]
-    return AppliedTrades(
-        rr=applied.rr[order],
-        closed_at_days=applied.closed_at_days[order],
-        decided_at_days=applied.decided_at_days[order],
-        multiplier=applied.multiplier[order],
-        is_randomised=applied.is_randomised[order],
-        treated=applied.treated[order],
-        p_treated=applied.p_treated[order],
-    )
+    drawn = applied.randomised()
+    return drawn.chosen(np.argsort(drawn.decided_at_days, kind="stable"))
 
 
 def comparison_path(applied: AppliedTrades, pattern: PatternTrades) -> EffectPath:
@@ -149,19 +139,15 @@ def comparison_path(applied: AppliedTrades, pattern: PatternTrades) -> EffectPat
         applied: Those drawn at random only, in the order they were decided in.
         pattern: All trades of the setup, for what was known before each decision.
     """
-    decisions = Decisions(
-        rr=applied.rr,
-        treated=applied.treated,
-        p_treated=applied.p_treated,
-        covariates=pattern.recent_means(applied.decided_at_days)[:, None],
-    )
+    decisions = randomised_decisions(applied, pattern)
     looks = _looks(applied.n)
     points = [
         _point(found, float(applied.decided_at_days[look - 1]), look)
         for look, found in decision_effect_path(decisions, looks)
         if isinstance(found, Effect)
     ]
-    return EffectPath(tuple(points), DECISION_SEQUENCE.start, applied.n, DECISION_SEQUENCE.unit)
+    n_units = len(np.unique(applied.unit))
+    return EffectPath(tuple(points), DECISION_SEQUENCE.start, n_units, DECISION_SEQUENCE.unit)
 
 
 def _looks(n: int) -> Sequence[int]:

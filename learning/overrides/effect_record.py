@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final, Literal
 
 import numpy as np
 
 from learning.overrides.effects import (
-    CLIP_QUANTILE,
     BoolArray,
     DecisionEffect,
     Decisions,
     Effect,
     FloatArray,
+    IntArray,
     NotMeasured,
     Verdict,
+    cut,
     decision_effect,
     size_uplift,
 )
+from learning.overrides.randomisation import randomisation_p_value, units_per_arm
 
 Measure = Literal["uplift", "delta_rr", "edge_since_activation"]
 SIZE_LEVERS: Final = ("size_mult", "alloc_mult")
 RECENT_DAYS: Final = 28.0
+JUDGED_PER_ARM: Final = 20
+"""Units of the smaller arm without which a comparison is not judged at a horizon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,7 @@ class AppliedTrades:
         is_randomised: Shape (n,), whether the override had something that may be held out.
         treated: Shape (n,), assigned arm.
         p_treated: Shape (n,), logged probability of treatment, NaN where not logged.
+        unit: Shape (n,), trades of one number drew their arm together: copies of one trade.
     """
 
     rr: FloatArray
@@ -130,18 +135,24 @@ class AppliedTrades:
     is_randomised: BoolArray
     treated: BoolArray
     p_treated: FloatArray
+    unit: IntArray
 
     @property
     def n(self) -> int:
         """Number of trades."""
         return len(self.rr)
 
+    def chosen(self, rows: BoolArray | IntArray) -> AppliedTrades:
+        """Return some of the trades, by a mask or in an order."""
+        return AppliedTrades(**{each.name: getattr(self, each.name)[rows] for each in fields(self)})
+
     def decided_between(self, first_days: float, end_days: float) -> AppliedTrades:
         """Return the trades decided in a period, its end excluded."""
-        inside = (self.decided_at_days >= first_days) & (self.decided_at_days < end_days)
-        return AppliedTrades(
-            **{each.name: getattr(self, each.name)[inside] for each in fields(self)}
-        )
+        return self.chosen((self.decided_at_days >= first_days) & (self.decided_at_days < end_days))
+
+    def randomised(self) -> AppliedTrades:
+        """Return the trades whose arm was drawn at random."""
+        return self.chosen(self.is_randomised & (self.p_treated > 0) & (self.p_treated < 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,28 +201,60 @@ def uplift_record(applied: AppliedTrades, pattern: PatternTrades) -> EffectRecor
     return _record("uplift", measured.uplift, earned, n_treated=n, n_held_out=0, details=details)
 
 
-def comparison_record(applied: AppliedTrades, pattern: PatternTrades) -> EffectRecord:
+def randomised_decisions(drawn: AppliedTrades, pattern: PatternTrades) -> Decisions:
+    """Return trades whose arm was drawn as what is compared, with the recent mean of each."""
+    return Decisions(
+        rr=drawn.rr,
+        treated=drawn.treated,
+        p_treated=drawn.p_treated,
+        covariates=pattern.recent_means(drawn.decided_at_days)[:, None],
+        unit=drawn.unit,
+    )
+
+
+def comparison_record(
+    applied: AppliedTrades, pattern: PatternTrades, *, judge: np.random.Generator | None = None
+) -> EffectRecord:
     """Record treated against held-out trades, by assigned arm, adjusted for the recent mean.
 
     Trades whose assignment was not random (size only, or no holdout) take no part. A split of
     the arms that the logged probabilities cannot explain voids the comparison.
+
+    Args:
+        applied: The trades.
+        pattern: All trades of the setup, for what was known before each decision.
+        judge: Given at a declared horizon: the p-value then comes from drawing the arms again,
+            and 20 units in each arm are needed.
     """
     if applied.n == 0:
         return _absent("delta_rr", "no closed trade to which it was applied or held out")
     if not applied.is_randomised.any():
         return _absent("delta_rr", "it carries nothing but size: its uplift tells")
-    drawn = applied.is_randomised & (applied.p_treated > 0) & (applied.p_treated < 1)
-    if not drawn.any():
+    drawn = applied.randomised()
+    if drawn.n == 0:
         return _absent("delta_rr", "no trade was assigned at random: nothing is held out")
-    found = decision_effect(
-        Decisions(
-            rr=applied.rr[drawn],
-            treated=applied.treated[drawn],
-            p_treated=applied.p_treated[drawn],
-            covariates=pattern.recent_means(applied.decided_at_days[drawn])[:, None],
+    decisions = randomised_decisions(drawn, pattern)
+    found = decision_effect(decisions)
+    if judge is not None:
+        found = replace(found, primary=_judged(found.primary, decisions, judge))
+    return _compared(found, drawn.rr)
+
+
+def _judged(
+    found: Effect | NotMeasured, decisions: Decisions, rng: np.random.Generator
+) -> Effect | NotMeasured:
+    """The effect with a p-value that skewed outcomes of a small arm cannot mislead."""
+    fewest = min(units_per_arm(decisions))
+    if isinstance(found, NotMeasured):
+        return found
+    if fewest < JUDGED_PER_ARM:
+        return NotMeasured(
+            f"too few to judge yet: {fewest} decisions in the smaller arm, {JUDGED_PER_ARM} needed"
         )
+    p_value = randomisation_p_value(
+        decisions, cut(decisions.rr), least_per_arm=JUDGED_PER_ARM, rng=rng
     )
-    return _compared(found, applied.rr[drawn])
+    return replace(found, p_value=p_value)
 
 
 def _compared(found: DecisionEffect, rr: FloatArray) -> EffectRecord:
@@ -307,7 +350,7 @@ def _record(
         n_missing=found.n_missing,
         details={**details, **_told(found), **proposal},
         measured=found,
-        outcome_sd=float(np.minimum(averaged, np.quantile(averaged, CLIP_QUANTILE)).std()),
+        outcome_sd=float(cut(averaged).std()),
     )
 
 

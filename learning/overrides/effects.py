@@ -48,14 +48,19 @@ class SequenceDesign:
         start: Units before which nothing is said: the sequence is asymptotic.
         tightest_at: Units at which its width is smallest relative to a fixed interval.
         unit: What is counted, in words.
+        start_of_arm: Units of the smaller arm before which nothing is said either: few skewed
+            outcomes have no normal mean, however many there are in the other arm.
     """
 
     start: int
     tightest_at: int
     unit: str
+    start_of_arm: int = 0
 
 
-DECISION_SEQUENCE = SequenceDesign(start=200, tightest_at=1000, unit="decisions")
+DECISION_SEQUENCE = SequenceDesign(
+    start=200, tightest_at=1000, unit="decisions, 50 of them in each arm", start_of_arm=50
+)
 WEEK_SEQUENCE = SequenceDesign(start=20, tightest_at=100, unit="weeks with trades")
 
 
@@ -326,14 +331,18 @@ def decision_effect(decisions: Decisions) -> DecisionEffect:
         primary: Effect | NotMeasured = lack
         raw: Effect | NotMeasured = lack
     else:
-        cut = np.minimum(decisions.rr, np.quantile(decisions.rr, CLIP_QUANTILE))
         primary, raw = (
-            _adjusted_difference(decisions, cut),
+            _adjusted_difference(decisions, cut(decisions.rr)),
             _adjusted_difference(decisions, decisions.rr),
         )
     return DecisionEffect(
         primary, raw, n_treated, n_held_out, sample_ratio(decisions.treated, decisions.p_treated)
     )
+
+
+def cut(outcome: FloatArray) -> FloatArray:
+    """Cut an outcome at its own 99 % quantile."""
+    return np.minimum(outcome, np.quantile(outcome, CLIP_QUANTILE))
 
 
 def decision_effect_path(
@@ -472,6 +481,7 @@ def _adjusted_difference(decisions: Decisions, outcome: FloatArray) -> Effect | 
         n_units=n_units,
         freedom=n_units - rank,
         design=DECISION_SEQUENCE,
+        of_arm=min(len(np.unique(units[arm])) for arm in (decisions.treated, ~decisions.treated)),
     )
 
 
@@ -499,17 +509,27 @@ def _unit_codes(decisions: Decisions) -> IntArray:
 
 
 def _effect(
-    estimate: float, se: float, *, n: int, n_units: int, freedom: int, design: SequenceDesign
+    estimate: float,
+    se: float,
+    *,
+    n: int,
+    n_units: int,
+    freedom: int,
+    design: SequenceDesign,
+    of_arm: int | None = None,
 ) -> Effect:
-    """Wrap an estimate with both intervals and its verdict."""
+    """Wrap an estimate with both intervals and its verdict; ``of_arm``: units of the smaller."""
     half = float(stats.t.isf(ALPHA / 2, freedom)) * se
     low = high = None
-    if n_units >= design.start:
+    start = _start(design, n_units, of_arm)
+    if n_units >= start:
         wide = sequence_half_width(se, n_units=n_units, tightest_at=design.tightest_at)
         low, high = estimate - wide, estimate + wide
     clear = low is not None and high is not None and (low > 0 or high < 0)
     verdict = _verdict_of(estimate if clear else 0.0)
-    missing = None if clear else _missing_trades(estimate, se, n=n, n_units=n_units, design=design)
+    tightest_at = design.tightest_at
+    units = _missing_units(estimate, se, n_units=n_units, start=start, tightest_at=tightest_at)
+    missing = None if clear else _missing_trades(units, n / n_units)
     return Effect(
         estimate_rr=estimate,
         se_rr=se,
@@ -532,23 +552,30 @@ def _verdict_of(clear_estimate: float) -> Verdict:
     return Verdict.HELPS if clear_estimate > 0 else Verdict.HURTS
 
 
+def _start(design: SequenceDesign, n_units: int, of_arm: int | None) -> int:
+    """Units at which the sequence starts, the smaller arm growing as it did so far."""
+    if of_arm is None:
+        return design.start
+    return max(design.start, math.ceil(n_units * design.start_of_arm / of_arm))
+
+
 _FAR = 1_000_000
 """Units beyond which no number is named."""
 
 
 def _missing_units(
-    estimate: float, se: float, *, n_units: int, design: SequenceDesign
+    estimate: float, se: float, *, n_units: int, start: int, tightest_at: int
 ) -> int | None:
     """Units until the sequence would exclude 0 if the estimate stayed as it is."""
     per_unit = se * math.sqrt(n_units)
 
     def is_clear(units: int) -> bool:
         wide = sequence_half_width(
-            per_unit / math.sqrt(units), n_units=units, tightest_at=design.tightest_at
+            per_unit / math.sqrt(units), n_units=units, tightest_at=tightest_at
         )
         return wide < abs(estimate)
 
-    low, high = max(n_units, design.start), _FAR
+    low, high = max(n_units, start), _FAR
     if not is_clear(high):
         return None
     while low < high:
@@ -557,14 +584,11 @@ def _missing_units(
     return low - n_units
 
 
-def _missing_trades(
-    estimate: float, se: float, *, n: int, n_units: int, design: SequenceDesign
-) -> int | None:
-    """Trades until the sequence would exclude 0, to two digits; None beyond ``MOST_MISSING``."""
-    units = _missing_units(estimate, se, n_units=n_units, design=design)
-    if units is None or units * n / n_units > MOST_MISSING:
+def _missing_trades(units: int | None, trades_per_unit: float) -> int | None:
+    """Trades in a number of units, to two digits; None beyond ``MOST_MISSING``."""
+    if units is None or units * trades_per_unit > MOST_MISSING:
         return None
-    return _two_digits(units * n / n_units)
+    return _two_digits(units * trades_per_unit)
 
 
 def _sentence(verdict: Verdict, missing_trades: int | None) -> str:

@@ -20,7 +20,7 @@ from learning.overrides.effect_record import (
     HorizonJudgement,
     Shrunk,
 )
-from learning.overrides.effects import NotMeasured
+from learning.overrides.effects import IntArray, NotMeasured
 from learning.store.decision_rows import approved_versions
 from learning.store.schema import (
     OUTCOMES,
@@ -76,8 +76,8 @@ def _first_applications(module: Module) -> sa.Subquery:
     c = override_applications.c
     return (
         sa.select(
-            c.id, c.lesson_id, c.lesson_version, c.bot, c.trade_id, c.arm, c.p, c.levers_after,
-            c.levers_would_be, c.decided_at,
+            c.id, c.lesson_id, c.lesson_version, c.latent_factor_id, c.bot, c.trade_id, c.arm, c.p,
+            c.levers_after, c.levers_would_be, c.decided_at,
         )
         .ext(distinct_on(c.lesson_id, c.bot, c.trade_id))
         .where(c.module == module, c.trade_id.is_not(None), c.arm != "unassigned")
@@ -107,7 +107,15 @@ def _applied(rows: Sequence[sa.Row]) -> AppliedTrades:
         is_randomised=np.array([bool(set(row.levers_would_be) - set(SIZE_LEVERS)) for row in rows]),
         treated=np.array([row.arm == "treated" for row in rows]),
         p_treated=np.array([row.p for row in rows], dtype=np.float64),
+        unit=_units(rows),
     )
+
+
+def _units(rows: Sequence[sa.Row]) -> IntArray:
+    """Number what drew its arm together: bots that take the same trade give it the same id."""
+    codes: dict[tuple[str, str | None], int] = {}
+    drawn = [(row.trade_id, row.latent_factor_id) for row in rows]
+    return np.array([codes.setdefault(one, len(codes)) for one in drawn], dtype=np.int64)
 
 
 def _days(moment: datetime) -> float:

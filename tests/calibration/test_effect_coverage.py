@@ -34,6 +34,7 @@ def applied(case: OverrideCase) -> tuple[AppliedTrades, PatternTrades]:
         is_randomised=np.ones(n, dtype=np.bool_),
         treated=case.treated,
         p_treated=case.propensity,
+        unit=np.arange(n),
     )
     order = np.argsort(days, kind="stable")
     return trades, PatternTrades(rr=case.rr[order], closed_at_days=days[order])
@@ -89,6 +90,7 @@ def test_a_stored_uplift_covers_the_truth(mean_rr: float) -> None:
             is_randomised=np.zeros(n, dtype=np.bool_),
             treated=np.ones(n, dtype=np.bool_),
             p_treated=np.ones(n),
+            unit=np.arange(n),
         )
         record = uplift_record(trades, PatternTrades(rr=rr, closed_at_days=days))
         covered.append(covers(record, 0.2 * mean_rr))

@@ -141,6 +141,21 @@ def test_the_actions_of_one_trade_share_one_outcome(connection: Connection) -> N
     assert applied[lesson_id].rr.tolist() == [1.5]
 
 
+def test_bots_that_take_the_same_trade_drew_one_arm(connection: Connection) -> None:
+    """The id fixes the arm: two bots' copies are one unit, under another factor they are not."""
+    lesson_id = store_lesson(connection, "active", **LESSON)
+    taken = [("bot-a", "x"), ("bot-a", "y"), ("bot-b", "x"), ("bot-c", "x")]
+    strands = [action(trade, bot=bot) for bot, trade in taken]
+    strand_rows.append(connection, [*strands, *(close(trade, bot=bot) for bot, trade in taken)])
+    ingest_batch(connection, strand_rows.read_pending(connection, 100), SETTINGS)
+    rows = [application(lesson_id, trade, bot=bot, hours=i) for i, (bot, trade) in enumerate(taken)]
+    application_rows.append(connection, [*rows[:3], {**rows[3], "latent_factor_id": "lf_1"}])
+    applied = effect_rows.read_applied(
+        connection, "pm", outcome="r_multiple", origins=SETTINGS.origins
+    )
+    assert applied[lesson_id].unit.tolist() == [0, 1, 0, 2]
+
+
 def test_size_is_judged_by_its_uplift_alone(connection: Connection) -> None:
     """Doubling nothing but the losing half: (0.7 - 1) · (-1) on every treated trade and week."""
     lesson_id = store_lesson(connection, "active", **LESSON)

@@ -27,6 +27,7 @@ def applied(n: int, *, seed: int = 1, size_only: int = 0) -> AppliedTrades:
         is_randomised=np.arange(n) >= size_only,
         treated=rng.random(n) < 0.8,
         p_treated=np.full(n, 0.8),
+        unit=np.arange(n),
     )
 
 

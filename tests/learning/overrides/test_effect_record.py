@@ -36,6 +36,7 @@ def applied(
         is_randomised=np.full(n, multiplier is None),
         treated=treated,
         p_treated=np.full(n, p if multiplier is None else 1.0),
+        unit=np.arange(n),
     )
 
 

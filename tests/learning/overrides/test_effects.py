@@ -182,9 +182,21 @@ def test_a_thin_arm_is_named():
 
 
 def test_nothing_is_said_before_two_hundred_decisions():
-    early, later = decision_effect_path(randomised(9, n=300, effect_rr=3.0), [199, 200])
+    early, later = decision_effect_path(randomised(9, n=300, effect_rr=3.0, p=0.5), [199, 200])
     assert measured(early[1]).verdict is Verdict.NOT_CLEAR
     assert measured(early[1]).sequence_low_rr is None
+    assert measured(later[1]).verdict is Verdict.HELPS
+
+
+def test_nothing_is_said_before_fifty_decisions_of_each_arm():
+    """One in ten held out: the fiftieth comes with decision 500, told from 49 at 490."""
+    n = 600
+    treated = np.arange(n) % 10 > 0
+    rr = np.random.default_rng(9).normal(size=n) + 3.0 * treated
+    decisions = Decisions(rr, treated, np.full(n, 0.9), np.zeros((n, 0)))
+    early, later = decision_effect_path(decisions, [490, 491])
+    assert measured(early[1]).sequence_low_rr is None
+    assert measured(early[1]).sentence == "not clear yet (needs about 10 more trades)"
     assert measured(later[1]).verdict is Verdict.HELPS
 
 

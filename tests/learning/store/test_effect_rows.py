@@ -18,7 +18,7 @@ def test_an_effect_from_before_they_were_judged_together_stays_and_says_so(
     engine = create_engine(fresh_database)
     rr, days = np.array([1.0, -1.0, 2.0]), np.array([0.0, 7.0, 14.0])
     one = np.ones(3)
-    trades = AppliedTrades(rr, days, days, 1.2 * one, one < 0, one > 0, one)
+    trades = AppliedTrades(rr, days, days, 1.2 * one, one < 0, one > 0, one, np.arange(3))
     record = uplift_record(trades, PatternTrades(rr, days))
     with transaction(engine) as connection:
         lesson_id = store_lesson(connection, "active", stats=CLEAR)
