@@ -116,7 +116,8 @@ def import_trades(
         _show_preview(preview(source))
         return
     report = _examined(source, rejects)
-    _tell_known(source, settings, report)
+    if dry_run or known is not None:  # else what writes refuses them, and says the same
+        _tell_known(source, settings, report)
     if dry_run:
         console.print("Dry run: nothing was written.")
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
@@ -27,6 +27,7 @@ KNOB_COLUMNS: Final = (
 MAX_SIGNALS: Final = 200
 CONTEXT_GROUPS: Final = ("scope", "signal", "knob")
 _SIGNAL_PREFIX: Final = "signal_"
+_SAMPLE: Final = 500
 Role = tuple[str, str]  # group ("" for the trade itself, scope, signal, knob, pattern) and name
 Parser = tuple[str, Callable[[object], Any]]
 
@@ -53,10 +54,11 @@ def context_columns(
     dims = dict.fromkeys(name for of_module in dimensions.values() for name in of_module)
     scope = {name: mapping.column(name) for name in dims} | dict(mapping.dimensions)
     signals = {name: name for name in SIGNAL_COLUMNS}
+    prefixed = [
+        name for name in table.columns if name.startswith(_SIGNAL_PREFIX) and name != "signal_time"
+    ]
     signals |= {
-        name.removeprefix(_SIGNAL_PREFIX): name
-        for name in table.columns
-        if name.startswith(_SIGNAL_PREFIX) and name != "signal_time"
+        name.removeprefix(_SIGNAL_PREFIX): name for name in _of_numbers(table, prefixed, number)
     }
     signals |= mapping.signals
     knobs = {name: name for name in KNOB_COLUMNS} | dict(mapping.knobs)
@@ -73,6 +75,27 @@ def context_columns(
             f"{table.path.name} has {n_signals} signal columns, at most {MAX_SIGNALS} can be kept"
         )
     return present
+
+
+def _of_numbers(
+    table: TableFile, names: Sequence[str], number: Callable[[object], float | None]
+) -> Iterator[str]:
+    """The columns whose first cells are numbers, most of them: a name or a time is no signal."""
+    chunk = next(iter(table.chunks(names)), None) if names else None
+    for name in names:
+        cells = () if chunk is None else chunk.columns[name][:_SAMPLE]
+        told = [
+            _is_number(cell, number) for cell in cells if cell is not None and str(cell).strip()
+        ]
+        if sum(told) * 2 >= len(told):
+            yield name
+
+
+def _is_number(cell: object, number: Callable[[object], float | None]) -> bool:
+    try:
+        return number(cell) is not None
+    except (ValueError, TypeError):
+        return False
 
 
 def _scope_parser(

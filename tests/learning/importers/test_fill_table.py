@@ -240,3 +240,11 @@ def test_a_mapping_that_names_a_column_which_fills_lack_is_refused_by_its_name(t
     mapping = mapping_from({"dimensions": {"trend": "Trend"}})
     with pytest.raises(ImportRefused, match="lacks the column 'Trend'"):
         recognise([path], mapping=mapping)
+
+
+def test_a_column_of_words_is_no_signal_whatever_it_is_called(tmp_path):
+    words = [",signal_name", ",flag", ",flag", ",", ",flag", ","]
+    text = "".join(line + word + "\n" for line, word in zip(OWN.splitlines(), words, strict=True))
+    trades, report = trades_of(recognise([csv_text(tmp_path / "fills.csv", text)]))
+    assert report.rows_rejected == 0
+    assert [trade.signals for trade in trades] == [{"rsi": 31.5}, {"rsi": 70.0}]
