@@ -28,7 +28,11 @@ class Limit:
 
 def limits_in_force(settings: Settings, approvals: Approvals) -> list[Limit]:
     """Return every limit that stands between a lesson and an order."""
-    return [_people(settings, approvals), *_of_overrides(settings), *_of_search(settings)]
+    return [
+        _people(settings, approvals),
+        *_of_overrides(settings, approvals),
+        *_of_search(settings),
+    ]
 
 
 def _people(settings: Settings, approvals: Approvals) -> Limit:
@@ -43,11 +47,20 @@ def _people(settings: Settings, approvals: Approvals) -> Limit:
     )
 
 
-def _of_overrides(settings: Settings) -> list[Limit]:
-    auto = settings.auto_approve_max_effect
+def _approved_alone(settings: Settings, approvals: Approvals) -> str:
+    """What the worker approves by itself; nothing where two people are needed."""
+    within = settings.auto_approve_max_effect
+    if within == 0:
+        return "never"
+    if max(approvals.required, settings.approvals_required) > 1:
+        return "never: two people are needed"
+    return f"within {within:g} of neutral"
+
+
+def _of_overrides(settings: Settings, approvals: Approvals) -> list[Limit]:
     return [
-        Limit("approved without a person", "never" if auto == 0 else f"within {auto:g} of neutral",
-              "settings", "EDGEKEEPER_AUTO_APPROVE_MAX_EFFECT"),
+        Limit("approved without a person", _approved_alone(settings, approvals), "settings",
+              "EDGEKEEPER_AUTO_APPROVE_MAX_EFFECT"),
         Limit("move of a multiplier a day", "0.02", "database", "fixed"),
         Limit("life of an override", "three half-lives, at most 90 d; 30 d where none is known",
               "database", "fixed; renewing is a decision"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from jobs.approve_small_effects import approve_small_effects
 from jobs.job import JobContext, JobReport
 from jobs.lesson_claims import claims_anew
 from jobs.lesson_findings import Findings, find
@@ -47,6 +48,14 @@ def mine_lessons(context: JobContext, module: Module) -> JobReport:
     they rest on; where nothing has changed at all, nothing: the numbers would be the same.
     """
     changed = {"new": 0, "refreshed": 0, "proposed": 0, "watched": 0, "retired": 0}
+    n_events = _mine(context, module, changed)
+    with context.transaction() as connection:
+        approve_small_effects(connection, module, context.settings, changed)
+    return JobReport(n_events, sum(changed.values()), changed)
+
+
+def _mine(context: JobContext, module: Module, changed: dict[str, int]) -> int:
+    """Write what mining a module finds; return how many events it read."""
     context.progress(0, None, f"mining {module}")
     with database.transaction(context.engine) as connection:
         grounds = read_grounds(connection, module, context.settings)
@@ -54,17 +63,17 @@ def mine_lessons(context: JobContext, module: Module) -> JobReport:
         mark = None if grounds is None else grounds.of_run(lessons)
         if mark is not None and is_mined_already(connection, module, mark, context):
             context.progress(0, None, "nothing has changed that a lesson rests on")
-            return JobReport(changed=changed)
+            return 0
         inputs = read_inputs(connection, module, context.settings, context.now, grounds=grounds)
     if inputs is None:
-        return JobReport(changed=changed)
+        return 0
     findings = find(inputs, context.settings)
     run = {**findings.run, "details": {**findings.run["details"], MARK: mark}}
     findings = replace(findings, run=run)
     with context.transaction() as connection:
         decision_rows.lock(connection)
         write(connection, inputs, findings, context.settings, changed)
-    return JobReport(inputs.events.n, sum(changed.values()), changed)
+    return inputs.events.n
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,8 +135,9 @@ class Settings(BaseSettings):
         0.0,
         ge=0,
         le=0.1,
-        description="Largest distance from neutral that is approved without a person; "
-        "0 (default) is off.",
+        description="Largest distance of any lever from neutral that is approved without a person, "
+        "after mining, as auto; 0 (default) is off. Never with two approvals, never what a person "
+        "rejected or disabled; what grows beyond it goes back to proposed.",
     )
     holdout_share: float = Field(
         0.20,

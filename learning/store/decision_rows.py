@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from learning.domain.pattern_key import Module
 from learning.errors import DecisionRefused
 from learning.lessons.life_cycle import JobDecision, PersonDecision, Status
 from learning.store.schema import lesson_decisions
@@ -112,6 +113,39 @@ def move(
         DecisionRefused: If the move is not a job's, or the reason has fewer than 10 characters.
     """
     return _called(connection, sa.func.move_lesson(lesson_id, decision, reason, job))
+
+
+def auto_approve(
+    connection: Connection, module: Module, *, max_effect: float, approvals_required: int
+) -> list[int]:
+    """Approve, as ``auto``, the proposals of which every lever is near enough to neutral.
+
+    Args:
+        connection: In a transaction; the approvals hold when it commits.
+        module: The module.
+        max_effect: Largest distance of a lever from neutral, 0 (none is approved) to 0.1. A delay
+            of a bar is further, and a signal threshold has no neutral: neither is approved so.
+        approvals_required: People needed, 1 or 2; where this or the database's own number is 2,
+            nothing is approved.
+
+    Returns:
+        The lessons approved. A person's rejecting or disabling, however long ago, keeps a lesson
+        out, and so do a failed confirmation and a person's sending it back.
+
+    Raises:
+        DecisionRefused: If an argument is not as said.
+    """
+    call = sa.func.auto_approve_lessons(module, max_effect, approvals_required)
+    with refusals_told(connection):
+        return list(connection.scalars(sa.select(call)))
+
+
+def read_outgrown(connection: Connection, module: Module, *, max_effect: float) -> list[int]:
+    """Return the active lessons that only ``auto`` approved and whose effect is too large for it.
+
+    Too large is beyond the bound, and beyond the effect that was approved.
+    """
+    return list(connection.scalars(sa.select(sa.func.outgrown_lessons(module, max_effect))))
 
 
 def change_outcome(

@@ -139,6 +139,9 @@ ATTEMPTS: tuple[tuple[str, str], ...] = (
     ("", "SELECT end_change_of_people()"),
     ("w", MOVE),
     ("w", "SELECT lock_decisions()"),
+    ("w", "SELECT auto_approve_lessons('pm', 0.05, 1)"),
+    ("", "SELECT decided(l, 'approve', 'me', 'because I say so', gen_random_uuid(), 'cli', 1)"
+         " FROM learning_lessons AS l"),
     ("", "SELECT remove_override(l, 'r') FROM learning_lessons AS l"),
     ("", "SELECT append_decision(l, 'approve', 'proposed', 'active', 'me', 'because I say so',"
          " 'cli', gen_random_uuid(), 1) FROM learning_lessons AS l"),
