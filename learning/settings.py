@@ -190,6 +190,13 @@ class Settings(BaseSettings):
     batch_size: int = Field(
         2000, ge=1, le=50000, description="Strands ingested in one transaction."
     )
+    backup_keep: int = Field(
+        8,
+        ge=0,
+        le=520,
+        description="Weekly backups kept in the folder backups of the home folder: two months of "
+        "them by default. 0: none is written.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that is logged."
     )

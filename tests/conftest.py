@@ -28,6 +28,7 @@ from learning.store.embedded import start_server, stop_server
 _HOME = "EDGEKEEPER_TEST_SESSION_HOME"
 _PREFIX = "EDGEKEEPER_TEST_SESSION_PREFIX"
 _SERVER = "EDGEKEEPER_TEST_DATABASE_URL"
+_BACKUPS = "EDGEKEEPER_BACKUP_KEEP"
 _TEMPLATE_LOCK = 0x7E57
 
 # The same examples everywhere, and a busy machine is no finding.
@@ -53,6 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         os.environ[_PREFIX] = f"edgekeeper_test_{uuid4().hex[:8]}"
         os.environ[_HOME] = str(new_home())
+        os.environ.setdefault(_BACKUPS, "0")  # workers of tests leave none in the working folder
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -69,6 +69,15 @@ def back_up(engine: Engine, path: Path) -> int:
     return size
 
 
+def verify(path: Path) -> None:
+    """Read a backup to its end, as a restore would.
+
+    Raises:
+        LearningError: If it is cut off or damaged, or the programs are missing.
+    """
+    _run([_program("pg_restore"), f"--file={os.devnull}", str(path)], dict(os.environ))
+
+
 def restore(engine: Engine, path: Path, *, actor: str) -> Restored:
     """Replace everything in the database by a backup; its overrides come up disabled.
 

@@ -221,7 +221,7 @@ def test_a_slot_is_queued_once_however_many_workers_see_it_due(runner: Runner) -
     with database.transaction(runner.engine) as connection:
         first = queue_due(connection, MONDAY, "worker 1")
         second = queue_due(connection, MONDAY + timedelta(minutes=1), "worker 2")
-    assert first == [*LEARNING_ORDER, "prune_history"]
+    assert first == [*LEARNING_ORDER, "prune_history", "back_up"]
     assert second == []
 
 
@@ -246,7 +246,7 @@ def test_slots_are_utc_and_weekly_ones_fall_on_their_monday() -> None:
 
 
 def test_every_job_of_the_timetable_is_part_of_a_learning_run() -> None:
-    assert {one.name for one in TIMETABLE} - {"prune_history"} == set(LEARNING_ORDER)
+    assert {one.name for one in TIMETABLE} - {"prune_history", "back_up"} == set(LEARNING_ORDER)
 
 
 def test_every_job_of_the_timetable_loads_a_function_of_a_module_of_the_jobs() -> None:
@@ -280,6 +280,6 @@ def test_the_scheduler_goes_on_after_a_failing_job(runner: Runner) -> None:
     scheduler = Scheduler(runner)
     scheduler._jobs = tuple(runner.jobs.values())
     scheduler.tick()
-    assert ran == [*LEARNING_ORDER, "prune_history"]
+    assert ran == [*LEARNING_ORDER, "prune_history", "back_up"]
     scheduler.tick()  # the failed slot is not due again: no hot loop
     assert len(ran) == len(TIMETABLE)
