@@ -160,7 +160,7 @@ def test_what_is_approved_on_the_screen_moves_a_bots_levers_until_it_is_disabled
     label = name.split()[0]
     with database.connect() as connection:
         lessons = lesson_rows.read_lessons(connection)
-    [lesson] = [one for one in lessons if f"L-{one.id:04d}" == label]
+    [lesson] = [one for one in lessons if f"L-{one.lesson_id:04d}" == label]
     assert asked_by_a_bot(url, lesson) == [0.1, "no override"]
 
     confirm.click()
