@@ -18,7 +18,7 @@ from jobs.import_trades import known_trades, told
 from jobs.saved_mappings import content_to_keep, remembered_mapping
 from learning.errors import DatabaseUnavailable, ImportRefused
 from learning.importers.import_answers import AnswersNeeded, ImportAnswers, answers_from
-from learning.importers.import_report import ImportReport, RejectedRow, ReportTally
+from learning.importers.import_report import ImportReport, RejectedRow, ReportTally, counted
 from learning.importers.import_source import ImportSource
 from learning.importers.known_trades import KnownChoice
 from learning.importers.mapping import ColumnMapping, read_mapping
@@ -187,7 +187,7 @@ def _examined(source: ImportSource, rejects: Path | None) -> ImportReport:
     for row in report.rejected_rows[:10]:
         console.print(f"  {row}", markup=False)
     if rejects is not None:
-        console.print(f"{report.rows_rejected} rejected rows: {rejects}", markup=False)
+        console.print(f"{counted(report.rows_rejected, 'rejected row')}: {rejects}", markup=False)
     return report
 
 

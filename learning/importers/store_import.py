@@ -35,10 +35,16 @@ class StoredImport:
         trades = f"{counted(self.report.trades_usable, 'trade')} as {self.report.source_name!r}"
         if self.appended == 0:
             return f"Nothing new: all {self.repeated} strands of {trades} were imported before"
-        text = f"Imported {counted(self.appended, 'strand')} of {trades}"
+        new = self.appended - self.conflicts
+        text = (
+            f"Imported {counted(new, 'strand')} of {trades}" if new else f"Nothing new of {trades}"
+        )
         text += f"; {self.repeated} were imported before" if self.repeated else ""
         if self.conflicts:
-            text += f"; {self.conflicts} differ from what was imported before and are quarantined"
+            text += (
+                f"; {self.conflicts} differ from what was imported before and are quarantined: "
+                "what came first stays"
+            )
         return text
 
 

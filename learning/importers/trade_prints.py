@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 _ON_CANDLES: Final = ("backtest", "simulated")
 _OUTCOMES: Final = (("entry_price", "exit_price"), ("return_pct",), ("r_multiple",))
@@ -79,6 +80,7 @@ class TradePrints:
 
     def __init__(self) -> None:
         self._prints = array("q")
+        self._sorted: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self._prints)
@@ -98,8 +100,16 @@ class TradePrints:
             >>> sorted(prints.among([2, 3, 4]))
             [2, 3]
         """
-        asked = np.fromiter(others, dtype=np.int64)
-        return frozenset(np.intersect1d(asked, np.asarray(self._prints)).tolist())
+        known, asked = self._in_order(), np.unique(np.fromiter(others, dtype=np.int64))
+        if not len(known):
+            return frozenset()
+        places = np.searchsorted(known, asked).clip(max=len(known) - 1)
+        return frozenset(asked[known[places] == asked].tolist())
+
+    def _in_order(self) -> npt.NDArray[np.int64]:
+        if len(self._sorted) != len(self._prints):
+            self._sorted = np.sort(np.asarray(self._prints))
+        return self._sorted
 
     def count(self, others: frozenset[int]) -> int:
         """Return how many of these are among others; two trades may share a print."""

@@ -103,7 +103,10 @@ def test_a_trade_that_was_edited_since_is_kept_apart_and_counted(connection, tmp
     edited = database(tmp_path / "b.sqlite", [{**POSITION, "close_rate": 105.0}])
     result = stored(connection, recognise([edited], name="bot"))
     assert (result.appended, result.repeated, result.conflicts) == (1, 2, 1)
-    assert "1 differ from what was imported before" in result.sentence()
+    assert result.sentence() == (
+        "Nothing new of 1 trade as 'bot'; 2 were imported before; 1 differ from what was imported "
+        "before and are quarantined: what came first stays"
+    )
 
 
 def test_a_source_with_nothing_usable_is_refused(connection, tmp_path):
