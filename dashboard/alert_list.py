@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 from sqlalchemy import Engine
 
-from dashboard import commands, formats, queries
+from dashboard import commands, formats, lesson_card, queries
 from dashboard.controls import Page
 
 
@@ -40,6 +40,9 @@ def _show_alert(page: Page, alert: dict[Any, Any]) -> None:
             icon=":material/open_in_new:",
             query_params={"id": label, "v": str(alert["lesson_version"])},
         )
+        if page.viewer.may_decide and alert["status"] == "active":
+            lesson = {**alert, "id": alert["lesson_id"], "label": label}
+            lesson_card.show_disable(page, lesson, place=f"alert-{alert['id']}-")
         if page.viewer.may_decide and pd.isna(alert["seen_at"]):
             st.button(
                 "Seen",

@@ -329,10 +329,14 @@ def seen_of(lesson: Lesson) -> Seen:
     return Seen(int(lesson["id"]), int(lesson["version"]), lesson["status"])
 
 
-def show_disable(page: Page, lesson: Lesson) -> None:
-    """Disable in one step: a reason and a button, no second person."""
+def show_disable(page: Page, lesson: Lesson, *, place: str = "") -> None:
+    """Disable in one step: a reason and a button, no second person.
+
+    Args:
+        place: What tells this button from another one for the same lesson on a page.
+    """
     seen = seen_of(lesson)
-    key = f"disable-{seen.lesson_id}-{seen.version}"
+    key = f"disable-{place}{seen.lesson_id}-{seen.version}"
     with st.popover(f"Disable {lesson['label']}", icon=":material/block:"):
         reason = st.text_input("Reason (10 characters or more)", key=f"{key}-reason", max_chars=500)
         if st.button("Disable now", type="primary", key=key):

@@ -402,15 +402,17 @@ def read_effects(source: Source) -> pd.DataFrame:
 
 
 def read_open_alerts(engine: Engine) -> pd.DataFrame:
-    """Return the open alerts with module and setup of their lessons, the newest first.
+    """Return the open alerts with their lessons as they stand now, the newest first.
 
-    Read anew each time: marking one as seen moves no data version.
+    Each proposes to disable its lesson: of one that is no longer active nothing is left to tell,
+    though a job has yet to close it. Read anew each time: marking one as seen moves no data
+    version.
     """
     lesson = learning_lessons.c
     query = (
-        sa.select(alerts, lesson.module, lesson.pattern_key)
+        sa.select(alerts, lesson.module, lesson.pattern_key, lesson.version, lesson.status)
         .join(learning_lessons, lesson.id == alerts.c.lesson_id)
-        .where(alerts.c.closed_at.is_(None))
+        .where(alerts.c.closed_at.is_(None), lesson.status == "active")
         .order_by(alerts.c.id.desc())
     )
     return _read(engine, query)

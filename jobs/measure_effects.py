@@ -89,7 +89,7 @@ def tell_people(
         for alert in guardrail_alerts(lesson_id, lesson.version, effects.get(lesson_id, ()))
     ]
     standing = {(one.lesson_id, one.measure) for one in raised}
-    for alert in alert_rows.read_alerts(connection, module):
+    for alert in alert_rows.read_alerts(connection, module, kind=alert_rows.GUARDRAIL):
         if (alert.lesson_id, alert.measure) not in standing:
             reason = f"the lesson is {alert.lesson_status}"
             if alert.lesson_id in active:

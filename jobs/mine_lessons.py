@@ -20,6 +20,7 @@ from learning.lessons.evidence_record import EvidenceRecord
 from learning.lessons.look_verdicts import LookVerdict, Standing, look_verdict, unmeasured_verdict
 from learning.settings import Settings
 from learning.store import (
+    alert_rows,
     database,
     decision_rows,
     lesson_mark_rows,
@@ -51,6 +52,10 @@ def mine_lessons(context: JobContext, module: Module) -> JobReport:
     n_events = _mine(context, module, changed)
     with context.transaction() as connection:
         approve_small_effects(connection, module, context.settings, changed)
+        unconfirmed = alert_rows.settle_confirmations(connection, module)
+        if unconfirmed:
+            changed["unconfirmed"] = unconfirmed
+            state_rows.touch(connection)
     return JobReport(n_events, sum(changed.values()), changed)
 
 

@@ -99,6 +99,14 @@ def worth_telling(
                 "A guardrail was crossed: an override may do harm. See Overrides, and decide.",
             )
         )
+    if changed.get("unconfirmed"):
+        told.append(
+            (
+                "unconfirmed",
+                "A lesson in force failed on the trades since it was found. See Decisions: "
+                "disable it?",
+            )
+        )
     if changed.get("proposed"):
         told.append(("decision", f"{changed['proposed']} lessons wait for a decision."))
     if job == "validate_learning" and changed.get("failed"):

@@ -183,7 +183,8 @@ class Settings(BaseSettings):
     notice_urls: Names = Field(
         (),
         description="Where notices go, as Apprise URLs, comma-separated (needs the package "
-        "apprise): a job's first failure and recovery, a guardrail, a decision that waits. "
+        "apprise): a job's first failure and recovery, a guardrail, a lesson in force that later "
+        "trades do not confirm, a decision that waits. "
         "Empty: nowhere.",
         repr=False,
     )

@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import commands, controls, formats, lesson_card, queries
+from dashboard.alert_list import open_alerts, show_alerts
 from dashboard.controls import Page
 from dashboard.figures.lesson_forest import draw_lesson_forest, lesson_forest
 from dashboard.lesson_table import lesson_columns, lesson_table
@@ -27,12 +28,14 @@ from dashboard.waiting_list import (
 
 _JOBS = ("ingest_strands", "mine_pm_lessons", "mine_dm_lessons")
 _DAYS_OFF = 7
+_MOST_ALERTS = 3
 _SHOWN_FIRST = ("lesson", "setup", "context", "edge", "interval", "n", "q", "change", "outcome")
 
 
 def show() -> None:
     """Draw the page."""
     page = controls.open_page("Decisions", jobs=_JOBS)
+    show_alerts(page, open_alerts(page), most=_MOST_ALERTS)
     put_off = queries.read_put_off(page.engine, page.viewer.name)
     lessons = with_states(
         queries.of_filters(queries.read_lessons(page.source), page.filters),

@@ -71,7 +71,7 @@ def lessons(
 
 
 def print_alerts(alerts: list[Alert]) -> None:
-    """Print what the guardrail proposes to disable."""
+    """Print what is proposed to be disabled: what does harm, or was not confirmed."""
     for alert in alerts:
         console.print(
             f"{alert.label} v{alert.lesson_version}, raised {alert.raised_at:%Y-%m-%d}: "

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # who marks an alert as seen need not wait for statistics
     from learning.overrides.guardrail import GuardrailAlert
 
 GUARDRAIL = "guardrail"
+CONFIRMATION = "confirmation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,48 @@ def raise_guardrail(connection: Connection, raised: Sequence[GuardrailAlert]) ->
     return len(connection.execute(statement).all())
 
 
+def settle_confirmations(connection: Connection, module: Module) -> int:
+    """Raise an alert for each active lesson that the trades since it was found do not confirm.
+
+    One whose lesson is no longer active, or claims anew, is closed with that as its reason.
+
+    Returns:
+        How many are new.
+    """
+    lesson = learning_lessons.c
+    is_failed = sa.and_(lesson.status == "active", lesson.confirmation == "failed")
+    connection.execute(
+        sa.update(alerts)
+        .where(
+            alerts.c.kind == CONFIRMATION,
+            alerts.c.closed_at.is_(None),
+            lesson.id == alerts.c.lesson_id,
+            lesson.module == module,
+            sa.not_(is_failed),
+        )
+        .values(
+            closed_at=sa.func.now(),
+            closed_reason=sa.case(
+                (lesson.status == "active", "it claims anew: its confirmation is open again"),
+                else_=sa.func.concat("the lesson is ", lesson.status),
+            ),
+        )
+    )
+    failed = sa.select(
+        sa.literal(CONFIRMATION),
+        lesson.id,
+        lesson.version,
+        sa.literal("later_trades"),
+        sa.func.concat(
+            "later trades do not confirm it (", lesson.confirmation_reason, "): disable it?"
+        ),
+        sa.func.jsonb_build_object("stats", lesson.stats, "effect", lesson.effect),
+    ).where(lesson.module == module, is_failed)
+    columns = ["kind", "lesson_id", "lesson_version", "measure", "message", "evidence"]
+    raised = insert(alerts).from_select(columns, failed).on_conflict_do_nothing()
+    return len(connection.execute(raised.returning(alerts.c.id)).all())
+
+
 def close_alert(connection: Connection, alert_id: int, *, reason: str) -> None:
     """Close an open alert; one that is closed stays as it is."""
     connection.execute(
@@ -84,7 +127,11 @@ def mark_seen(connection: Connection, alert_id: int, *, actor: str) -> bool:
 
 
 def read_alerts(
-    connection: Connection, module: Module | None = None, *, only_open: bool = True
+    connection: Connection,
+    module: Module | None = None,
+    *,
+    kind: str | None = None,
+    only_open: bool = True,
 ) -> list[Alert]:
     """Return alerts, the newest first: the open ones, or all that were ever raised."""
     lesson = learning_lessons.c
@@ -95,6 +142,8 @@ def read_alerts(
     )
     if module is not None:
         query = query.where(lesson.module == module)
+    if kind is not None:
+        query = query.where(alerts.c.kind == kind)
     if only_open:
         query = query.where(alerts.c.closed_at.is_(None))
     rows = (dict(row) for row in connection.execute(query).mappings())

@@ -36,7 +36,8 @@ HALF_LIFE_STATES = ("decaying", "improving", "sign_flip", "undetermined")
 DECISIONS = ("approve", "reject", "disable", "renew", "propose", "watch", "retire", "refresh")
 DECISION_SOURCES = ("cli", "dashboard", "job", "demo")
 EFFECT_MEASURES = ("uplift", "delta_rr", "edge_since_activation")
-ALERT_KINDS = ("guardrail",)
+ALERT_KINDS = ("guardrail", "confirmation")
+ALERT_MEASURES = (*EFFECT_MEASURES, "later_trades")
 ARMS = ("treated", "held_out", "unassigned")
 RUN_STATUSES = ("queued", "running", "ok", "failed", "skipped", "lost")
 RUN_TRIGGERS = ("schedule", "catch_up", "manual", "notify", "demo")
@@ -1000,7 +1001,7 @@ alerts = sa.Table(
     _instant("closed_at", nullable=True),
     _text("closed_reason", nullable=True),
     _one_of("kind", ALERT_KINDS),
-    _one_of("measure", EFFECT_MEASURES),
+    _one_of("measure", ALERT_MEASURES),
     sa.CheckConstraint("(seen_at IS NULL) = (seen_by IS NULL)", name="seen_by_somebody"),
     sa.CheckConstraint(
         "(closed_at IS NULL) = (closed_reason IS NULL)", name="closed_with_its_reason"

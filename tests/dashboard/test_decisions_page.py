@@ -15,10 +15,10 @@ from streamlit.testing.v1 import AppTest
 from dashboard import commands
 from dashboard.commands import Seen
 from dashboard.waiting_list import Asked, meets_active, narrowed, with_states
-from learning.store import people_rows
+from learning.store import alert_rows, lesson_rows, people_rows
 from learning.store.schema import learning_lessons, lesson_decisions, lesson_deferrals
 from tests.dashboard.conftest import words_of
-from tests.learning.store.stored_lessons import CLEAR, store_lesson
+from tests.learning.store.stored_lessons import CLEAR, stands, store_lesson
 
 Open = Callable[..., AppTest]
 PAGE = "review_lessons.py"
@@ -175,3 +175,24 @@ def test_a_filter_in_the_address_is_obeyed(
 ) -> None:
     stored(engine_of_page, 1)
     assert said in words_of(open_page(PAGE, min_n=min_n))
+
+
+def test_a_lesson_that_later_trades_did_not_confirm_is_disabled_where_decisions_wait(
+    open_page: Open, engine_of_page: Engine
+) -> None:
+    with engine_of_page.begin() as connection:
+        lesson_id = store_lesson(connection, "active", stats=dict(EVIDENCE))
+        lesson_rows.set_confirmation(
+            connection, lesson_id, state="failed", reason="60 trades since: -0.40 R, z -3.1"
+        )
+        alert_rows.settle_confirmations(connection, "pm")
+    page = open_page(PAGE, status="active")  # the list beside it offers to disable it, too
+    assert not page.exception
+    assert "later trades do not confirm it (60 trades since: -0.40 R, z -3.1)" in words_of(page)
+    key = f"disable-alert-1-{lesson_id}-1"
+    page.text_input(key=f"{key}-reason").set_value("it failed later").run()
+    page.button(key=key).click().run()
+    assert not page.exception
+    with engine_of_page.begin() as connection:
+        assert stands(connection, lesson_id) == (1, "disabled")
+    assert "later trades do not confirm it" not in words_of(open_page(PAGE))
