@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -111,7 +113,7 @@ def open_page(title: str, *, jobs: tuple[str, ...] = ()) -> Page:
 def show_frame() -> None:
     """Draw what stands beside every page: the filters, which stay when the page changes."""
     try:
-        settings = Settings.from_env()
+        settings = _settings(tuple(sorted(os.environ.items())))
         engine = _connected(settings)
         found = queries.read_health(engine, settings.profile)
         st.session_state[_JUST_READ] = found
@@ -129,13 +131,19 @@ def _just_read() -> Health | None:
     return found
 
 
+@functools.lru_cache(maxsize=4)
+def _settings(_environment: tuple[tuple[str, str], ...]) -> Settings:
+    """Return the settings, read once: an environment seldom changes, and a page asks twice."""
+    return Settings.from_env()
+
+
 def _connected(settings: Settings) -> Engine:
     return _engine(settings.database_url, str(settings.home))
 
 
 def _opened() -> Page:
     try:
-        settings = Settings.from_env()
+        settings = _settings(tuple(sorted(os.environ.items())))
         engine = _connected(settings)
         found = _just_read() or queries.read_health(engine, settings.profile)
     except LearningError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -81,15 +82,15 @@ def _bot_notice(row: dict[Any, Any], health: Health) -> Notice:
 
 def job_states(health: Health) -> list[JobState]:
     """Return how every job of the timetable stands."""
-    newest = {row["job"]: row for row in health.runs.to_dict("records")}
-    return [_job_state(job, newest.get(job.name), health.now) for job in timetable(health.profile)]
+    jobs = timetable(health.profile)
+    return [_job_state(job, health.runs.get(job.name), health.now) for job in jobs]
 
 
-def _job_state(job: Job, row: dict[Any, Any] | None, now: datetime) -> JobState:
+def _job_state(job: Job, row: Mapping[str, Any] | None, now: datetime) -> JobState:
     name = job.name
     if row is None:
         return JobState(name, "never", None, f"{name} has never run")
-    last_ok = _moment(row["last_ok_at"])
+    last_ok: datetime | None = row["last_ok_at"]
     if row["is_paused"]:
         return JobState(name, "paused", last_ok, f"{name} is paused")
     if row["status"] in ("failed", "lost"):
@@ -101,10 +102,6 @@ def _job_state(job: Job, row: dict[Any, Any] | None, now: datetime) -> JobState:
     if now - last_ok > job.max_age:
         return JobState(name, "late", last_ok, f"{name} last ran well {formats.ago(last_ok, now)}")
     return JobState(name, "ok", last_ok, f"{name} {formats.ago(last_ok, now)}")
-
-
-def _moment(value: Any) -> datetime | None:
-    return None if value is None or value != value else value
 
 
 _ORDER = ("failed", "late", "never", "running", "paused", "ok")
@@ -141,8 +138,8 @@ def stalest_job(health: Health) -> Notice:
 
 def broken_promises(health: Health) -> Notice | None:
     """Say which checks failed when all were run last; None where none did."""
-    runs = health.runs[health.runs["job"] == "validate_learning"]
-    changed = None if runs.empty else runs.iloc[0]["changed"]
+    run = health.runs.get("validate_learning")
+    changed = None if run is None else run["changed"]
     checks = changed.get("checks", []) if isinstance(changed, dict) else []
     failed = [check for check in checks if check["state"] == "failed"]
     if not failed:

@@ -12,8 +12,8 @@ def show_job_button(page: Page, job: str, label: str) -> None:
     """Offer a run of a job to who may decide; one that waits or runs already is not asked twice."""
     if not page.viewer.may_decide:
         return
-    newest = page.health.runs[page.health.runs["job"] == job]
-    busy = None if newest.empty else newest.iloc[0]["status"]
+    newest = page.health.runs.get(job)
+    busy = None if newest is None else newest["status"]
     is_busy = busy in ("queued", "running")
     told = f"{job} is {busy} already." if is_busy else f"Queues a run of {job} for the worker."
     clicked = st.button(

@@ -135,7 +135,7 @@ class Health:
     now: datetime
     last_trade_at: datetime | None
     heartbeats: pd.DataFrame
-    runs: pd.DataFrame  # the newest run of each job
+    runs: Mapping[str, Mapping[str, Any]]  # the newest run of each job, by its name
     people: Mapping[str, str]
     approvals: Approvals  # kept by the database; a process may ask for more people
     profile: Profile = "v5"  # of the timetable
@@ -179,12 +179,10 @@ def read_health(engine: Engine, profile: Profile = "v5") -> Health:
         )
 
 
-def _runs(connection: Connection) -> pd.DataFrame:
+def _runs(connection: Connection) -> dict[str, Mapping[str, Any]]:
     paused = job_rows.read_pauses(connection)
     last = job_rows.last_runs(connection, list(JOBS))
-    rows = [{**row, "is_paused": row["job"] in paused} for row in last]
-    columns = [*job_runs.c.keys(), "last_ok_at", "is_paused"]
-    return pd.DataFrame(rows, columns=columns)
+    return {row["job"]: {**row, "is_paused": row["job"] in paused} for row in last}
 
 
 def _frame(connection: Connection, query: sa.Select[Any]) -> pd.DataFrame:

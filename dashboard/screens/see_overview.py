@@ -12,12 +12,13 @@ from dashboard import controls, formats, health, queries
 from dashboard.alert_list import open_alerts, show_alerts
 from dashboard.controls import Page
 from dashboard.drill_down import most_named, spelled, stored_value
-from dashboard.edge_queries import EdgeTable, read_dimensions, read_edge_table
+from dashboard.edge_queries import EdgeTable, Unit, read_dimensions, read_edge_table
 from dashboard.effect_queries import MONEY_DAYS, Uplift, read_turns, read_uplift
-from dashboard.figures.edge_map import draw_edge_map, edge_map
+from dashboard.figures.edge_map import EdgeMap, draw_edge_map, edge_map
 from dashboard.figures.effect_over_time import draw_effect_over_time, effect_over_time
 from dashboard.figures.search_funnel import draw_search_funnel, search_funnel
 from dashboard.lesson_table import lesson_columns, lesson_table
+from dashboard.queries import Filters, Source, kept
 
 _JOBS = (
     "ingest_strands",
@@ -267,8 +268,7 @@ def _show_map(page: Page, lessons: pd.DataFrame) -> None:
     table = read_edge_table(
         page.source, module, (dim,), page.filters, page.unit, page.outcome, None
     )
-    cells = controls.with_lessons(_largest(table), (dim,), lessons, narrowed=_is_narrowed(page))
-    shown = edge_map(cells, row="setup", column=dim, unit=table.unit)
+    shown = _map_of(page.source, module, dim, page.filters, page.unit, page.outcome)
     figure = draw_edge_map(shown, page.palette, height=max(236, 60 + 30 * len(shown.rows)))
 
     def open_cell(clicked: list[Any]) -> None:
@@ -285,6 +285,18 @@ def _show_map(page: Page, lessons: pd.DataFrame) -> None:
     )
 
 
+@kept
+def _map_of(
+    source: Source, module: str, dim: str, filters: Filters, unit: Unit, outcome: str
+) -> EdgeMap:
+    """Return the map of the largest setups by one condition, with the lessons in it."""
+    table = read_edge_table(source, module, (dim,), filters, unit, outcome, None)
+    lessons = queries.of_filters(queries.read_lessons(source), filters)
+    is_narrowed = filters.narrows_trades or unit != "R"
+    cells = controls.with_lessons(_largest(table), (dim,), lessons, narrowed=is_narrowed)
+    return edge_map(cells, row="setup", column=dim, unit=table.unit)
+
+
 def _open_map(dim: str, setup: str, cell: dict[str, Any]) -> None:
     """Open the edge map where a cell was clicked."""
     at = {"x": dim, "node": setup, "within": spelled(cell)}
@@ -296,10 +308,6 @@ def _largest(table: EdgeTable) -> pd.DataFrame:
     largest = table.groups.sort_values(["n", "action_category"], ascending=[False, True])
     listed = largest.drop_duplicates("pattern_key").head(_MOST_ROWS)
     return table.cells.merge(listed[["pattern_key", "action_category"]])
-
-
-def _is_narrowed(page: Page) -> bool:
-    return page.filters.narrows_trades or page.unit != "R"
 
 
 def _main_module(lessons: pd.DataFrame) -> str:
