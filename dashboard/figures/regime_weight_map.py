@@ -61,7 +61,7 @@ def regime_weight_map(weights: pd.DataFrame) -> RegimeWeightMap:
 
 
 def _signature(row: dict[Any, Any]) -> str:
-    return row["regime_signature"] or "all regimes"
+    return str(row["regime_signature"] or "all regimes")
 
 
 def _told(row: dict[Any, Any], name: str) -> str:

@@ -7,6 +7,7 @@ what the inbox holds at every moment.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -15,9 +16,24 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from learning.store.schema import inbox_block_changes, inbox_block_counts
-from learning.store.strand_rows import Accounts
 
 _ALONE = sa.text("SELECT pg_advisory_xact_lock(hashtext('edgekeeper_inbox_blocks'))")
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """How many strands there are and what became of them."""
+
+    strands: int
+    ingested: int
+    quarantined: int
+    ignored: int
+    pending: int
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every strand is accounted for, once."""
+        return self.strands == self.ingested + self.quarantined + self.ignored + self.pending
 
 
 def store_changed(connection: Connection) -> int:

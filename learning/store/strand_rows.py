@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -22,6 +21,7 @@ from sqlalchemy import Connection
 from learning.events.strands import CLOSE_KIND, StoredStrand, Strand
 from learning.events.verdicts import TradeKey, Verdict
 from learning.store.copying import copy_into
+from learning.store.inbox_count_rows import Accounts
 from learning.store.schema import ad_strands, strand_ledger
 
 _SQL = Path(__file__).parent / "sql"
@@ -42,22 +42,6 @@ _STORED = (
     sa.cast(ad_strands.c.regime_context, sa.Text).label("regime_context"),
     ad_strands.c.conflicts_with,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Accounts:
-    """How many strands there are and what became of them."""
-
-    strands: int
-    ingested: int
-    quarantined: int
-    ignored: int
-    pending: int
-
-    @property
-    def balanced(self) -> bool:
-        """Whether every strand is accounted for, once."""
-        return self.strands == self.ingested + self.quarantined + self.ignored + self.pending
 
 
 def append(

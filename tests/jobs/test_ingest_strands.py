@@ -18,7 +18,7 @@ from learning.events.strands import Strand
 from learning.settings import Settings
 from learning.store import event_rows, strand_rows
 from learning.store.database import create_engine
-from learning.store.strand_rows import Accounts
+from learning.store.inbox_count_rows import Accounts
 from tests.strand_builders import action, close, history, key
 
 SETTINGS = Settings(batch_size=7)

@@ -25,7 +25,7 @@ from learning.events.verdicts import Verdict
 from learning.settings import Settings
 from learning.store import inbox_count_rows, strand_rows
 from learning.store.database import create_engine, transaction
-from learning.store.strand_rows import Accounts
+from learning.store.inbox_count_rows import Accounts
 from tests.forked_process import in_a_process
 from tests.strand_builders import action, close, digest, history, spoiled
 
