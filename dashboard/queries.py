@@ -18,7 +18,7 @@ from dashboard import formats
 from dashboard.waiting_list import meets_active
 from jobs.planned import PlannedRun, planned_runs
 from jobs.timetable import JOBS
-from learning.lessons.life_cycle import approvable, levers_of_effect
+from learning.lessons.life_cycle import approvable, claimed_at, levers_of_effect
 from learning.settings import Profile
 from learning.store import (
     database,
@@ -26,7 +26,6 @@ from learning.store import (
     deferral_rows,
     inbox_count_rows,
     job_rows,
-    lesson_rows,
     people_rows,
     setup_rows,
     state_rows,
@@ -243,7 +242,7 @@ def _described(found: pd.DataFrame) -> pd.DataFrame:
         found[name] = pd.Series(numbers, index=found.index, dtype="float64")
     found["claimed_at"] = _objects(
         [
-            lesson_rows.claimed_at(stats, at)
+            claimed_at(stats, at)
             for stats, at in zip(found["stats"], found["discovered_at"], strict=True)
         ]
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, get_args
 
 from learning.domain.levers import LEVERS, THRESHOLD_PREFIX
@@ -199,3 +200,16 @@ def may_be_proposed_again(rejected: EdgeSeen, now: EdgeSeen) -> bool:
         True
     """
     return not rejected.ci_low_rr <= now.edge_rr <= rejected.ci_high_rr
+
+
+def claimed_at(stats: Mapping[str, Any], discovered_at: datetime) -> datetime:
+    """Return the day of a lesson's standing claim; without one, of its discovery.
+
+    One that was retired and is found again claims anew: what closed up to then found it.
+
+    Examples:
+        >>> claimed_at({"claimed_at_days": 20000.5}, datetime(2024, 3, 2, tzinfo=UTC))
+        datetime.datetime(2024, 10, 4, 12, 0, tzinfo=datetime.timezone.utc)
+    """
+    days = stats.get("claimed_at_days")
+    return discovered_at if days is None else datetime.fromtimestamp(days * 86400, UTC)

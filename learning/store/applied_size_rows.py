@@ -110,7 +110,7 @@ def _applied_size() -> sa.ColumnElement[float]:
     return sa.func.coalesce(sa.case((c.module == "dm", alloc), else_=size), 1.0)
 
 
-def _closed(outcome: str, origins: Sequence[str], *, of: sa.CTE) -> sa.Lateral:
+def _closed(outcome: str, origins: Sequence[str], *, of: sa.CTE) -> sa.FromClause:
     """The outcome of a trade, which all its events share: one of them is looked up."""
     c = pattern_trade_events.c
     return (

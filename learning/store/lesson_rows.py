@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +14,7 @@ from learning.domain.pattern_key import Module
 from learning.domain.scope import Scope, scope_hash
 from learning.evidence.trade_events import GroupKey
 from learning.lessons.evidence_record import EvidenceRecord
+from learning.lessons.life_cycle import claimed_at
 from learning.store.schema import learning_lessons, lesson_versions, pattern_trade_events
 
 LessonKey = tuple[str, str, str, str]
@@ -63,19 +64,6 @@ class StoredLesson:
     def claimed_at(self) -> datetime:
         """Since when its trades are later ones: see ``claimed_at``."""
         return claimed_at(self.stats, self.discovered_at)
-
-
-def claimed_at(stats: Mapping[str, Any], discovered_at: datetime) -> datetime:
-    """Return the day of a lesson's standing claim; without one, of its discovery.
-
-    One that was retired and is found again claims anew: what closed up to then found it.
-
-    Examples:
-        >>> claimed_at({"claimed_at_days": 20000.5}, datetime(2024, 3, 2, tzinfo=UTC))
-        datetime.datetime(2024, 10, 4, 12, 0, tzinfo=datetime.timezone.utc)
-    """
-    days = stats.get("claimed_at_days")
-    return discovered_at if days is None else datetime.fromtimestamp(days * 86400, UTC)
 
 
 def lesson_key(key: GroupKey, scope: Scope, lesson_type: str) -> LessonKey:
