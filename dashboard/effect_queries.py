@@ -24,6 +24,7 @@ from learning.store.schema import (
 
 if TYPE_CHECKING:  # a page must not wait for the statistics behind these
     from learning.overrides.effect_path import Balance, EffectPath
+    from learning.overrides.effect_record import AppliedTrades
 
 MONEY_DAYS = 30
 _TIMEOUT_MS = 20_000
@@ -164,7 +165,8 @@ class Arms:
     """The randomised trades of one override.
 
     Attributes:
-        trades: rr, treated, p, scope and closed_at, in the order they were decided in.
+        trades: rr, treated, p, scope, closed_at and decided_at, in the order they were decided in;
+            those whose decision is too young for all like it to have closed are left out.
         path: Treated against held out over time; None with fewer than both arms need.
         balance: What each arm met.
         sample_ratio_p: Of a split this uneven; None without trades.
@@ -206,11 +208,13 @@ def read_arms(source: Source, lesson_id: int, outcome: str, origins: tuple[str, 
     """Return the randomised trades of an override with what compares their arms."""
     with database.transaction(source.engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
         module = _module(c, lesson_id)
+        compared = _compared_trades(c, module, lesson_id, outcome, origins)
         trades = _randomised(c, lesson_id, outcome, origins)
-        if trades.empty:
-            return Arms(trades, None, [], None, 0.0)
-        path = _comparison(c, module, lesson_id, outcome, origins)
-    return _compared(trades, path)
+        if compared is None or trades.empty:
+            return Arms(trades[:0], None, [], None, 0.0)
+        path = _comparison(c, compared, lesson_id, outcome)
+    last = compared.decided_at_days.max()
+    return _compared(trades[trades["decided_at"].map(_days) <= last], path)
 
 
 def _compared(trades: pd.DataFrame, path: EffectPath | None) -> Arms:
@@ -260,7 +264,7 @@ def _randomised(
     )
     query = (
         sa.select(
-            closed.c.rr, closed.c.closed_at, first.c.p, first.c.scope,
+            closed.c.rr, closed.c.closed_at, first.c.p, first.c.scope, first.c.decided_at,
             (first.c.arm == "treated").label("treated"),
         )
         .join_from(
@@ -277,18 +281,29 @@ def _randomised(
     return pd.DataFrame(result.mappings().all(), columns=list(result.keys()))
 
 
-def _comparison(
+def _compared_trades(
     connection: Connection, module: Any, lesson_id: int, outcome: str, origins: tuple[str, ...]
-) -> EffectPath | None:
-    from learning.overrides.effect_path import comparison_path, randomised
-    from learning.overrides.effect_record import PatternTrades
-    from learning.store import effect_rows
+) -> AppliedTrades | None:
+    """The randomised trades that the measurement compares: old enough for all to have closed."""
+    from learning.overrides.effect_path import randomised
+    from learning.overrides.holding import old_enough
+    from learning.store import effect_rows, job_rows
 
     found = effect_rows.read_applied(connection, module, outcome=outcome, origins=origins)
-    applied = randomised(found[lesson_id]) if lesson_id in found else None
-    if applied is None or not applied.n:
+    if lesson_id not in found:
         return None
-    path = comparison_path(applied, PatternTrades(*_pattern(connection, lesson_id, outcome)))
+    now_days = _days(job_rows.database_now(connection))
+    compared = randomised(old_enough(found[lesson_id], now_days=now_days))
+    return compared if compared.n else None
+
+
+def _comparison(
+    connection: Connection, compared: AppliedTrades, lesson_id: int, outcome: str
+) -> EffectPath | None:
+    from learning.overrides.effect_path import comparison_path
+    from learning.overrides.effect_record import PatternTrades
+
+    path = comparison_path(compared, PatternTrades(*_pattern(connection, lesson_id, outcome)))
     return path if path.points else None
 
 

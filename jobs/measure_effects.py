@@ -32,6 +32,7 @@ from learning.overrides.effect_record import (
 )
 from learning.overrides.effects import NotMeasured
 from learning.overrides.guardrail import guardrail_alerts, why_withdrawn
+from learning.overrides.holding import of_period, old_enough
 from learning.overrides.portfolio import (
     HORIZON_DAYS,
     judged_together,
@@ -152,7 +153,7 @@ def _together(
     sources: Sequence[_Source], *, now_days: float, fdr_target: float
 ) -> dict[int, list[EffectRecord]]:
     """Measure each lesson, then shrink and judge the lessons' effects of one measure together."""
-    alone = {one.lesson.lesson_id: _effects(one) for one in sources}
+    alone = {one.lesson.lesson_id: _effects(one, now_days=now_days) for one in sources}
     judged = _at_horizons(sources, now_days=now_days, fdr_target=fdr_target)
     together: dict[int, list[EffectRecord]] = {lesson_id: [] for lesson_id in alone}
     for i in range(len(_MEASURES)):
@@ -175,15 +176,15 @@ _Judged = dict[tuple[int, str], dict[int, HorizonJudgement | NotMeasured]]
 
 
 def _at_horizons(sources: Sequence[_Source], *, now_days: float, fdr_target: float) -> _Judged:
-    """Judge each measure at each declared horizon, over the lessons that have passed it."""
+    """Judge each measure at each declared horizon, over the lessons that can be judged there."""
     judged: _Judged = defaultdict(dict)
     for horizon in HORIZON_DAYS:
-        passed = [
-            one for one in sources if horizon in reached_horizons(now_days - one.activated_days)
-        ]
-        found = {one.lesson.lesson_id: _effects(one, within_days=horizon) for one in passed}
-        for i, measure in enumerate(_MEASURES):
-            records = {lesson_id: effects[i] for lesson_id, effects in found.items()}
+        found: defaultdict[str, dict[int, EffectRecord]] = defaultdict(dict)
+        for one in sources:
+            if horizon in reached_horizons(now_days - one.activated_days):
+                for record in _effects_at(one, horizon, now_days=now_days):
+                    found[record.measure][one.lesson.lesson_id] = record
+        for measure, records in found.items():
             verdicts = judged_together(records, horizon_days=horizon, fdr_target=fdr_target)
             for lesson_id, verdict in verdicts.items():
                 judged[lesson_id, measure][horizon] = verdict
@@ -194,19 +195,28 @@ def _told(horizons: Mapping[int, HorizonJudgement | NotMeasured]) -> list[dict[s
     return [{"days": days, **asdict(found)} for days, found in sorted(horizons.items())]
 
 
-def _effects(source: _Source, *, within_days: float = math.inf) -> list[EffectRecord]:
-    """The effects of a lesson, one for each measure; of a horizon, on what was decided in it."""
-    applied, pattern, judge = source.applied, source.pattern, None
-    if math.isfinite(within_days):
-        start = source.activated_days
-        applied = applied.decided_between(start, start + within_days)
-        lesson = source.lesson
-        judge = np.random.default_rng([lesson.lesson_id, lesson.version, int(within_days)])
-    edge = absent_edge(_OTHER_DIMENSIONS)
-    if source.has_dimensions:
-        edge = _edge(source.lesson, source.edge, until_days=source.activated_days + within_days)
-    comparison = comparison_record(applied, pattern, judge=judge)
-    return [uplift_record(applied, pattern), comparison, edge]
+def _effects(source: _Source, *, now_days: float) -> list[EffectRecord]:
+    """The effects of a lesson as they stand, one for each measure."""
+    return [
+        uplift_record(source.applied, source.pattern),
+        comparison_record(old_enough(source.applied, now_days=now_days), source.pattern),
+        _edge(source, until_days=math.inf),
+    ]
+
+
+def _effects_at(source: _Source, horizon: int, *, now_days: float) -> list[EffectRecord]:
+    """The effects on what was decided before a horizon; absent while that may be open."""
+    start, lesson = source.activated_days, source.lesson
+    edge = _edge(source, until_days=start + horizon)
+    period = of_period(source.applied, start, start + horizon)
+    if period.ripe_on_days > now_days:
+        return [edge]
+    rng = np.random.default_rng([lesson.lesson_id, lesson.version, horizon])
+    return [
+        uplift_record(period.trades, source.pattern),
+        comparison_record(period.trades, source.pattern, judge=rng),
+        edge,
+    ]
 
 
 def _pattern(events: TradeEvents, key: GroupKey) -> PatternTrades:
@@ -218,13 +228,16 @@ def _days(moment: datetime) -> float:
     return moment.timestamp() / 86400
 
 
-def _edge(lesson: StoredLesson, one: LessonTrades | None, *, until_days: float) -> EffectRecord:
+def _edge(source: _Source, *, until_days: float) -> EffectRecord:
+    lesson, one = source.lesson, source.edge
+    if not source.has_dimensions:
+        return absent_edge(_OTHER_DIMENSIONS)
     if lesson.lesson_type == "pm_tuning":
         return absent_edge(_NO_EDGE)
-    if one is None or lesson.activated_at is None:
+    if one is None:
         return absent_edge(_NO_TRADES)
     closed = one.trades.closed_at_days
-    since = (closed > _days(lesson.activated_at)) & (closed < until_days)
+    since = (closed > source.activated_days) & (closed < until_days)
     return edge_record(
         one.outcomes[since],
         closed[since],

@@ -71,8 +71,9 @@ def judged_together(
 ) -> dict[int, HorizonJudgement | NotMeasured]:
     """Judge all overrides that passed one horizon, by Benjamini-Hochberg over them.
 
-    The records rest on what was decided before the horizon only, so that a judgement does not
-    change with when one looks; the fixed interval is valid there.
+    The records rest on what was decided before the horizon only, as it stood when hardly any of it
+    was open, so that a judgement does not change with when one looks; the fixed interval is valid
+    there.
 
     Args:
         records: By lesson id, all of one measure, as of the horizon.
@@ -123,5 +124,6 @@ def newest_judgement(
         judged: By horizon in days, of one override.
     """
     if not judged:
-        return NotMeasured(f"judged {HORIZON_DAYS[0]} days after its activation, not before")
+        first = HORIZON_DAYS[0]
+        return NotMeasured(f"judged when what was decided in its first {first} days has closed")
     return judged[max(judged)]

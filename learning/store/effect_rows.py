@@ -104,8 +104,10 @@ def _applied(rows: Sequence[sa.Row]) -> AppliedTrades:
         closed_at_days=np.array([_days(row.closed_at) for row in rows]),
         decided_at_days=np.array([_days(row.decided_at) for row in rows]),
         multiplier=np.array([_multiplier(row) for row in rows], dtype=np.float64),
-        is_randomised=np.array([bool(set(row.levers_would_be) - set(SIZE_LEVERS)) for row in rows]),
-        treated=np.array([row.arm == "treated" for row in rows]),
+        is_randomised=np.array(
+            [bool(set(row.levers_would_be) - set(SIZE_LEVERS)) for row in rows], dtype=np.bool_
+        ),
+        treated=np.array([row.arm == "treated" for row in rows], dtype=np.bool_),
         p_treated=np.array([row.p for row in rows], dtype=np.float64),
         unit=_units(rows),
     )

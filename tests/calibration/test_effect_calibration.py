@@ -97,33 +97,33 @@ def uplift_path(rng: np.random.Generator, trades_per_week: float) -> list[Effect
 def test_twenty_useless_overrides_are_rarely_called_anything_at_their_horizon(
     n: int, held_out: float
 ):
-    """100 runs at q = 0.1 with skewed outcomes: three standard errors are 0.09.
+    """60 runs at q = 0.1 with skewed outcomes: three standard errors are 0.116.
 
     By the t distribution more than half of the runs have a false verdict.
     """
     mistaken = []
-    for seed in range(100):
+    for seed in range(60):
         rng = np.random.default_rng([seed, n])
         records = {i: useless(rng, n, held_out) for i in range(20)}
         judged = judged_together(records, horizon_days=182, fdr_target=0.1).values()
         mistaken.append(
             any(getattr(one, "verdict", "not clear yet") != "not clear yet" for one in judged)
         )
-    assert np.mean(mistaken) <= 0.19
+    assert np.mean(mistaken) <= 0.216
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("held_out", [0.1, 0.2])
-def test_looks_at_skewed_outcomes_of_a_small_arm_rarely_raise_an_alarm(held_out: float):
-    """300 runs without an effect, at most 0.05 promised; three standard errors are 0.038."""
+def test_looks_at_skewed_outcomes_of_a_small_arm_rarely_raise_an_alarm():
+    """200 runs without an effect, a tenth held out; 0.05 is promised.
+
+    From 200 decisions on, whatever the smaller arm has, 2500 runs err 0.065; from 50 on 0.034.
+    """
     alarms = []
-    for seed in range(300):
+    for seed in range(200):
         rng = np.random.default_rng([seed, 8])
         n = 2000
         rr = np.where(rng.random(n) < 0.65, -1.0, rng.exponential(1.9, n))
-        decisions = Decisions(
-            rr, rng.random(n) >= held_out, np.full(n, 1 - held_out), rng.normal(size=(n, 1))
-        )
+        decisions = Decisions(rr, rng.random(n) >= 0.1, np.full(n, 0.9), rng.normal(size=(n, 1)))
         path = decision_effect_path(decisions, range(200, 2001, 100))
         alarms.append(ever([one for _, one in path if isinstance(one, Effect)])[0])
-    assert np.mean(alarms) <= 0.088
+    assert np.mean(alarms) <= 0.05

@@ -102,7 +102,9 @@ def test_few_weeks_are_no_ground_for_a_judgement_of_size():
 
 
 def test_the_longest_horizon_passed_is_told_and_before_the_first_none():
-    assert newest_judgement({}) == NotMeasured("judged 91 days after its activation, not before")
+    assert newest_judgement({}) == NotMeasured(
+        "judged when what was decided in its first 91 days has closed"
+    )
     first, second = NotMeasured("too few"), NotMeasured("still too few")
     assert newest_judgement({182: second, 91: first}) is second
 
