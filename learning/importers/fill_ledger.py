@@ -10,7 +10,6 @@ import json
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
@@ -126,11 +125,13 @@ class FillLedger:
 
 
 def _text_of(context: TradeContext) -> str | None:
-    return None if context is NO_CONTEXT else json.dumps(asdict(context))
+    if context is NO_CONTEXT:
+        return None
+    return json.dumps((context.scope, context.signals, context.knobs))
 
 
 def _context_in(text: object) -> TradeContext:
-    return NO_CONTEXT if text is None else TradeContext(**json.loads(str(text)))
+    return NO_CONTEXT if text is None else TradeContext(*json.loads(str(text)))
 
 
 def _fill(row: tuple[object, ...]) -> Fill:
