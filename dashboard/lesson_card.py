@@ -73,7 +73,8 @@ def show_head(page: Page, lesson: Lesson) -> None:
             f"confirmation {lesson['confirmation']}",
             color=_CONFIRMED[lesson["confirmation"]],
             help=formats.plain(
-                lesson["confirmation_reason"] or "Prospective trades, counted since it was found.",
+                lesson["confirmation_reason"]
+                or "Asked of later trades, at few moments since its claim.",
                 longest=300,
             ),
         )

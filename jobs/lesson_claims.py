@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from learning.lessons.confirmation import moments_passed
 from learning.store.lesson_rows import StoredLesson
 
 CLAIMED = ("claim_rr", "claimed_at_days", "claim_family")
@@ -46,8 +47,11 @@ def standing_claim(known: StoredLesson | None, claim: Mapping[str, Any]) -> dict
 def refreshed_claim(known: StoredLesson, claim: Mapping[str, Any]) -> dict[str, Any]:
     """Return the claim of a lesson that is measured again: another one where its sign is another.
 
-    Between discovery looks nothing is claimed but by a change of sign, which is proposed anew.
+    Between discovery looks nothing is claimed but by a change of sign, which is proposed anew,
+    and by a lesson that stands open without a claim: levels once had none.
     """
+    if "claim_rr" not in known.stats and is_open(known):
+        return dict(claim)
     first = {name: known.stats[name] for name in CLAIMED if name in known.stats}
     same = first.get("claim_family") == claim.get("claim_family")
     if claim and same and first.get("claim_rr", 0.0) * claim["claim_rr"] < 0:
@@ -58,6 +62,12 @@ def refreshed_claim(known: StoredLesson, claim: Mapping[str, Any]) -> dict[str, 
 def claims_anew(known: StoredLesson, stats: Mapping[str, Any]) -> bool:
     """Say whether evidence claims something else than a stored lesson does."""
     return stats.get("claimed_at_days") not in (None, known.stats.get("claimed_at_days"))
+
+
+def moments_behind(lesson: StoredLesson, now: datetime) -> int:
+    """Return how many of the moments at which a lesson is asked have come since its claim."""
+    claimed = lesson.stats.get("claimed_at_days")
+    return 0 if claimed is None else moments_passed(days_of(now) - claimed)
 
 
 def is_open(lesson: StoredLesson) -> bool:

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.dimension_list import DIMENSIONS
-from jobs.lesson_claims import days_of, is_open, new_claim, refreshed_claim, standing_claim
+from jobs.lesson_claims import days_of, new_claim, refreshed_claim, standing_claim
+from jobs.lesson_confirmations import (
+    Judgement,
+    has_edge,
+    judgements,
+    scope_prospects,
+    standing_scope,
+)
 from jobs.mining_inputs import Inputs
 from jobs.tuning_findings import (
     execution_groups,
@@ -24,7 +31,7 @@ from learning.evidence.aggregation import (
 )
 from learning.evidence.block_statistics import ClipLimits
 from learning.evidence.trade_events import TradeEvents
-from learning.lessons.confirmation import Candidate, Prospect, confirmations, judged
+from learning.lessons.confirmation import Prospect
 from learning.lessons.evidence_record import (
     EvidenceRecord,
     increment_stats,
@@ -35,7 +42,7 @@ from learning.lessons.evidence_record import (
 from learning.lessons.level_lessons import LevelMean, LevelRun, level_lessons, standing_levels
 from learning.lessons.mining import MiningRun, surviving_lessons
 from learning.lessons.scope_edges import EvidenceReference, ScopeEdge
-from learning.lessons.standing import StandingScope, standing_edges
+from learning.lessons.standing import standing_edges
 from learning.settings import Settings
 from learning.store import lesson_rows
 from learning.store.lesson_rows import LessonKey, StoredLesson
@@ -62,7 +69,7 @@ class Findings:
         run: Its row.
         records: The evidence of what was measured.
         found: What the search found.
-        confirmed: State and reason of each open lesson, judged among all of them.
+        confirmed: What is written of open lessons: judged where they are asked now, else told.
         prospects: What the later trades of each measured open lesson say of it alone.
     """
 
@@ -70,7 +77,7 @@ class Findings:
     run: Mapping[str, Any]
     records: Mapping[LessonKey, EvidenceRecord]
     found: frozenset[LessonKey] = frozenset()
-    confirmed: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    confirmed: Mapping[int, Judgement] = field(default_factory=dict)
     prospects: Mapping[int, Prospect] = field(default_factory=dict)
 
 
@@ -96,9 +103,9 @@ def find(inputs: Inputs, settings: Settings) -> Findings:
         "details": {"reference_run": last.run_id, **_named_dimensions(inputs)},
         "baselines": {},
     }
-    prospects = _prospects(inputs, reference)
+    prospects = scope_prospects(inputs, reference)
     prospects |= tuning_prospects(inputs, groups, settings)
-    confirmed = _judged(inputs, prospects)
+    confirmed = judgements(inputs, prospects)
     return Findings(False, run, records, confirmed=confirmed, prospects=prospects)
 
 
@@ -167,9 +174,9 @@ def _discovered(inputs: Inputs, settings: Settings) -> Findings:
         },
         "baselines": frozen.to_json(),
     }
-    prospects = _prospects(inputs, mined.reference)
+    prospects = scope_prospects(inputs, mined.reference)
     prospects |= tuning_prospects(inputs, groups, settings)
-    confirmed = _judged(inputs, prospects)
+    confirmed = judgements(inputs, prospects)
     return Findings(is_look, run, {**old, **new}, frozenset(new), confirmed)
 
 
@@ -274,7 +281,13 @@ def _found_records(
         }
         records.append(_scope_record(inputs, lesson, frozen, search))
     for level in levels.lessons:
-        search = {"q_value": level.q_value, "hypotheses": {"tested": levels.n_tested}}
+        identity = lesson_rows.lesson_key(level.level.group, dict(level.level.scope), "level")
+        claim = new_claim(level.level.ci_low_rr, level.level.ci_high_rr, inputs.now)
+        search = {
+            "q_value": level.q_value,
+            **standing_claim(known.get(identity), claim),
+            "hypotheses": {"tested": levels.n_tested},
+        }
         records.append(_level_record(inputs, level.level, frozen, search))
     return {_identity(record): record for record in records if record is not None}
 
@@ -327,9 +340,9 @@ def _standing_records(
     records = [] if reference is None else _edge_records(inputs, reference, frozen, lessons)
     if inputs.net_events is not None:
         cells = [one for one in lessons if one.lesson_type == "level"]
-        means = standing_levels(inputs.net_events, tuple(_standing(one) for one in cells))
+        means = standing_levels(inputs.net_events, tuple(standing_scope(one) for one in cells))
         records += [
-            _level_record(inputs, mean, frozen, _kept_search(one))
+            _level_record(inputs, mean, frozen, _measured_search(inputs, one, mean))
             for one, mean in zip(cells, means, strict=True)
             if isinstance(mean, LevelMean)
         ]
@@ -342,8 +355,8 @@ def _edge_records(
     frozen: FrozenReference,
     lessons: Sequence[StoredLesson],
 ) -> list[EvidenceRecord | None]:
-    own = [one for one in lessons if _has_edge(one)]
-    edges = standing_edges(inputs.events, [_standing(one) for one in own], reference=reference)
+    own = [one for one in lessons if has_edge(one)]
+    edges = standing_edges(inputs.events, [standing_scope(one) for one in own], reference=reference)
     return [
         _scope_record(inputs, edge, frozen, _measured_search(inputs, one, edge))
         for one, edge in zip(own, edges, strict=True)
@@ -351,77 +364,12 @@ def _edge_records(
     ]
 
 
-def _has_edge(lesson: StoredLesson) -> bool:
-    """Whether a lesson compares its scope with its group."""
-    return lesson.lesson_type not in ("level", "pm_tuning")
-
-
-def _standing(lesson: StoredLesson) -> StandingScope:
-    return StandingScope(lesson.key, tuple(lesson.scope.items()))
-
-
 def _kept_search(lesson: StoredLesson) -> dict[str, Any]:
     return {name: lesson.stats[name] for name in _SEARCHED if name in lesson.stats}
 
 
-def _measured_search(inputs: Inputs, lesson: StoredLesson, edge: ScopeEdge) -> dict[str, Any]:
-    claim = new_claim(edge.ci_low_rr, edge.ci_high_rr, inputs.now)
+def _measured_search(
+    inputs: Inputs, lesson: StoredLesson, found: ScopeEdge | LevelMean
+) -> dict[str, Any]:
+    claim = new_claim(found.ci_low_rr, found.ci_high_rr, inputs.now)
     return {**_kept_search(lesson), **refreshed_claim(lesson, claim)}
-
-
-def _prospects(inputs: Inputs, reference: EvidenceReference | None) -> dict[int, Prospect]:
-    """Return for each stale open candidate what the trades since its claim say of it alone."""
-    if reference is None:
-        return {}
-    open_ = [
-        one
-        for one in inputs.lessons
-        if one.lesson_id in inputs.stale.ids
-        and is_open(one)
-        and _has_edge(one)
-        and one.outcome == inputs.outcome
-        and "claim_rr" in one.stats
-    ]
-    candidates = [
-        Candidate(_standing(one), one.stats["claimed_at_days"], one.stats["claim_rr"])
-        for one in open_
-    ]
-    later = confirmations(inputs.events, candidates, reference=reference)
-    return {
-        one.lesson_id: Prospect(
-            found.p_confirm, found.p_fail, _confirmation_reason(found.prospective)
-        )
-        for one, found in zip(open_, later, strict=True)
-    }
-
-
-def _judged(inputs: Inputs, fresh: Mapping[int, Prospect]) -> dict[int, tuple[str, str]]:
-    """Return state and reason of open lessons, where they may be other than those stored.
-
-    All that are open are judged together, lessons about execution apart from the others: their
-    number is the price.
-    """
-    known = {**inputs.stale.prospects, **fresh}
-    told: dict[int, tuple[str, str]] = {}
-    for is_tuning in (False, True):
-        ids = [
-            one.lesson_id
-            for one in inputs.lessons
-            if one.lesson_id in known and _is_tuning(one) is is_tuning
-        ]
-        states = judged([known[one].p_confirm for one in ids], [known[one].p_fail for one in ids])
-        told |= {one: (state, known[one].told) for one, state in zip(ids, states, strict=True)}
-    return {one: found for one, found in told.items() if one in fresh or found[0] != "pending"}
-
-
-def _is_tuning(lesson: StoredLesson) -> bool:
-    return lesson.lesson_type == "pm_tuning"
-
-
-def _confirmation_reason(prospective: object) -> str:
-    if isinstance(prospective, ScopeEdge):
-        return (
-            f"{prospective.n} trades since it was found: {prospective.delta_group_rr:+.2f} R "
-            f"against its pattern, z {prospective.z:+.1f}"
-        )
-    return str(getattr(prospective, "reason", "no trades since it was found"))

@@ -65,7 +65,7 @@ def _mine(context: JobContext, module: Module, changed: dict[str, int]) -> int:
     with database.transaction(context.engine) as connection:
         grounds = read_grounds(connection, module, context.settings)
         lessons = lesson_rows.read_lessons(connection, module)
-        mark = None if grounds is None else grounds.of_run(lessons)
+        mark = None if grounds is None else grounds.of_run(lessons, context.now)
         if mark is not None and is_mined_already(connection, module, mark, context):
             context.progress(0, None, "nothing has changed that a lesson rests on")
             return 0
@@ -114,8 +114,14 @@ def write(
     run = _Run(connection, inputs, findings, run_id, changed)
     stored = {one.identity: one for one in lesson_rows.read_lessons(connection, inputs.module)}
     effects = lesson_rows.read_effects(connection, inputs.module)
-    for lesson_id, (state, reason) in findings.confirmed.items():
-        lesson_rows.set_confirmation(connection, lesson_id, state=state, reason=reason)
+    for lesson_id, found in findings.confirmed.items():
+        lesson_rows.set_confirmation(
+            connection,
+            lesson_id,
+            state=found.state,
+            reason=found.reason,
+            moments_asked=found.moments_asked,
+        )
     for identity, record in findings.records.items():
         composition = _composition(run, record, settings)
         known = stored.get(identity)

@@ -6,11 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
 from jobs.job import JobContext
+from jobs.lesson_claims import moments_behind
 from jobs.runner import code_version
 from learning.domain.pattern_key import Module
 from learning.evidence.aggregation import RegimeWeights, regime_weights_for
@@ -43,13 +45,16 @@ class Grounds:
     marks: Mapping[str, Mapping[GroupKey, GroupMark]]
     weights: RegimeWeights
 
-    def of_run(self, lessons: Sequence[StoredLesson]) -> str:
-        """Return a hash of all that a run reads."""
+    def of_run(self, lessons: Sequence[StoredLesson], now: datetime) -> str:
+        """Return a hash of all that a run reads, and of whether a lesson is to be asked."""
         return _hash(
             {
                 **self.rules,
                 "marks": self._marks_of([key for marks in self.marks.values() for key in marks]),
-                "lessons": [[one.lesson_id, one.status, one.version] for one in lessons],
+                "lessons": [
+                    [one.lesson_id, one.status, one.version, moments_behind(one, now)]
+                    for one in lessons
+                ],
                 "weights": [
                     [*key, sorted(values.items())] for key, values in sorted(self.weights.items())
                 ],

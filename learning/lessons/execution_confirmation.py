@@ -10,7 +10,6 @@ from scipy import stats
 
 from learning.domain.levers import ThresholdRange
 from learning.evidence.trade_events import GroupKey
-from learning.lessons.confirmation import CONFIRMATION_LEVEL, ConfirmationStatus, judged
 from learning.lessons.execution_evidence import ExecutionTrades
 from learning.lessons.execution_search import (
     ExecutionFinding,
@@ -73,34 +72,28 @@ class ExecutionConfirmation:
     """What the trades since an execution lesson was found say about it.
 
     Attributes:
-        status: ``confirmed``, ``failed``, or ``pending`` where neither can be told yet.
         prospective: The finding on later trades only, or why there is none yet.
         p_confirm: One-sided p-value that the fault has the claimed direction.
         p_fail: One-sided p-value that it is smaller than claimed.
     """
 
-    status: ConfirmationStatus
     prospective: ExecutionFinding | Undetermined
     p_confirm: float | None = None
     p_fail: float | None = None
 
 
 def execution_confirmations(
-    groups: Mapping[GroupKey, ExecutionTrades],
-    claims: Sequence[ExecutionClaim],
-    *,
-    level: float = CONFIRMATION_LEVEL,
+    groups: Mapping[GroupKey, ExecutionTrades], claims: Sequence[ExecutionClaim]
 ) -> tuple[ExecutionConfirmation, ...]:
-    """Test every open claim on the trades that closed after it was made.
+    """Test each claim on the trades that closed after it was made.
 
-    One-sided block tests with Benjamini-Hochberg over the open claims, once for the direction
-    and once against the claim itself. A claim waits until its later trades would be enough for
-    a search. One that passes both, in its direction yet smaller than claimed, is confirmed.
+    One-sided block tests, once for the direction and once against the claim itself. A claim
+    waits until its later trades would be enough for a search. What follows is decided by
+    ``judged``, at few moments.
 
     Args:
         groups: All trades with what their execution left; those before a claim are left out.
-        claims: The open claims, all of them: their number is the price.
-        level: Accepted share of wrong confirmations.
+        claims: What lessons said when they were found.
 
     Returns:
         One confirmation per claim, in the order given.
@@ -109,8 +102,7 @@ def execution_confirmations(
     found = [one if isinstance(one, ExecutionFinding) else None for one in later]
     p_confirm = [_p_direction(one, claim) for one, claim in zip(found, claims, strict=True)]
     p_fail = [_p_below_claim(one, claim) for one, claim in zip(found, claims, strict=True)]
-    statuses = judged(p_confirm, p_fail, level=level)
-    return tuple(map(ExecutionConfirmation, statuses, later, p_confirm, p_fail))
+    return tuple(map(ExecutionConfirmation, later, p_confirm, p_fail))
 
 
 def _prospective(

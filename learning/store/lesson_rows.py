@@ -20,6 +20,8 @@ from learning.store.schema import learning_lessons, lesson_versions, pattern_tra
 LessonKey = tuple[str, str, str, str]
 """pattern_key, action_category, hash of the scope's values, lesson type."""
 
+_UNASKED = {"confirmation": "pending", "confirmation_reason": None, "moments_asked": 0}
+
 
 @dataclass(frozen=True, slots=True)
 class StoredLesson:
@@ -42,6 +44,7 @@ class StoredLesson:
     status: str
     status_reason: str
     confirmation: str
+    moments_asked: int
     version: int
     weak_looks: int
     mean_closed_at: datetime
@@ -109,6 +112,7 @@ def _stored(row: sa.RowMapping) -> StoredLesson:
         status=row["status"],
         status_reason=row["status_reason"],
         confirmation=row["confirmation"],
+        moments_asked=row["moments_asked"],
         version=row["version"],
         weak_looks=row["weak_looks"],
         mean_closed_at=row["mean_closed_at"],
@@ -189,7 +193,7 @@ def refresh_lesson(
             weak_looks=weak_looks,
             mining_run_id=mining_run_id,
             updated_at=sa.func.now(),
-            **({"confirmation": "pending", "confirmation_reason": None} if claims_anew else {}),
+            **(_UNASKED if claims_anew else {}),
             **_evidence(record, composition),
         )
     )
@@ -246,12 +250,19 @@ def read_effects(connection: Connection, module: Module) -> dict[int, Mapping[st
     return dict(rows.all())
 
 
-def set_confirmation(connection: Connection, lesson_id: int, *, state: str, reason: str) -> None:
-    """Write what the trades since discovery say."""
+def set_confirmation(
+    connection: Connection, lesson_id: int, *, state: str, reason: str, moments_asked: int
+) -> None:
+    """Write what the trades since discovery say, and at which moment they were asked last."""
     connection.execute(
         sa.update(learning_lessons)
         .where(learning_lessons.c.id == lesson_id)
-        .values(confirmation=state, confirmation_reason=reason, updated_at=sa.func.now())
+        .values(
+            confirmation=state,
+            confirmation_reason=reason,
+            moments_asked=moments_asked,
+            updated_at=sa.func.now(),
+        )
     )
 
 

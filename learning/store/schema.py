@@ -686,6 +686,7 @@ learning_lessons = sa.Table(
     _text("status_reason"),
     _text("confirmation", server_default="pending"),
     _text("confirmation_reason", nullable=True),
+    _integer("moments_asked", server_default="0", comment="moments behind it when asked last"),
     _integer("version", server_default="1", comment="raised when what is approved changes"),
     _integer("weak_looks", server_default="0", comment="looks in a row with 0 in the interval"),
     _instant("mean_closed_at", comment="where the average evidence sits in time"),

@@ -75,7 +75,9 @@ def test_a_confirmed_lesson_holds_half_as_many_decisions_out(
 ) -> None:
     lesson_id = store_lesson(connection, "active", effect=SIZE)
     before = materialise(connection, SETTINGS, at)
-    lesson_rows.set_confirmation(connection, lesson_id, state="confirmed", reason="40 later trades")
+    lesson_rows.set_confirmation(
+        connection, lesson_id, state="confirmed", reason="40 later trades", moments_asked=1
+    )
     assert materialise(connection, SETTINGS, at) == before + 1
     snapshot = override_rows.read_config(connection, "pm")
     assert snapshot is not None

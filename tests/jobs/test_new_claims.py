@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection
 
 from jobs.lesson_claims import is_open
+from jobs.lesson_confirmations import Judgement
 from jobs.lesson_findings import Findings
 from jobs.mine_lessons import write
 from jobs.runner import Runner
@@ -37,7 +38,7 @@ def look(
     lesson: StoredLesson,
     stats: dict[str, Any],
     size: float,
-    judged: tuple[str, str] | None = None,
+    judged: Judgement | None = None,
 ) -> StoredLesson:
     """Find a lesson at a look with these numbers; return it as it stands then."""
     record = EvidenceRecord(
@@ -65,7 +66,9 @@ def look(
 def confirmed(connection: Connection, *, is_retired: bool) -> StoredLesson:
     lesson_id = store_lesson(connection, "active", stats=FIRST, outcome="r_multiple")
     lesson_rows.append_version(connection, lesson_id, reason="found")
-    lesson_rows.set_confirmation(connection, lesson_id, state="confirmed", reason="60 trades")
+    lesson_rows.set_confirmation(
+        connection, lesson_id, state="confirmed", reason="60 trades", moments_asked=3
+    )
     if is_retired:
         decision_rows.move(
             connection,
@@ -84,9 +87,9 @@ def test_a_confirmed_lesson_that_claims_the_other_sign_is_pending(
     with transaction(runner.engine) as connection:
         known = confirmed(connection, is_retired=is_retired)
         # what later trades said of the former claim is not said of this one
-        lesson = look(connection, known, LOSING, 0.8, ("confirmed", "61 trades"))
+        lesson = look(connection, known, LOSING, 0.8, Judgement("confirmed", "61 trades", 3))
     assert (lesson.status, lesson.version) == ("proposed", known.version + 1)
-    assert lesson.confirmation == "pending"
+    assert (lesson.confirmation, lesson.moments_asked) == ("pending", 0)
     assert is_open(lesson)
 
 

@@ -137,15 +137,17 @@ def copy(world: Runner) -> Iterator[Connection]:
         begun.rollback()
 
 
-def inputs_of(connection: Connection, runner: Runner, *, is_full: bool) -> Inputs:
+def inputs_of(connection: Connection, runner: Runner, *, is_full: bool, days: float = 0) -> Inputs:
+    """What a run works on so many days after the lessons were found."""
+    now = FOUND + timedelta(days=days)
     grounds = None if is_full else read_grounds(connection, "pm", runner.settings)
-    inputs = read_inputs(connection, "pm", runner.settings, FOUND, grounds=grounds)
+    inputs = read_inputs(connection, "pm", runner.settings, now, grounds=grounds)
     assert inputs is not None
     return inputs
 
 
-def refresh(connection: Connection, runner: Runner, *, is_full: bool) -> Inputs:
-    inputs = inputs_of(connection, runner, is_full=is_full)
+def refresh(connection: Connection, runner: Runner, *, is_full: bool, days: float = 0) -> Inputs:
+    inputs = inputs_of(connection, runner, is_full=is_full, days=days)
     changed = {"new": 0, "refreshed": 0, "proposed": 0, "watched": 0, "retired": 0}
     write(connection, inputs, find(inputs, runner.settings), runner.settings, changed)
     return inputs
@@ -168,8 +170,9 @@ def test_the_world_has_lessons_of_every_kind_whose_later_trades_are_asked(copy: 
     assert {
         ("pm_strength", SCOPED), ("level", LOSING), ("pm_tuning", EARLY), ("pm_tuning", SIGNAL),
     } <= kinds  # fmt: skip
-    asked = copy.scalar(sa.text("SELECT count(*) FROM lesson_marks WHERE prospect IS NOT NULL"))
-    assert asked >= 3
+    told = copy.scalar(sa.text("SELECT count(*) FROM lesson_marks WHERE prospect IS NOT NULL"))
+    assert told >= 4
+    assert all("claim_rr" in one.stats for one in lessons(copy) if one.status == "proposed")
 
 
 @pytest.mark.parametrize(
@@ -188,30 +191,57 @@ def test_a_refresh_of_what_changed_equals_one_of_everything_exactly(
             open_ = [one for one in lessons(copy) if one.status == "proposed"]
             decide(copy, rng.choice(open_).lesson_id, rng.choice(["approve", "reject"]))
         with copy.begin_nested() as before:
-            refresh(copy, world, is_full=True)
+            refresh(copy, world, is_full=True, days=later - DAYS)
             expected = held(copy)
             before.rollback()
-        inputs = refresh(copy, world, is_full=False)
+        inputs = refresh(copy, world, is_full=False, days=later - DAYS)
         n_kept += len(lessons(copy)) - len(inputs.stale.ids)
         assert held(copy) == expected, step
     assert n_kept > 0  # else it was full every time
 
 
-def test_a_lesson_is_confirmed_by_trades_of_others_as_soon_as_in_a_full_refresh(
+def asked(connection: Connection) -> dict[int, tuple[str, int]]:
+    return {one.lesson_id: (one.confirmation, one.moments_asked) for one in lessons(connection)}
+
+
+def test_a_lesson_is_asked_when_its_moment_has_come_and_not_before(
     world: Runner, copy: Connection
 ) -> None:
-    """Open lessons are judged together: one that was not read again may be confirmed."""
+    """Also one that was not read again: no trade of it closed since its numbers were told."""
     rng = random.Random(1)
-    for days in range(60, 361, 60):
-        for pattern in (SCOPED, EARLY, SIGNAL):
-            add(copy, world, rng, pattern, 70, to=DAYS + 2 + days)
+    for days in (60, 88):
+        for pattern in (SCOPED, LOSING):
+            add(copy, world, rng, pattern, 160, to=DAYS + 2 + days)
+    for _ in range(2):  # what the first one moves is measured once more
+        refresh(copy, world, is_full=False, days=90)
+    assert set(asked(copy).values()) == {("pending", 0)}
+    told = copy.scalars(sa.text("SELECT confirmation_reason FROM learning_lessons")).all()
+    assert any("trades since it was found" in str(one) for one in told)
     with copy.begin_nested() as before:
-        refresh(copy, world, is_full=True)
+        refresh(copy, world, is_full=True, days=91)
         expected = held(copy)
         before.rollback()
-    refresh(copy, world, is_full=False)
+    assert not refresh(copy, world, is_full=False, days=91).stale.ids
     assert held(copy) == expected
-    assert "confirmed" in {one.confirmation for one in lessons(copy)}
+    confirmed = {one.lesson_type for one in lessons(copy) if one.confirmation == "confirmed"}
+    assert confirmed == {"pm_strength", "level"}
+    assert {one.moments_asked for one in lessons(copy) if one.status == "proposed"} == {1}
+
+    add(copy, world, rng, SCOPED, 90, to=DAYS + 2 + 120)
+    answered = asked(copy)
+    refresh(copy, world, is_full=False, days=180)
+    assert asked(copy) == answered  # the next moment is after 26 weeks
+
+
+def test_a_run_with_the_same_trades_is_not_spared_when_a_moment_has_come(
+    world: Runner, copy: Connection
+) -> None:
+    grounds = read_grounds(copy, "pm", world.settings)
+    assert grounds is not None
+    marks = [
+        grounds.of_run(lessons(copy), FOUND + timedelta(days=days)) for days in (0, 90, 91, 181)
+    ]
+    assert marks[0] == marks[1] != marks[2] == marks[3]
 
 
 def test_the_job_reads_only_the_groups_that_got_trades(world: Runner, server_url: str) -> None:
