@@ -14,6 +14,7 @@ from jobs.scheduler import queue_due
 from jobs.timetable import JOBS, TIMETABLE, next_slot, timetable
 from learning.errors import DecisionRefused
 from learning.store import database, job_rows, people_rows
+from learning.store.job_rows import Failures
 from learning.store.schema import job_runs
 
 NAME = "validate_learning"  # every hour, stale after two
@@ -76,6 +77,13 @@ def test_a_job_that_keeps_failing_says_when_it_is_tried_again(runner: Runner) ->
     one = planned(runner)
     assert (one.state, one.at) == ("backs off", ended + 4 * HOUR)
     assert one.said.endswith("failed 5 times")
+
+
+def test_a_good_run_ends_the_back_off_and_failures_count_anew(runner: Runner) -> None:
+    ended = ran(runner, *["failed"] * 5, "ok", "failed", "lost", ago=timedelta(seconds=1))
+    one = planned(runner)
+    assert one.failures == Failures(2, ended)
+    assert one.state == "planned"
 
 
 def test_paused_says_so_and_never_a_date(
