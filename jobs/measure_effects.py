@@ -41,7 +41,7 @@ from learning.overrides.portfolio import (
     shrunk_together,
 )
 from learning.settings import Settings
-from learning.store import alert_rows, effect_rows, lesson_rows, state_rows
+from learning.store import alert_rows, decision_rows, effect_rows, lesson_rows, state_rows
 from learning.store.lesson_rows import StoredLesson
 
 _NO_EDGE = "it is about how trades are carried out: its ΔR/R tells"
@@ -119,12 +119,14 @@ def measure_module(
     edges = {
         one.lesson.lesson_id: one for one in lesson_trades(connection, module, lessons, settings)
     }
+    approved = decision_rows.read_approved_stats(connection)
     sources = [
         _Source(
             lesson,
             applied.get(lesson.lesson_id, effect_rows.NOTHING_APPLIED),
             _pattern(events, lesson.key),
             edges.get(lesson.lesson_id),
+            sign=1 if approved[lesson.lesson_id]["posterior_mean_rr"] > 0 else -1,
             has_dimensions=is_within(lesson.scope, events.dims),
         )
         for lesson in lessons
@@ -141,6 +143,7 @@ class _Source:
     applied: AppliedTrades
     pattern: PatternTrades
     edge: LessonTrades | None
+    sign: int  # of the edge that was approved, whatever today's evidence says
     has_dimensions: bool
 
     @property
@@ -242,6 +245,6 @@ def _edge(source: _Source, *, until_days: float) -> EffectRecord:
         one.outcomes[since],
         closed[since],
         one.in_scope[since],
-        sign=1 if lesson.stats["posterior_mean_rr"] > 0 else -1,
+        sign=source.sign,
         against_group=lesson.lesson_type != "level",
     )

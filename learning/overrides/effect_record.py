@@ -19,6 +19,7 @@ from learning.overrides.effects import (
     Verdict,
     cut,
     decision_effect,
+    scope_edge,
     size_uplift,
 )
 from learning.overrides.randomisation import randomisation_p_value, units_per_arm
@@ -305,7 +306,10 @@ def edge_record(
         return _absent("edge_since_activation", "every trade since then is in scope")
     reference = float(rr.mean()) if against_group else 0.0
     turned = sign * (rr[in_scope] - reference)
-    found = size_uplift(np.full(n, 2.0), turned, closed_at_days[in_scope]).uplift
+    if against_group:
+        found = scope_edge(sign * rr, closed_at_days, in_scope)
+    else:
+        found = size_uplift(np.full(n, 2.0), turned, closed_at_days[in_scope]).uplift
     return _record(
         "edge_since_activation",
         found,

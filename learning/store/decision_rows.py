@@ -239,15 +239,23 @@ def refusals_told(connection: Connection) -> Iterator[None]:
 
 
 def approved_versions() -> sa.Subquery:
-    """Return lesson_id and lesson_version of what was last approved, whatever came after it.
+    """Return lesson_id, lesson_version and evidence of what was last approved.
 
-    A lesson that was sent back as a new version was last in force with the one before it.
+    Whatever came after it: a lesson that was sent back as a new version was last in force with
+    the one before.
     """
     c = lesson_decisions.c
     return (
-        sa.select(c.lesson_id, c.lesson_version)
+        sa.select(c.lesson_id, c.lesson_version, c.evidence)
         .ext(distinct_on(c.lesson_id))
-        .where(c.to_status == "active")
+        .where(c.decision == "approve", c.to_status == "active")
         .order_by(c.lesson_id, c.id.desc())
         .subquery("approved")
     )
+
+
+def read_approved_stats(connection: Connection) -> dict[int, Mapping[str, Any]]:
+    """Return by lesson id the statistics as they stood when the lesson was last approved."""
+    approved = approved_versions()
+    query = sa.select(approved.c.lesson_id, approved.c.evidence["stats"])
+    return dict(connection.execute(query).all())

@@ -234,6 +234,22 @@ def test_the_edge_since_activation_leaves_out_what_closed_before(connection: Con
     assert found.effect_rr == pytest.approx(0.4, abs=0.2)
 
 
+def test_an_edge_is_turned_by_the_sign_that_was_approved(connection: Connection) -> None:
+    """Approved as a winning scope, it loses since: evidence that turned does not turn the harm."""
+    lesson_id = store_lesson(connection, "active", **LESSON, scope={"bucket": "micro"})
+    rng = np.random.default_rng(6)
+    rr = rng.normal(0, 1, 400) - 0.8 * (np.arange(400) % 2 == 0)
+    connection.execute(
+        sa.update(learning_lessons).values(
+            activated_at=START - timedelta(days=1), stats={**CLEAR, "posterior_mean_rr": -0.2}
+        )
+    )
+    store_trades(connection, rr.tolist())
+    found = measured(connection, lesson_id)["edge_since_activation"]
+    assert found.effect_rr == pytest.approx(-0.4, abs=0.2)
+    assert (found.verdict, found.is_guardrail_crossed) == ("hurts", True)
+
+
 def test_a_lesson_about_execution_has_no_edge_to_follow(connection: Connection) -> None:
     tuning = {"capital_levers": {}, "execution_levers": {"trail_mult": 1.1}}
     lesson_id = store_lesson(

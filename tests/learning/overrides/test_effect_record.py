@@ -9,6 +9,7 @@ import pytest
 
 from learning.overrides.effect_record import (
     AppliedTrades,
+    EffectRecord,
     PatternTrades,
     comparison_record,
     edge_record,
@@ -125,6 +126,48 @@ def test_the_edge_since_activation_is_turned_by_the_sign_of_the_lesson() -> None
     assert (winning.verdict, winning.is_guardrail_crossed) == ("hurts", True)
     level = edge_record(rr, days, np.ones(n, dtype=bool), sign=-1, against_group=False)
     assert level.effect_rr == pytest.approx(-rr.mean())
+
+
+def edge_of_nothing(
+    rng: np.random.Generator, *, weeks: int, own: int, others: int, weeks_of_others: int
+) -> EffectRecord:
+    """A scope like its group, in weeks with shared shocks; so many trades a week of either side."""
+    there = np.where(np.arange(weeks) < weeks_of_others, others, 0)
+    week = np.repeat(np.arange(weeks), own + there)
+    in_scope = np.concatenate([np.arange(own + n) < own for n in there])
+    rr = rng.normal(0, 0.5, weeks)[week] + rng.normal(0, 1, len(week))
+    return edge_record(rr, week * 7.0, in_scope, sign=1, against_group=True)
+
+
+@pytest.mark.parametrize(
+    "sides",
+    [
+        {"weeks": 40, "own": 10, "others": 10, "weeks_of_others": 40},
+        {"weeks": 40, "own": 16, "others": 4, "weeks_of_others": 40},
+        {"weeks": 60, "own": 3, "others": 100, "weeks_of_others": 6},
+    ],
+)
+def test_the_error_of_an_edge_is_that_of_a_difference(sides: dict[str, int]) -> None:
+    """150 seeds: three standard errors of a spread are 17 %, of a coverage of 0.95 0.053.
+
+    With the group's mean taken as known the error was 2.7 and 4.7 times too large where scope and
+    group share their weeks, and covered 0.8 where the others sit in six of sixty.
+    """
+    rng = np.random.default_rng(11)
+    found = [edge_of_nothing(rng, **sides).measured for _ in range(150)]
+    effects = [one for one in found if one is not None]
+    spread = float(np.std([one.estimate_rr for one in effects]))
+    assert np.mean([one.se_rr for one in effects]) == pytest.approx(spread, rel=0.17)
+    assert np.mean([one.fixed_low_rr <= 0 <= one.fixed_high_rr for one in effects]) >= 0.897
+
+
+def test_an_edge_has_as_many_units_as_the_rarer_side_has_weeks() -> None:
+    rng = np.random.default_rng(12)
+    few = edge_of_nothing(rng, weeks=60, own=3, others=100, weeks_of_others=6)
+    assert few.measured is not None
+    assert (few.measured.n_units, few.n_treated, few.ci_low_rr) == (6, 180, None)
+    alone = edge_of_nothing(rng, weeks=60, own=3, others=100, weeks_of_others=1)
+    assert alone.absent_reason == "1 weeks with trades out of it, 2 needed"
 
 
 def test_before_twenty_weeks_an_edge_is_a_number_without_an_interval() -> None:
