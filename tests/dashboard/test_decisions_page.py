@@ -183,7 +183,11 @@ def test_a_lesson_that_later_trades_did_not_confirm_is_disabled_where_decisions_
     with engine_of_page.begin() as connection:
         lesson_id = store_lesson(connection, "active", stats=dict(EVIDENCE))
         lesson_rows.set_confirmation(
-            connection, lesson_id, state="failed", reason="60 trades since: -0.40 R, z -3.1"
+            connection,
+            lesson_id,
+            state="failed",
+            reason="60 trades since: -0.40 R, z -3.1",
+            moments_asked=1,
         )
         alert_rows.settle_confirmations(connection, "pm")
     page = open_page(PAGE, status="active")  # the list beside it offers to disable it, too

@@ -23,7 +23,9 @@ STATS = {**CLEAR, "posterior_mean_rr": 0.4}
 
 def failed(connection: Connection, status: Any = "active") -> int:
     lesson_id = store_lesson(connection, status, stats=STATS)
-    lesson_rows.set_confirmation(connection, lesson_id, state="failed", reason=REASON)
+    lesson_rows.set_confirmation(
+        connection, lesson_id, state="failed", reason=REASON, moments_asked=1
+    )
     return lesson_id
 
 
@@ -61,7 +63,7 @@ def test_a_failed_lesson_that_moves_nothing_asks_for_nothing(
 @pytest.mark.parametrize("state", ["pending", "confirmed"])
 def test_a_lesson_that_did_not_fail_asks_for_nothing(connection: Connection, state: str) -> None:
     lesson_id = store_lesson(connection, "active")
-    lesson_rows.set_confirmation(connection, lesson_id, state=state, reason=REASON)
+    lesson_rows.set_confirmation(connection, lesson_id, state=state, reason=REASON, moments_asked=1)
     assert settle(connection) == 0
 
 
@@ -89,7 +91,9 @@ def test_disabling_it_closes_the_alert_and_approving_it_again_tells_it_again(
 def test_a_lesson_that_claims_anew_is_accused_no_longer(connection: Connection) -> None:
     lesson_id = failed(connection)
     settle(connection)
-    lesson_rows.set_confirmation(connection, lesson_id, state="pending", reason=REASON)
+    lesson_rows.set_confirmation(
+        connection, lesson_id, state="pending", reason=REASON, moments_asked=1
+    )
     assert (settle(connection), open_alerts(connection)) == (0, [])
     [closed] = alert_rows.read_alerts(connection, only_open=False)
     assert closed.closed_reason == "it claims anew: its confirmation is open again"
