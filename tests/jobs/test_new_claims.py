@@ -9,17 +9,18 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from jobs.lesson_claims import is_open
+from jobs.lesson_claims import is_open, new_claim, refreshed_claim
 from jobs.lesson_confirmations import Judgement
 from jobs.lesson_findings import Findings
 from jobs.mine_lessons import write
 from jobs.runner import Runner
 from learning.lessons.evidence_record import EvidenceRecord
+from learning.lessons.life_cycle import Status
 from learning.settings import Settings
 from learning.store import decision_rows, lesson_rows
 from learning.store.database import transaction
 from learning.store.lesson_rows import StoredLesson
-from tests.learning.store.stored_lessons import store_lesson
+from tests.learning.store.stored_lessons import CLEAR, store_lesson
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 FIRST = {"ci_low_rr": 0.2, "ci_high_rr": 0.6, "posterior_mean_rr": 0.4, "rr_kind": "r_multiple"}
@@ -97,3 +98,18 @@ def test_a_confirmed_lesson_that_claims_the_same_stays_confirmed(runner: Runner)
     with transaction(runner.engine) as connection:
         lesson = look(connection, confirmed(connection, is_retired=False), FIRST, 1.1)
     assert (lesson.status, lesson.confirmation) == ("active", "confirmed")
+
+
+@pytest.mark.parametrize(("status", "claims"), [("proposed", True), ("watch", False)])
+def test_a_lesson_that_stands_open_without_a_claim_makes_it_when_it_is_measured(
+    runner: Runner, status: Status, claims: bool
+) -> None:
+    """Levels once claimed nothing, and would stay pending for ever."""
+    with transaction(runner.engine) as connection:
+        lesson_id = store_lesson(
+            connection, status, lesson_type="level", outcome="r_multiple_net", stats=CLEAR
+        )
+        [lesson] = lesson_rows.read_lessons(connection, lesson_id=lesson_id)
+    claim = new_claim(0.1, 0.9, NOW)
+    assert refreshed_claim(lesson, claim) == (claim if claims else {})
+    assert claim == {"claim_rr": 0.1, "claimed_at_days": NOW.timestamp() / 86400}
