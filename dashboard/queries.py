@@ -697,7 +697,7 @@ def read_switch_turns(source: Source) -> pd.DataFrame:
 
 @kept
 def read_rule_changes(source: Source) -> pd.DataFrame:
-    """Return the changes of how many approve and of feature flags, the newest first."""
+    """Return the changes of who decides, how many approve and flags, the newest first."""
     with database.transaction(source.engine, read_only=True) as c:
         changes = state_rows.read_rule_changes(c)
     columns = [field.name for field in fields(RuleChange)]

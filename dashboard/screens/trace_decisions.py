@@ -32,8 +32,8 @@ def show() -> None:
         entries = entries[text.str.contains(wanted, case=False, regex=False)]
     if entries.empty:
         controls.nothing("No entry matches. Every decision, every turn of the kill switch, "
-                         "every change of how many approve or of a feature flag and every move of "
-                         "an override is listed here.")  # fmt: skip
+                         "every change of who decides, how many approve or a flag, and every "
+                         "move of an override is listed here.")  # fmt: skip
         return
     _show_entries(entries)
 

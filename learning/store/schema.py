@@ -164,13 +164,13 @@ rule_changes = sa.Table(
     "rule_changes",
     metadata,
     _identity(),
-    _text("rule", comment="approvals_required, or a feature flag's name"),
+    _text("rule", comment="approvals_required, a flag, or a role"),
     _text("value_before"),
     _text("value_after"),
     _text("reason"),
     _text("changed_by"),
     _now("changed_at"),
-    comment="Append-only: every change of how many people approve and of a feature flag.",
+    comment="Append-only: every change of who decides, how many approve, and which flags are on.",
 )
 people = sa.Table(
     "people",

@@ -123,7 +123,7 @@ def hold(connection: Connection) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RuleChange:
-    """A change of how many people approve, or of a feature flag."""
+    """A change of who decides, of how many people approve, or of a feature flag."""
 
     rule: str
     value_before: str

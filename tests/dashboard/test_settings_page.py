@@ -44,6 +44,24 @@ def test_the_number_of_people_is_the_larger_of_database_and_process() -> None:
     assert told(1, 2) == ("2 people", "this process")
 
 
+@pytest.mark.parametrize(
+    ("within", "database", "process", "told"),
+    [
+        (0.0, 1, 1, "never"),
+        (0.05, 1, 1, "within 0.05 of neutral"),
+        (0.05, 2, 1, "never: two people are needed"),
+        (0.05, 1, 2, "never: two people are needed"),
+    ],
+)
+def test_what_is_approved_without_a_person_is_told_as_it_holds(
+    within: float, database: int, process: int, told: str
+) -> None:
+    settings = Settings(auto_approve_max_effect=within, approvals_required=process)
+    limits = limits_in_force(settings, Approvals(database, None, None, None))
+    [found] = [one.in_force for one in limits if one.limit == "approved without a person"]
+    assert found == told
+
+
 def test_limits_people_and_flags_are_those_of_the_database(
     open_page: Open, engine_of_page: Engine
 ) -> None:

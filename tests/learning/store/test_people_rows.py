@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from learning.errors import DecisionRefused
-from learning.store import people_rows
+from learning.store import people_rows, state_rows
 from learning.store.database import create_engine, transaction
 from learning.store.people_rows import Role, remove_person, set_person
 
@@ -33,6 +33,24 @@ def test_the_first_one_listed_is_an_admin(connection: Connection, role: Role) ->
     with pytest.raises(DecisionRefused, match="one has to be admin"):
         set_person(connection, "ann", role, actor="ann")
     assert roles(connection) == {}
+
+
+def test_who_is_listed_for_a_moment_leaves_a_trace(connection: Connection) -> None:
+    set_person(connection, "ada", "admin", actor="ada")
+    set_person(connection, "eve", "viewer", actor="ada")
+    set_person(connection, "eve", "approver", actor="ada")
+    set_person(connection, "eve", "approver", actor="ada")  # it is so already
+    remove_person(connection, "eve", actor="ada")
+    told = [
+        (one.rule, one.value_before, one.value_after, one.changed_by, one.reason)
+        for one in state_rows.read_rule_changes(connection)
+    ]
+    assert told == [
+        ("role of eve", "approver", "nobody", "ada", "taken off the list"),
+        ("role of eve", "viewer", "approver", "ada", "another role"),
+        ("role of eve", "nobody", "viewer", "ada", "listed"),
+        ("role of ada", "nobody", "admin", "ada", "listed"),
+    ]
 
 
 def test_the_last_admin_goes_last(connection: Connection) -> None:

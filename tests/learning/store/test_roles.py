@@ -133,6 +133,7 @@ ATTEMPTS: tuple[tuple[str, str], ...] = (
     ("", "UPDATE edgekeeper_state SET approvals_required = 1"),
     ("a", "SELECT set_feature_flag('learning_overrides_enabled', false, 'ann')"),
     ("", "SELECT require_may_lower('ann')"),
+    ("", "SELECT record_person('eve', NULL, 'approver', 'ann')"),
     ("", "INSERT INTO rule_changes (rule, value_before, value_after, reason, changed_by)"
          " VALUES ('approvals_required', '2', '1', 'no reason at all', 'me')"),
     ("a", "SELECT set_person('ann', 'admin', 'ann')"),
