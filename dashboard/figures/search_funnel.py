@@ -111,6 +111,6 @@ def draw_search_funnel(shown: SearchFunnel, palette: Palette, *, height: int = 2
     )
     style(figure, palette, height=height)
     figure.update_yaxes(ticks="outside", ticklen=6, tickcolor="rgba(0,0,0,0)")
-    figure.update_xaxes(visible=False, range=[0, max([*lengths, 1.0]) * 1.18])
+    figure.update_xaxes(visible=False, range=[0, max([*lengths, 1.0]) * 1.32])
     figure.update_yaxes(autorange="reversed", showgrid=False, color=palette.text)
     return figure
