@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 from dashboard.queries import Filters, Source, kept
 from learning.store import database
 from learning.store.applied_size_rows import SizedTrade, read_sized_trades
+from learning.store.closed_trade_rows import closed_trades, is_decided_on
 from learning.store.decision_rows import approved_versions
 from learning.store.schema import (
     learning_lessons,
@@ -231,12 +232,12 @@ def _compared(trades: pd.DataFrame, path: EffectPath | None) -> Arms:
 def _randomised(
     connection: Connection, lesson_id: int, outcome: str, origins: tuple[str, ...]
 ) -> pd.DataFrame:
-    a, e = override_applications.c, pattern_trade_events.c
-    approved = approved_versions()
+    a, approved = override_applications.c, approved_versions()
     first = (
         sa.select(
             a.bot,
             a.trade_id,
+            a.origin,
             a.arm,
             a.p,
             a.scope,
@@ -245,38 +246,35 @@ def _randomised(
             a.lesson_id,
             a.lesson_version,
         )
-        .ext(distinct_on(a.bot, a.trade_id))
+        .ext(distinct_on(a.bot, a.trade_id, a.origin))
         .where(a.lesson_id == lesson_id, a.trade_id.is_not(None), a.arm != "unassigned")
         .where(a.p > 0, a.p < 1)
         # size is never held out: it takes no part in a comparison
         .where(
             a.levers_would_be.op("-")("size_mult").op("-")("alloc_mult") != sa.literal({}, JSONB)
         )
-        .order_by(a.bot, a.trade_id, a.decided_at, a.id)
+        .order_by(a.bot, a.trade_id, a.origin, a.decided_at, a.id)
         .subquery("first")
     )
-    closed = (
-        sa.select(e.bot, e.trade_id, e[outcome].label("rr"), e.closed_at)
-        .ext(distinct_on(e.bot, e.trade_id))
-        .where(e.origin.in_(list(origins)), e[outcome].is_not(None))
-        .order_by(e.bot, e.trade_id)
-        .subquery("closed")
-    )
-    query = (
+    closed = closed_trades(outcome, origins)
+    on_trades = (
         sa.select(
-            closed.c.rr, closed.c.closed_at, first.c.p, first.c.scope, first.c.decided_at,
-            (first.c.arm == "treated").label("treated"),
+            closed.c.rr, closed.c.closed_at, first.c.p, first.c.scope,
+            (first.c.arm == "treated").label("treated"), first.c.decided_at, first.c.id,
         )
-        .join_from(
-            first, closed, (first.c.bot == closed.c.bot) & (first.c.trade_id == closed.c.trade_id)
-        )
+        .ext(distinct_on(closed.c.strand_id))
+        .join_from(first, closed, is_decided_on(first, closed))
         .join(
             approved,
             (first.c.lesson_id == approved.c.lesson_id)
             & (first.c.lesson_version == approved.c.lesson_version),
         )
-        .order_by(first.c.decided_at, first.c.id)
+        .order_by(closed.c.strand_id, first.c.decided_at, first.c.id)
+        .subquery("on_trades")
     )  # fmt: skip
+    c = on_trades.c
+    told = (c.rr, c.closed_at, c.p, c.scope, c.decided_at, c.treated)
+    query = sa.select(*told).order_by(c.decided_at, c.id)
     result = connection.execute(query)
     return pd.DataFrame(result.mappings().all(), columns=list(result.keys()))
 

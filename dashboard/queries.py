@@ -448,7 +448,7 @@ def _count_trades(
     connection: Connection, group: Group, since: datetime, *scopes: Mapping[str, Any]
 ) -> int:
     e = pattern_trade_events.c
-    query = sa.select(sa.func.count(sa.distinct(e.bot + "/" + e.trade_id))).where(
+    query = sa.select(sa.func.count(sa.distinct(e.strand_id))).where(
         e.module == group.module,
         e.pattern_key == group.pattern_key,
         e.action_category == group.action_category,
@@ -590,7 +590,7 @@ class Exposed:
 def read_exposure(source: Source, days: int = TOUCH_DAYS) -> Exposed:
     """Count the trades that each override in force speaks about, applied or not."""
     e, o = pattern_trade_events.c, pm_overrides.c
-    trade = sa.func.count(sa.distinct(e.bot + "/" + e.trade_id))
+    trade = sa.func.count(sa.distinct(e.strand_id))
     with database.transaction(source.engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
         last = c.scalar(sa.select(sa.func.max(e.closed_at)))
         if last is None:

@@ -30,7 +30,7 @@ from learning.domain.pattern_key import MODULES
 from learning.errors import ImportRefused
 from learning.events.outcomes import NoRisk, initial_risk_pct
 from learning.events.strands import ClosedTrade
-from learning.events.verdicts import read_strands
+from learning.events.verdicts import PositionKey, position_of, read_strands
 from learning.importers.candle_files import CandleLibrary
 from learning.settings import Settings
 from learning.store import context_rows, state_rows, strand_rows
@@ -153,11 +153,12 @@ def markets_of(library: CandleLibrary, *, reference: str | None) -> Markets:
 
 
 def _write(engine: Engine, settings: Settings, contexts: Sequence[TradeContext]) -> tuple[int, int]:
-    keys = [(context.facts.bot, context.facts.trade_id) for context in contexts]
+    keys = [(one.facts.bot, one.facts.origin, one.facts.trade_id) for one in contexts]
     with transaction(engine) as connection:
         strand_rows.lock_trades(connection, keys)
         changed = context_rows.write(connection, contexts)
-        events = derive_again(connection, changed, settings) if changed else 0
+        trades = sorted({position[:3] for position in changed})
+        events = derive_again(connection, trades, settings) if trades else 0
         if changed:
             state_rows.touch(connection)
     return len(changed), events
@@ -165,10 +166,10 @@ def _write(engine: Engine, settings: Settings, contexts: Sequence[TradeContext])
 
 def read_trades(engine: Engine, settings: Settings) -> list[TradeFacts]:
     """Return what every closed trade tells of itself, those still in the inbox too."""
-    found: dict[tuple[str, str], TradeFacts] = {}
+    found: dict[PositionKey, TradeFacts] = {}
     for close in _closes(engine, settings):
         facts = _facts(close, settings.max_stop_distance)
-        found.setdefault((facts.bot, facts.trade_id), facts)  # a trade is closed once: the first
+        found.setdefault(position_of(close), facts)  # a position is closed once: the first
     return list(found.values())
 
 
@@ -193,6 +194,8 @@ def _facts(close: ClosedTrade, max_stop_distance: float) -> TradeFacts:
     return TradeFacts(
         bot=close.bot,
         trade_id=close.trade_id,
+        origin=close.origin,
+        position_id=close.position_id,
         symbol=summary.symbol,
         side=summary.side,  # type: ignore[arg-type]
         opened_at=summary.opened_at,

@@ -21,7 +21,9 @@ from learning.events.verdicts import (
     Readings,
     TradeKey,
     Verdict,
+    closes_by_trade,
     judge,
+    position_of,
     read_strands,
     trade_of,
 )
@@ -200,11 +202,11 @@ def _judge(connection: Connection, readings: Readings, settings: Settings) -> Ju
     before = read_strands(stored, dims=_dimensions(settings))
     reason_of = {verdict.strand_id: verdict.reason or "" for verdict in before.verdicts}
     unreadable = {
-        (str(strand.bot), str(strand.trade_id)): reason_of[strand.id]
+        (strand.bot, strand.origin, str(strand.trade_id)): reason_of[strand.id]
         for strand in stored
         if strand.id in reason_of
     }
-    return judge(readings, {trade_of(close): close for close in before.closes}, unreadable)
+    return judge(readings, closes_by_trade(before.closes), unreadable)
 
 
 def _credit(connection: Connection, judged: Judged, settings: Settings) -> list[CreditedTrade]:
@@ -222,9 +224,10 @@ def _credit(connection: Connection, judged: Judged, settings: Settings) -> list[
             close,
             actions[trade],
             max_stop_distance=settings.max_stop_distance,
-            context=contexts.get(trade),
+            context=contexts.get(position_of(close)),
         )
-        for trade, close in judged.closed.items()
+        for trade, closes in judged.closed.items()
+        for close in closes
     ]
 
 
@@ -236,8 +239,7 @@ def derive_again(connection: Connection, trades: Sequence[TradeKey], settings: S
     """
     stored = strand_rows.read_closes(connection, trades)
     readings = read_strands(stored, dims=_dimensions(settings))
-    closed = {trade_of(close): close for close in readings.closes}
-    judged = Judged(actions=(), closed=closed, verdicts=())
+    judged = Judged(actions=(), closed=closes_by_trade(readings.closes), verdicts=())
     return event_rows.replace_trades(connection, _credit(connection, judged, settings))
 
 

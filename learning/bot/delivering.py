@@ -193,11 +193,11 @@ class Deliverer:
         """Complete a close by the actions that an earlier run of this bot delivered."""
         if note.content is None:
             return note
-        trade_id = str(note.delivery.trade_id)
-        known = self._in_transaction(lambda found: actions_of_trade(found, self._bot, trade_id))
+        close = note.delivery
+        known = self._in_transaction(lambda found: actions_of_trade(found, close))
         listed = missing_fields_filled(note.content["completed_trades"], known)
         text = json_text({**note.content, "completed_trades": listed})
-        return Note(note.delivery if text is None else replace(note.delivery, content=text))
+        return Note(close if text is None else replace(close, content=text))
 
     def _in_transaction(self, work: Callable[[Connection], _T]) -> _T:
         with transaction(

@@ -13,6 +13,11 @@ itself installed; in hyperopt it never records. The configuration may have a sec
 ``"edgekeeper": {"database_url": "postgresql://…", "bot": "…", "home": "…"}``, all of it optional:
 the bot's name is freqtrade's ``bot_name``, the database that of DATABASE_URL or EDGEKEEPER_HOME.
 
+Each recorded run of a backtest is a run of its own: its actions are credited with its own outcomes
+only. A trade that an earlier run of the same bot took (strategy, exchange, pair, side and candle
+are the same) is quarantined, since a re-run is not more evidence, however its tags are called by
+now; what the earlier run did not trade is taken. A variant on purpose gets a ``bot`` of its own.
+
 Which lever goes through which hook:
 
 - ``size_mult`` of entries: ``custom_stake_amount``; of adds: ``adjust_trade_position`` where it
@@ -43,6 +48,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
 
 from learning.bot.freqtrade_position import (
     Side,
@@ -54,6 +60,7 @@ from learning.bot.freqtrade_position import (
     summary_of,
 )
 from learning.domain.pattern_key import ActionCategory, key_part
+from learning.events.strands import BACKTEST_RUN
 from learning.runtime.apply import apply_pattern_strength_overrides
 from learning.runtime.in_force import in_force
 
@@ -88,6 +95,7 @@ class _Held:
     """What the mixin keeps beside a strategy."""
 
     recorder: Recorder | None = None
+    run: str | None = None  # of a backtest
     inside: set[tuple[str, int]] = field(default_factory=set)  # hook and thread
     decided: dict[str, _Entry] = field(default_factory=dict)  # by pair: one trade a pair
     of_trade: dict[Hashable, _Entry] = field(default_factory=dict)
@@ -177,6 +185,7 @@ def _start(strategy: EdgekeeperMixin, result: Any, **_: Any) -> Any:
         _held(strategy).recorder = _threads(strategy, _TRADING[mode], with_feed=True).recorder
     elif mode == "backtest" and strategy.edgekeeper_records_backtests:
         _held(strategy).recorder = _threads(strategy, "backtest", with_feed=False).recorder
+        _held(strategy).run = f"{BACKTEST_RUN}{datetime.now(UTC):%Y-%m-%d %H:%M} {uuid4().hex[:8]}"
     return result
 
 
@@ -306,6 +315,7 @@ def _note_fill(strategy: EdgekeeperMixin, result: Any, **asked: Any) -> Any:
             trade_id=entry.trade_id,
             trade_summary=summary_of(closed),
             entry_context={"scope": dict(entry.scope), "pattern_key": entry.pattern_key},
+            position_id=held.run,
         )
         held.of_trade.pop(_known_as(trade), None)
     _forget_oldest(held.filled)
@@ -337,6 +347,7 @@ def _record_action(
         signals_seen=signals,
         applied_knobs={name: value for name, value in knobs.items() if value is not None},
         ts=at,
+        position_id=_held(strategy).run,
     )
 
 
@@ -360,7 +371,9 @@ def _trade_id(strategy: EdgekeeperMixin, pair: str, side: str, at: datetime) -> 
     seconds = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
     candle = seconds - seconds % _timeframe_seconds(getattr(strategy, "timeframe", None))
     opened = datetime.fromtimestamp(candle, UTC).isoformat(timespec="minutes")
-    return f"{type(strategy).__name__}:{pair}:{side}:{opened.removesuffix('+00:00')}"
+    exchange = strategy._edgekeeper_known_scope(side)["exchange"]
+    parts = (type(strategy).__name__, exchange, pair, side, opened.removesuffix("+00:00"))
+    return ":".join(str(part) for part in parts if part)
 
 
 def _timeframe_seconds(timeframe: object) -> int:

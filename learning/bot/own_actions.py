@@ -15,13 +15,14 @@ _ACTIONS: Final = 1000  # of one trade
 _FIELDS: Final = (
     "pattern_key", "action_category", "decision_type", "scope", "controls", "ts",
 )  # fmt: skip
+_Action = tuple[str | None, Mapping[str, Any]]  # the position it names, and what it says
 
 
 class OwnActions:
     """Remembers the actions of the trades opened last; the oldest are forgotten first."""
 
     def __init__(self) -> None:
-        self._of_trade: OrderedDict[str, list[Mapping[str, Any]]] = OrderedDict()
+        self._of_trade: OrderedDict[str, list[_Action]] = OrderedDict()
         self._lock = threading.Lock()  # held for microseconds, between threads of the bot only
 
     def add(self, action: Delivery) -> None:
@@ -32,19 +33,23 @@ class OwnActions:
         with self._lock:
             known = self._of_trade.setdefault(action.trade_id, [])
             if len(known) < _ACTIONS:
-                known.append(content)
+                known.append((action.position_id, content))
             if len(self._of_trade) > _OPEN_TRADES:
                 self._of_trade.popitem(last=False)
 
-    def of(self, trade_id: str) -> list[Mapping[str, Any]]:
-        """Return the actions of a trade."""
+    def of(self, trade_id: str, position_id: str | None) -> list[Mapping[str, Any]]:
+        """Return the actions of a position; one that names none belongs to every position."""
         with self._lock:
-            return list(self._of_trade.get(trade_id, ()))
+            known = list(self._of_trade.get(trade_id, ()))
+        return [said for named, said in known if _is_same(named, position_id)]
 
-    def forget(self, trade_id: str) -> None:
-        """Forget the actions of a trade whose close is noted."""
+    def forget(self, trade_id: str, position_id: str | None) -> None:
+        """Forget the actions of a position whose close is noted, with the last all of its trade."""
         with self._lock:
-            self._of_trade.pop(trade_id, None)
+            known = self._of_trade.pop(trade_id, [])
+            left = [action for action in known if action[0] != position_id]
+            if position_id is not None and any(named is not None for named, _ in left):
+                self._of_trade[trade_id] = left
 
 
 def completed(
@@ -58,6 +63,10 @@ def completed(
         [{'pattern_key': 'pm.a.b.c', 'decision_type': 'trim', 'scope': {}, 'price': 2.0}]
     """
     return missing_fields_filled([dict(entry) for entry in given or ()], own)
+
+
+def _is_same(named: str | None, position_id: str | None) -> bool:
+    return None in (named, position_id) or named == position_id
 
 
 def missing_fields_filled(

@@ -110,7 +110,9 @@ class Recorder:
         """Note an action of the bot.
 
         Args:
-            trade_id: Names the trade until its close, with ``position_id`` where it has several.
+            trade_id: Names the trade until its close, with ``position_id`` where it has several
+                positions, each with a close and an outcome of its own; an action that names none
+                then belongs to all of them. The same id of another bot or origin is another trade.
             pattern_key: Such as ``pm.uptrend.S1.buy_flag``; or instead its parts ``family``,
                 ``state`` and ``motif``: ``uptrend``, ``S1``, ``buy_flag``.
             action_category: entry, add, trim or exit; or instead a ``decision_type``, the bot's
@@ -179,8 +181,8 @@ class Recorder:
             The key of the strand; None where not even a note could be taken.
         """
         try:
-            trade = str(header(trade_id))
-            own = self._own_actions.of(trade)
+            closed = str(header(trade_id)), header(position_id)
+            own = self._own_actions.of(*closed)
             content = {
                 "trade_id": header(trade_id),
                 "entry_context": dict(entry_context or {}),
@@ -193,7 +195,7 @@ class Recorder:
             made = self._written("position_closed", module, content, ids, regime_context)
             taken = self._take(Note(made, None if own or made.content is None else content))
             if taken is not None:
-                self._own_actions.forget(trade)
+                self._own_actions.forget(*closed)
             return taken
         except Exception as error:  # as above
             return self._lost(error)

@@ -41,6 +41,8 @@ class TradeFacts:
     risk_per_unit: float | None = None
     is_stopped: bool = False
     has_adds: bool = False
+    origin: str = "live"
+    position_id: str | None = None
 
     @property
     def opened_ms(self) -> int:

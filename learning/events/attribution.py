@@ -62,8 +62,9 @@ def credit(
 
     Args:
         trade: The closed trade.
-        strands: Action strands of the same bot and trade_id, in any order; those of another
-            position are left out where both name one.
+        strands: Action strands of the same bot, origin and trade_id, in any order; those of
+            another position are left out where both name one. One that names none belongs to
+            every position of its trade.
         max_stop_distance: As for ``outcome_of``.
         context: What candles tell of it; fills what the trade and its actions lack.
     """
@@ -132,7 +133,8 @@ def unreported(
 
 
 def _is_linked(trade: ClosedTrade, strand: ActionStrand) -> bool:
-    if (strand.bot, strand.trade_id) != (trade.bot, trade.trade_id):
+    of_strand = strand.bot, strand.origin, strand.trade_id
+    if of_strand != (trade.bot, trade.origin, trade.trade_id):
         return False
     return None in (strand.position_id, trade.position_id) or (
         strand.position_id == trade.position_id

@@ -39,6 +39,8 @@ from learning.events.fields import (
 ORIGINS: Final = ("live", "dry_run", "backtest", "simulated")
 ACTION_KINDS: Final[Mapping[str, Module]] = {"pm_action": "pm", "dm_action": "dm"}
 CLOSE_KIND: Final = "position_closed"
+BACKTEST_RUN: Final = "backtest run "
+"""How the position begins of what a run of a backtest recorded: each run is one of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,18 @@ class Ignored:
     """A strand that is not for the learning system."""
 
     reason: str
+
+
+def is_run(origin: str, position_id: str | None) -> bool:
+    """Say whether a position names the run of a backtest that recorded it.
+
+    Examples:
+        >>> is_run("backtest", "backtest run 7"), is_run("live", "backtest run 7")
+        (True, False)
+        >>> is_run("backtest", "P-1"), is_run("backtest", None)
+        (False, False)
+    """
+    return origin == "backtest" and position_id is not None and position_id.startswith(BACKTEST_RUN)
 
 
 def parse_strand(

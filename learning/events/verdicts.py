@@ -13,11 +13,15 @@ from learning.events.strands import (
     ActionStrand,
     ClosedTrade,
     StoredStrand,
+    is_run,
     parse_strand,
 )
 
-TradeKey = tuple[str, str]
-"""A bot and a trade_id."""
+TradeKey = tuple[str, str, str]
+"""A bot, the origin of what it did, and a trade_id; a trade may have several positions."""
+
+PositionKey = tuple[str, str, str, str | None]
+"""A trade, and the position of it that closed: None where it has but one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,20 @@ class Readings:
 
 def trade_of(strand: ActionStrand | ClosedTrade) -> TradeKey:
     """Return the trade that a strand belongs to."""
-    return strand.bot, strand.trade_id
+    return strand.bot, strand.origin, strand.trade_id
+
+
+def position_of(close: ClosedTrade) -> PositionKey:
+    """Return the position that a close closes."""
+    return *trade_of(close), close.position_id
+
+
+def closes_by_trade(closes: Iterable[ClosedTrade]) -> dict[TradeKey, list[ClosedTrade]]:
+    """Return the closes of each trade, one for each of its positions."""
+    found: dict[TradeKey, list[ClosedTrade]] = {}
+    for close in closes:
+        found.setdefault(trade_of(close), []).append(close)
+    return found
 
 
 def read_strands(
@@ -83,23 +100,25 @@ class Judged:
 
     Attributes:
         actions: To be added to the actions.
-        closed: The closed trades whose events are to be derived anew.
+        closed: The trades whose events are to be derived anew, with all their closes.
         verdicts: One per strand.
     """
 
     actions: Sequence[ActionStrand]
-    closed: Mapping[TradeKey, ClosedTrade]
+    closed: Mapping[TradeKey, Sequence[ClosedTrade]]
     verdicts: Sequence[Verdict]
 
 
 def judge(
     readings: Readings,
-    closed_before: Mapping[TradeKey, ClosedTrade],
+    closed_before: Mapping[TradeKey, Sequence[ClosedTrade]],
     unreadable: Mapping[TradeKey, str],
 ) -> Judged:
     """Decide on strands by what their trades had before.
 
-    A trade is closed once: the first close stands and another is quarantined.
+    A position is closed once: the first close stands and another is quarantined. A close that
+    names no position closes the whole trade. A trade that two runs of a backtest took is one
+    trade, since a re-run is not more evidence: that of the first run stands.
 
     Args:
         readings: The strands of the batch.
@@ -107,17 +126,18 @@ def judge(
         unreadable: Trades whose earlier close breaks a rule by now (another dimension was
             configured), with the rule; what arrives for them is quarantined.
     """
-    closed = dict(closed_before)
+    closed = {trade: list(closes) for trade, closes in closed_before.items()}
     new_closes: list[ClosedTrade] = []
     verdicts = list(readings.verdicts)
     for close in readings.closes:
-        standing = closed.setdefault(trade_of(close), close)
+        others = closed.get(trade_of(close), ())
+        reason = next(filter(None, (_repeats(close, other) for other in others)), None)
         if trade_of(close) in unreadable:
             verdicts.append(_unreadable(close, unreadable))
-        elif standing is not close:
-            reason = f"trade {close.trade_id!r} was already closed by strand {standing.strand_key}"
+        elif reason is not None:
             verdicts.append(Verdict(close.strand_id, "quarantined", reason))
         else:
+            closed.setdefault(trade_of(close), []).append(close)
             new_closes.append(close)
     actions = [action for action in readings.actions if trade_of(action) not in unreadable]
     verdicts += [_unreadable(a, unreadable) for a in readings.actions if trade_of(a) in unreadable]
@@ -129,6 +149,19 @@ def judge(
         closed={trade: closed[trade] for trade in sorted(touched) if trade in closed},
         verdicts=verdicts,
     )
+
+
+def _repeats(close: ClosedTrade, standing: ClosedTrade) -> str | None:
+    """Why a close is no other than one that stands; None where it closes another position."""
+    position, before = close.position_id, standing.position_id
+    if None in (position, before) or position == before:
+        return f"trade {close.trade_id!r} was already closed by strand {standing.strand_key}"
+    if is_run(close.origin, position) and is_run(close.origin, before):
+        return (
+            f"trade {close.trade_id!r} was recorded before, by {before}: a re-run of a backtest "
+            "is not more evidence"
+        )
+    return None
 
 
 def _unreadable(strand: ActionStrand | ClosedTrade, unreadable: Mapping[TradeKey, str]) -> Verdict:

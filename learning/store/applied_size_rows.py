@@ -79,7 +79,7 @@ def read_sized_trades(
 def _sized_trades(module: str | None, pattern_key: str | None) -> sa.CTE:
     """Trades with the sizes that were applied to them, one of each lesson."""
     first = _first(module, pattern_key)
-    key = (first.c.module, first.c.bot, first.c.trade_id)
+    key = (first.c.module, first.c.bot, first.c.origin, first.c.trade_id)
     sizes = sa.func.array_agg(first.c.size).label("sizes")
     return sa.select(*key, sizes).group_by(*key).cte("sized")
 
@@ -87,16 +87,18 @@ def _sized_trades(module: str | None, pattern_key: str | None) -> sa.CTE:
 def _first(module: str | None, pattern_key: str | None) -> sa.Subquery:
     c = override_applications.c
     query = (
-        sa.select(c.module, c.bot, c.trade_id, _applied_size().label("size"))
-        .ext(distinct_on(c.lesson_id, c.bot, c.trade_id))
+        sa.select(
+            c.module, c.bot, c.trade_id, c.origin, _applied_size().label("size")
+        )
+        .ext(distinct_on(c.lesson_id, c.bot, c.trade_id, c.origin))
         .where(
             c.trade_id.is_not(None),
             c.arm != "unassigned",
             c.action_category == "entry",
             sa.or_(*(c.levers_would_be.has_key(name) for name in _SIZES)),
         )
-        .order_by(c.lesson_id, c.bot, c.trade_id, c.decided_at, c.id)
-    )
+        .order_by(c.lesson_id, c.bot, c.trade_id, c.origin, c.decided_at, c.id)
+    )  # fmt: skip
     if module is not None:
         query = query.where(c.module == module)
     if pattern_key is not None:
@@ -111,16 +113,21 @@ def _applied_size() -> sa.ColumnElement[float]:
 
 
 def _closed(outcome: str, origins: Sequence[str], *, of: sa.CTE) -> sa.FromClause:
-    """The outcome of a trade, which all its events share: one of them is looked up."""
+    """The outcome of a trade, which all its events share: one of them is looked up.
+
+    Of several positions the first that closed tells, as in ``closed_trades``.
+    """
     c = pattern_trade_events.c
     return (
         sa.select(c[outcome].label("rr"), c.closed_at, c.pnl_amount, c.currency)
         .where(
             c.bot == of.c.bot,
             c.trade_id == of.c.trade_id,
+            sa.or_(of.c.origin.is_(None), of.c.origin == c.origin),
             c.origin.in_(list(origins)),
             c[outcome].is_not(None),
         )
+        .order_by(c.closed_at, c.strand_id)
         .limit(1)
         .lateral("closed")
     )

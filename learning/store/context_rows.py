@@ -16,43 +16,43 @@ from learning.context.excursions import Excursions
 from learning.context.trade_context import TradeContext
 from learning.events.counterfactuals import Counterfactual
 from learning.events.filled_context import FILLED_NUMBERS, FilledContext
-from learning.events.verdicts import TradeKey
+from learning.events.verdicts import PositionKey, TradeKey
 from learning.store.schema import trade_contexts
 from learning.store.strand_rows import is_of, these_trades
 
 _READ = ("scope", *FILLED_NUMBERS, "best_entry_at", "best_exit_at")
-_KEY = ("bot", "trade_id")
+_TRADE = ("bot", "origin", "trade_id")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_contexts(
     connection: Connection, trades: Sequence[TradeKey]
-) -> Mapping[TradeKey, FilledContext]:
-    """Return what candles tell of trades, where they were looked up."""
+) -> Mapping[PositionKey, FilledContext]:
+    """Return what candles tell of the positions of trades, where they were looked up."""
     if not trades:
         return {}
     wanted = these_trades(trades)
-    columns = [trade_contexts.c[name] for name in (*_KEY, *_READ)]
+    columns = [trade_contexts.c[name] for name in (*_TRADE, "position_id", *_READ)]
     query = (
         sa.select(*columns).select_from(wanted).join(trade_contexts, is_of(trade_contexts, wanted))
     )
     return {
-        (bot, trade_id): FilledContext(*values)
-        for bot, trade_id, *values in connection.execute(query)
+        (bot, origin, trade_id, position_id or None): FilledContext(*values)
+        for bot, origin, trade_id, position_id, *values in connection.execute(query)
     }
 
 
-def write(connection: Connection, contexts: Sequence[TradeContext]) -> list[TradeKey]:
-    """Write contexts; return the trades whose context is new or another one.
+def write(connection: Connection, contexts: Sequence[TradeContext]) -> list[PositionKey]:
+    """Write contexts; return the positions whose context is new or another one.
 
-    Each trade at most once; one that says the same as before is not written.
+    Each position at most once; one that says the same as before is not written.
     """
     if not contexts:
         return []
     rows = [_row(context) for context in contexts]
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     written = connection.execute(_write_statement(), columns)
-    return sorted((bot, trade_id) for bot, trade_id in written)
+    return [(bot, origin, trade_id, named or None) for bot, origin, trade_id, named in written]
 
 
 @cache
@@ -66,7 +66,9 @@ def _row(context: TradeContext) -> dict[str, Any]:
     is_known = isinstance(found, Excursions)
     return {
         "bot": context.facts.bot,
+        "origin": context.facts.origin,
         "trade_id": context.facts.trade_id,
+        "position_id": context.facts.position_id or "",
         "scope": json.dumps(dict(context.scope)),
         # below a moving average entry the excursion is another one
         "max_drawdown_pct": path.max_drawdown_pct

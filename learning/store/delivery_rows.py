@@ -32,6 +32,10 @@ _INSERT = sa.text(
     "content, regime_context, raw) VALUES (:strand_key, :kind, :module, :bot, :origin, "
     ":position_id, :trade_id, CAST(:content AS jsonb), CAST(:regime_context AS jsonb), :raw)"
 )
+_ACTIONS = sa.text(
+    "SELECT content FROM actions_of_trade(:bot, :trade_id) WHERE origin = :origin AND (position_id "
+    "IS NULL OR CAST(:position_id AS text) IS NULL OR position_id = :position_id)"
+)
 
 
 def deliver(connection: Connection, deliveries: Sequence[Delivery]) -> None:
@@ -46,10 +50,10 @@ def deliver(connection: Connection, deliveries: Sequence[Delivery]) -> None:
         )
 
 
-def actions_of_trade(connection: Connection, bot: str, trade_id: str) -> list[Mapping[str, Any]]:
-    """Return the contents of the action strands of one trade, in order of arrival."""
+def actions_of_trade(connection: Connection, close: Delivery) -> list[Mapping[str, Any]]:
+    """Return the contents of the action strands of what a close closes, in order of arrival."""
     found = connection.execute(
-        sa.text("SELECT content FROM actions_of_trade(:bot, :trade_id)"),
-        {"bot": bot, "trade_id": trade_id},
+        _ACTIONS,
+        {name: getattr(close, name) for name in ("bot", "origin", "trade_id", "position_id")},
     )
     return [content for content in found.scalars() if isinstance(content, dict)]

@@ -21,13 +21,9 @@ from learning.overrides.effect_record import (
     Shrunk,
 )
 from learning.overrides.effects import IntArray, NotMeasured
+from learning.store.closed_trade_rows import closed_trades, is_decided_on
 from learning.store.decision_rows import approved_versions
-from learning.store.schema import (
-    OUTCOMES,
-    override_applications,
-    override_effects,
-    pattern_trade_events,
-)
+from learning.store.schema import override_applications, override_effects
 
 _DAY_S = 86400.0
 
@@ -46,17 +42,12 @@ def read_applied(
     Raises:
         ValueError: If the outcome is not one.
     """
-    if outcome not in OUTCOMES:
-        raise ValueError(f"outcome must be one of {', '.join(OUTCOMES)}, got {outcome!r}")
-    first, closed = _first_applications(module), _closed_trades(outcome, origins)
+    first, closed = _first_applications(module), closed_trades(outcome, origins)
     approved = approved_versions()
     query = (
         sa.select(first, closed.c.rr, closed.c.closed_at)
-        .join_from(
-            first,
-            closed,
-            sa.and_(first.c.bot == closed.c.bot, first.c.trade_id == closed.c.trade_id),
-        )
+        .ext(distinct_on(first.c.lesson_id, closed.c.strand_id))
+        .join_from(first, closed, is_decided_on(first, closed))
         .join(
             approved,
             sa.and_(
@@ -64,10 +55,10 @@ def read_applied(
                 first.c.lesson_version == approved.c.lesson_version,
             ),
         )
-        .order_by(first.c.lesson_id, first.c.decided_at, first.c.id)
+        .order_by(first.c.lesson_id, closed.c.strand_id, first.c.decided_at, first.c.id)
     )
     rows: defaultdict[int, list[sa.Row]] = defaultdict(list)
-    for row in connection.execute(query):
+    for row in sorted(connection.execute(query), key=lambda one: (one.decided_at, one.id)):
         rows[row.lesson_id].append(row)
     return {lesson_id: _applied(of_lesson) for lesson_id, of_lesson in rows.items()}
 
@@ -76,26 +67,14 @@ def _first_applications(module: Module) -> sa.Subquery:
     c = override_applications.c
     return (
         sa.select(
-            c.id, c.lesson_id, c.lesson_version, c.latent_factor_id, c.bot, c.trade_id, c.arm, c.p,
-            c.levers_after, c.levers_would_be, c.decided_at,
+            c.id, c.lesson_id, c.lesson_version, c.latent_factor_id, c.bot, c.trade_id, c.origin,
+            c.arm, c.p, c.levers_after, c.levers_would_be, c.decided_at,
         )
-        .ext(distinct_on(c.lesson_id, c.bot, c.trade_id))
+        .ext(distinct_on(c.lesson_id, c.bot, c.trade_id, c.origin))
         .where(c.module == module, c.trade_id.is_not(None), c.arm != "unassigned")
-        .order_by(c.lesson_id, c.bot, c.trade_id, c.decided_at, c.id)
+        .order_by(c.lesson_id, c.bot, c.trade_id, c.origin, c.decided_at, c.id)
         .subquery("first")
     )  # fmt: skip
-
-
-def _closed_trades(outcome: str, origins: Sequence[str]) -> sa.Subquery:
-    """One row per closed trade: the actions of a trade share its outcome."""
-    c = pattern_trade_events.c
-    return (
-        sa.select(c.bot, c.trade_id, c[outcome].label("rr"), c.closed_at)
-        .ext(distinct_on(c.bot, c.trade_id))
-        .where(c.origin.in_(list(origins)), c[outcome].is_not(None))
-        .order_by(c.bot, c.trade_id)
-        .subquery("closed")
-    )
 
 
 def _applied(rows: Sequence[sa.Row]) -> AppliedTrades:

@@ -28,7 +28,7 @@ from learning.domain.pattern_key import Module
 from learning.domain.scope import ScopeValue, checked_dimensions
 from learning.events.attribution import CreditedTrade
 from learning.events.strands import CLOSE_KIND, ActionStrand
-from learning.events.verdicts import TradeKey
+from learning.events.verdicts import TradeKey, trade_of
 from learning.evidence.trade_events import ABSENT, GroupKey, TradeEvents
 from learning.store.copying import copy_into
 from learning.store.schema import (
@@ -90,15 +90,18 @@ def read_actions(
     )
     found: defaultdict[TradeKey, list[ActionStrand]] = defaultdict(list)
     for row in connection.execute(query):
-        found[row.bot, row.trade_id].append(ActionStrand(**row._mapping))
+        found[row.bot, row.origin, row.trade_id].append(ActionStrand(**row._mapping))
     return found
 
 
 def replace_trades(connection: Connection, trades: Sequence[CreditedTrade]) -> int:
-    """Delete all events of closed trades and write them anew; return how many were written."""
+    """Delete all events of closed trades and write them anew; return how many were written.
+
+    Of a trade with several positions, all that are closed belong in one call.
+    """
     if not trades:
         return 0
-    wanted = these_trades([(credited.trade.bot, credited.trade.trade_id) for credited in trades])
+    wanted = these_trades(sorted({trade_of(credited.trade) for credited in trades}))
     connection.execute(sa.delete(pattern_trade_events).where(is_of(pattern_trade_events, wanted)))
     rows = (row for credited in trades for row in _event_rows(credited))
     return copy_into(connection, pattern_trade_events, _EVENT_COLUMNS, rows)
@@ -283,7 +286,12 @@ def _told(better: str, name: str) -> sa.ColumnElement[str]:
 
 def _is_same_trade() -> sa.ColumnElement[bool]:
     c, of = trade_contexts.c, pattern_trade_events.c
-    return (c.bot == of.bot) & (c.trade_id == of.trade_id)
+    return sa.and_(
+        c.bot == of.bot,
+        c.origin == of.origin,
+        c.trade_id == of.trade_id,
+        c.position_id == sa.func.coalesce(of.position_id, ""),
+    )
 
 
 def _gaps(

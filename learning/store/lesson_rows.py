@@ -322,7 +322,7 @@ def read_composition(
     """Return a lesson's trades by bot and by origin."""
     c = pattern_trade_events.c
     trades = connection.execute(
-        sa.select(c.bot, c.origin, sa.func.count(sa.distinct(c.trade_id)))
+        sa.select(c.bot, c.origin, sa.func.count(sa.distinct(c.strand_id)))
         .where(
             c.module == module,
             c.pattern_key == key[0],

@@ -16,9 +16,9 @@ def count_outcomes(connection: Connection, origins: Sequence[str]) -> tuple[dict
     c = pattern_trade_events.c
     trades = (
         sa.select(*(c[name] for name in OUTCOMES))
-        .ext(distinct_on(c.bot, c.trade_id))
+        .ext(distinct_on(c.strand_id))
         .where(c.origin.in_(origins))
-        .order_by(c.bot, c.trade_id)
+        .order_by(c.strand_id)
         .subquery()
     )
     counted = connection.execute(

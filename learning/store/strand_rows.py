@@ -229,25 +229,23 @@ def lock_trades(connection: Connection, trades: Sequence[TradeKey]) -> None:
     """
     connection.execute(
         _statement("lock_trades"),
-        {"bots": [bot for bot, _ in trades], "trade_ids": [trade_id for _, trade_id in trades]},
+        {"bots": [bot for bot, _, _ in trades], "trade_ids": [name for _, _, name in trades]},
     )
 
 
 def these_trades(trades: Sequence[TradeKey]) -> sa.TableValuedAlias:
-    """Return trades as a table with the columns bot and trade_id, to join with."""
+    """Return trades as a table with the columns bot, origin and trade_id, to join with."""
+    columns = [[trade[i] for trade in trades] for i in range(3)]
     return (
-        sa.func.unnest(
-            sa.literal([bot for bot, _ in trades], sa.ARRAY(sa.Text)),
-            sa.literal([trade_id for _, trade_id in trades], sa.ARRAY(sa.Text)),
-        )
-        .table_valued("bot", "trade_id", name="wanted")
+        sa.func.unnest(*(sa.literal(values, sa.ARRAY(sa.Text)) for values in columns))
+        .table_valued("bot", "origin", "trade_id", name="wanted")
         .render_derived()
     )
 
 
 def is_of(table: sa.Table, wanted: sa.TableValuedAlias) -> sa.ColumnElement[bool]:
     """Return the condition that a row of a table belongs to one of ``these_trades``."""
-    return (table.c.bot == wanted.c.bot) & (table.c.trade_id == wanted.c.trade_id)
+    return sa.and_(*(table.c[name] == wanted.c[name] for name in ("bot", "origin", "trade_id")))
 
 
 def newest_id(connection: Connection) -> int:

@@ -115,8 +115,8 @@ def _closes_without_events(connection: Connection) -> Check:
 def _trades_counted_once(connection: Connection) -> Check:
     n = _count(
         connection,
-        "SELECT count(*) FROM (SELECT bot, trade_id FROM pattern_trade_events "
-        "GROUP BY bot, trade_id HAVING count(DISTINCT strand_id) > 1) twice",
+        "SELECT count(*) FROM (SELECT FROM pattern_trade_events "
+        "GROUP BY bot, origin, trade_id, position_id HAVING count(DISTINCT strand_id) > 1) twice",
     )
     return _none_of("every trade is closed once", n, "trades with events of two closes")
 

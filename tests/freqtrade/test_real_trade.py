@@ -104,7 +104,7 @@ def test_a_live_trade_is_recorded_from_its_entry_to_its_close(position):
     fill(strategy, position, 3, "sell", 105.0, 1.0)
     assert not position.is_open
     assert [a["action_category"] for a in notes.actions] == ["entry", "trim", "exit"]
-    assert {a["trade_id"] for a in notes.actions} == {"Live:BTC/USDT:long:2026-03-01T12:05"}
+    assert {a["trade_id"] for a in notes.actions} == {"Live:binance:BTC/USDT:long:2026-03-01T12:05"}
     summary = notes.closes[0]["trade_summary"]
     # put in 200 and got 215; 0.1 % of 200 and of 215 are fees, relative to 200.2
     assert summary["return_pct"] == pytest.approx(7.5)
@@ -131,7 +131,7 @@ def test_a_restarted_bot_finds_the_name_of_its_trade_in_freqtrades_database(posi
     fill(before, position, 1, "buy", 100.0, 2.0)
     after, notes = started()
     fill(after, position, 2, "sell", 105.0, 2.0)
-    name = "Live:BTC/USDT:long:2026-03-01T11:55"
+    name = "Live:binance:BTC/USDT:long:2026-03-01T11:55"
     assert [a["trade_id"] for a in notes.actions] == [name]
     assert [c["trade_id"] for c in notes.closes] == [name]
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -19,7 +21,7 @@ from learning.errors import ImportRefused
 from learning.events.strands import Strand
 from learning.importers.candle_files import CandleLibrary, open_candles
 from learning.settings import Settings
-from learning.store import strand_rows
+from learning.store import event_rows, strand_rows
 from learning.store.database import create_engine
 from tests.strand_builders import START, action, close
 
@@ -81,6 +83,27 @@ def send(engine: Engine, strands: list[Strand]) -> None:
 def events(engine: Engine) -> list[dict[str, Any]]:
     with engine.connect() as connection:
         return [dict(row._mapping) for row in connection.execute(sa.text(EVENTS))]
+
+
+def test_each_position_of_a_trade_and_each_origin_has_its_own_path(
+    engine: Engine, library: CandleLibrary
+) -> None:
+    entry, short = trade("a")
+    _, long = trade("a", hours=400)
+    parts = [replace(short, position_id="P1"), replace(long, position_id="P2", strand_key=uuid4())]
+    dry = [replace(one, origin="dry_run", strand_key=uuid4()) for one in trade("a", hours=300)]
+    send(engine, [entry, *parts, *dry])
+    ingest_strands(engine, SETTINGS)
+    filled = fill_contexts(engine, SETTINGS, library)
+    assert (filled.trades, filled.changed, filled.events) == (3, 3, 3)
+    assert len({one["missed_exit_rr"] for one in events(engine)}) == 3
+    with engine.connect() as connection:
+        details = event_rows.read_action_details(
+            connection, "pm", ("pm.a.b.c", "entry"), origins=["live", "dry_run"]
+        )
+    assert len(details.trade) == 3
+    assert np.isfinite(details.exit_gap_days).all()
+    assert fill_contexts(engine, SETTINGS, library).changed == 0
 
 
 def test_gaps_are_filled_and_what_the_source_said_stays(

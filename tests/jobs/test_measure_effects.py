@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -98,6 +99,59 @@ def test_a_planted_effect_is_covered_and_none_stays_unclear(
     assert found.ci_low_rr <= effect_rr <= found.ci_high_rr
     assert (found.verdict, found.is_guardrail_crossed) == (verdict, False)
     assert found.n_treated + found.n_held_out == 600
+
+
+@pytest.mark.parametrize("origin", ["live", None])
+def test_an_application_takes_the_outcome_of_the_trade_of_its_own_origin(
+    connection: Connection, origin: str | None
+) -> None:
+    """A dry run beside a live bot of the same name; telemetry without origin takes what counts."""
+    lesson_id = store_lesson(connection, "active", **LESSON)
+    store_trades(connection, [1.0])
+    dry = [action("t0", name="d"), close("t0", name="dc", r_multiple=-2.0)]
+    strand_rows.append(connection, [replace(one, origin="dry_run") for one in dry])
+    ingest_batch(connection, strand_rows.read_pending(connection, 100), SETTINGS)
+    application_rows.append(connection, [application(lesson_id, "t0", origin=origin)])
+    if origin is not None:
+        found = effect_rows.read_applied(
+            connection, "pm", outcome="r_multiple", origins=["live", "dry_run"]
+        )
+        assert found[lesson_id].rr.tolist() == [1.0]
+    found = effect_rows.read_applied(connection, "pm", outcome="r_multiple", origins=["live"])
+    assert found[lesson_id].rr.tolist() == [1.0]
+
+
+def test_a_feed_that_tells_its_origin_by_now_decides_no_trade_twice(
+    connection: Connection,
+) -> None:
+    lesson_id = store_lesson(connection, "active", **LESSON)
+    store_trades(connection, [1.0])
+    application_rows.append(
+        connection,
+        [
+            application(lesson_id, "t0", origin=None, arm="held_out"),
+            application(lesson_id, "t0", hours=1),
+        ],
+    )
+    found = effect_rows.read_applied(connection, "pm", outcome="r_multiple", origins=["live"])
+    assert found[lesson_id].treated.tolist() == [False]  # what was decided first
+
+
+def test_of_a_trade_with_several_positions_the_one_that_closed_first_tells(
+    connection: Connection,
+) -> None:
+    lesson_id = store_lesson(connection, "active", **LESSON)
+    later = (START + timedelta(hours=30)).isoformat()
+    strands = [
+        action("t0"),
+        close("t0", name="c1", position_id="P1", r_multiple=3.0, closed_at=later),
+        close("t0", name="c2", position_id="P2", r_multiple=-1.0),
+    ]
+    strand_rows.append(connection, strands)
+    ingest_batch(connection, strand_rows.read_pending(connection, 100), SETTINGS)
+    application_rows.append(connection, [application(lesson_id, "t0")])
+    found = effect_rows.read_applied(connection, "pm", outcome="r_multiple", origins=["live"])
+    assert found[lesson_id].rr.tolist() == [-1.0]
 
 
 def test_an_application_counts_once_however_often_it_is_repeated(connection: Connection) -> None:

@@ -15,7 +15,7 @@ WITH trades AS (
     JOIN pattern_trade_events AS e
         ON e.closed_at >= d.day::timestamp AT TIME ZONE 'UTC'
         AND e.closed_at < (d.day + 1)::timestamp AT TIME ZONE 'UTC'
-    GROUP BY d.day, e.bot, e.origin, e.trade_id
+    GROUP BY d.day, e.bot, e.origin, e.strand_id
 )
 SELECT
     day,

@@ -13,8 +13,10 @@ from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 from sqlalchemy import make_url
 
+from jobs.ingest_strands import ingest_strands
 from learning.bot import freqtrade as adapter
 from learning.bot.freqtrade import EdgekeeperMixin
 from learning.domain.scope import DEFAULT_DIMENSIONS
@@ -23,6 +25,8 @@ from learning.events.outcomes import outcome_of
 from learning.events.strands import StoredStrand, parse_strand
 from learning.runtime.apply import apply_pattern_strength_overrides
 from learning.runtime.in_force import distrust, in_force, uninstall
+from learning.settings import Settings
+from learning.store.database import create_engine
 from tests.learning.runtime.configs import config, entry, put_in_force, table
 
 AT = datetime(2026, 3, 1, 12, 7, 30, tzinfo=UTC)
@@ -261,8 +265,17 @@ def test_attempts_within_a_candle_are_one_decision_and_the_next_candle_another()
     for minute in (7, 9, 11):
         stake(strategy, current_time=AT.replace(minute=minute))
         ids.append(adapter._held(strategy).decided[PAIR].trade_id)
-    first = "Plain:BTC/USDT:long:2026-03-01T12:"
+    first = "Plain:binance:BTC/USDT:long:2026-03-01T12:"
     assert ids == [first + "05", first + "05", first + "10"]
+
+
+def test_the_same_candle_on_two_exchanges_is_two_trades():
+    ids = set()
+    for exchange in ("binance", "kraken"):
+        strategy = Plain(exchange={"name": exchange})
+        stake(strategy)
+        ids.add(adapter._held(strategy).decided[PAIR].trade_id)
+    assert len(ids) == 2
 
 
 # --- Recording ---
@@ -285,7 +298,8 @@ def test_entry_add_trim_and_exit_are_recorded_and_the_close_has_its_outcome():
     fill(strategy, position, last)
 
     assert [a["action_category"] for a in notes.actions] == ["entry", "add", "trim", "exit"]
-    assert {a["trade_id"] for a in notes.actions} == {"Plain:BTC/USDT:long:2026-03-01T12:05"}
+    name = "Plain:binance:BTC/USDT:long:2026-03-01T12:05"
+    assert {a["trade_id"] for a in notes.actions} == {name}
     assert {a["pattern_key"] for a in notes.actions} == {"pm.plain.long.untagged"}
     knobs = {"leverage": 1.0, "size_mult": 0.8, "stake": 40.0, "stake_unscaled": 50.0}
     assert notes.actions[0]["applied_knobs"] == knobs
@@ -353,7 +367,7 @@ def test_after_a_restart_a_trade_keeps_its_name_and_its_context():
     notes = recording(after)
     after.timeframe = "1h"
     fill(after, position, order(2, "sell", 110.0, 1.0))
-    assert notes.actions[0]["trade_id"] == "Plain:BTC/USDT:long:2026-03-01T12:05"
+    assert notes.actions[0]["trade_id"] == "Plain:binance:BTC/USDT:long:2026-03-01T12:05"
     assert notes.actions[0]["action_category"] == "trim"
 
 
@@ -636,13 +650,39 @@ def test_with_a_database_overrides_arrive_and_strands_can_be_read(fresh_database
     assert outcome.rr_path == pytest.approx(1.0)  # 95 was the worst
 
 
-def trade_through(strategy: Any) -> None:
+def trade_through(strategy: Any, enter_tag: str | None = None) -> None:
     """Buy at 100 and sell at 105."""
-    position = trade(enter_tag=None)
+    position = trade(enter_tag=enter_tag)
     fill(strategy, position, order(1, "buy", 100.0, 2.0))
     closed = {"close_rate": 105.0, "close_date": AT.replace(hour=18), "close_profit": 0.048}
     vars(position).update(is_open=False, exit_reason="roi", **closed)
     fill(strategy, position, order(2, "sell", 105.0, 2.0))
+
+
+def test_each_run_of_a_backtest_is_a_run_of_its_own_and_the_first_counts(fresh_database, tmp_path):
+    class Asking(Plain):
+        edgekeeper_records_backtests = True
+
+    engine = create_engine(fresh_database)
+    for tag in ("old", "new"):
+        section = {"database_url": fresh_database, "home": str(tmp_path)}
+        strategy = Asking("backtest", bot_name="ann", edgekeeper=section)
+        strategy.bot_start()
+        trade_through(strategy, enter_tag=tag)
+        (running,) = adapter._running.values()
+        running.recorder.stop()
+        adapter._running.clear()
+        ingest_strands(engine, Settings())
+    with engine.connect() as connection:
+        patterns = connection.execute(
+            sa.text("SELECT DISTINCT pattern_key, origin FROM pattern_trade_events")
+        ).all()
+        refused = connection.scalar(
+            sa.text("SELECT reason FROM strand_ledger WHERE status <> 'ingested'")
+        )
+    engine.dispose()
+    assert patterns == [("pm.asking.long.old", "backtest")]
+    assert "a re-run of a backtest is not more evidence" in refused
 
 
 def test_a_strategy_that_trades_nothing_can_be_pickled():

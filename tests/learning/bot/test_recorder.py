@@ -14,7 +14,9 @@ import pytest
 from sqlalchemy import make_url
 
 from learning.bot import delivering
+from learning.bot.own_actions import OwnActions
 from learning.bot.recorder import Recorder, start_recorder
+from learning.bot.strand_text import delivery
 from learning.domain.regime import RegimeContext
 from learning.domain.scope import DEFAULT_DIMENSIONS
 from learning.errors import MalformedStrand
@@ -149,6 +151,49 @@ def test_after_a_restart_a_close_knows_the_actions_of_the_run_before(
     close = strands(database)[-1]
     assert isinstance(close, ClosedTrade)
     assert [action.pattern_key for action in close.actions] == [KEY]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_each_position_closes_with_its_own_actions_also_after_a_restart(
+    fresh_database, database, tmp_path, restarts
+):
+    other = start_recorder(
+        fresh_database, bot="bot-a", origin="live", spool=tmp_path / "live.jsonl"
+    )
+    record_entry(other, pattern_key="pm.other.S1.live")
+    other.stop()
+    bot = recorder(fresh_database, tmp_path)
+    for position in ("P-1", "P-2"):
+        record_entry(bot, position_id=position, pattern_key=f"pm.a.b.{position.lower()[0]}")
+        record_entry(bot, position_id=position, pattern_key=f"pm.a.b.x{position[-1]}")
+    for position in ("P-1", "P-2"):
+        if restarts:
+            bot.stop()
+            bot = recorder(fresh_database, tmp_path)
+        bot.record_position_closed(trade_id="T-1", trade_summary=SUMMARY, position_id=position)
+    bot.stop()
+    closes = [found for found in strands(database) if isinstance(found, ClosedTrade)]
+    assert [[a.pattern_key for a in close.actions] for close in closes] == [
+        ["pm.a.b.p", "pm.a.b.x1"], ["pm.a.b.p", "pm.a.b.x2"],
+    ]  # fmt: skip
+
+
+def test_actions_without_a_position_are_forgotten_with_the_last_position_of_their_trade():
+    own = OwnActions()
+    for position in (None, "P-1", "P-2"):
+        content = {"pattern_key": str(position)}
+        own.add(
+            delivery(
+                kind="pm_action", module="pm", bot="b", origin="live", content=content,
+                position_id=position, trade_id="T",
+            )
+        )  # fmt: skip
+    told = [[action["pattern_key"] for action in own.of("T", p)] for p in ("P-1", "P-2", None)]
+    assert told == [["None", "P-1"], ["None", "P-2"], ["None", "P-1", "P-2"]]
+    own.forget("T", "P-1")
+    assert [action["pattern_key"] for action in own.of("T", "P-2")] == ["None", "P-2"]
+    own.forget("T", "P-2")
+    assert own.of("T", None) == []
 
 
 def test_what_the_database_cannot_take_now_is_delivered_later_once(

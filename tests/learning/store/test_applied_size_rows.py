@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import Connection
 
@@ -50,6 +52,17 @@ def test_a_trade_counts_once_at_the_clamped_product_of_its_overrides(
     assert told["t1"].rr == 2.0
     assert told["t1"].effect_amount == pytest.approx(4.0)  # 44 at 1.1 times, 40 at base size
     assert told["t2"].effect_amount is None
+
+
+def test_size_is_of_the_trade_of_its_own_origin(connection: Connection) -> None:
+    lesson_id = store_lesson(connection, "active", **LESSON)
+    for origin, rr in (("live", 2.0), ("dry_run", -1.0)):
+        sent = [action("t1", name=origin), close("t1", name=f"{origin} c", r_multiple=rr)]
+        strand_rows.append(connection, [replace(one, origin=origin) for one in sent])
+    ingest_batch(connection, strand_rows.read_pending(connection, 1000), Settings())
+    application_rows.append(connection, [application(lesson_id, "t1", levers=SIZED)])
+    [found] = read_sized_trades(connection, outcome="r_multiple", origins=ORIGINS)
+    assert (found.rr, found.multiplier) == (2.0, 1.1)
 
 
 def test_an_add_that_was_sized_is_not_taken_for_the_whole_trade(connection: Connection) -> None:

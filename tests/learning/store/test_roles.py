@@ -56,8 +56,8 @@ ATTEMPTS: tuple[tuple[str, str], ...] = (
     ("", "UPDATE import_batches SET imported_by = 'someone'"),
     ("wa", "INSERT INTO import_mappings (kind, source_name, content, saved_by)"
            " VALUES ('sqlite', 's', '{}', 'ann')"),
-    ("w", "INSERT INTO trade_contexts (bot, trade_id, scope, no_path_reason)"
-          " VALUES ('b', 't1', '{}', 'its market has no candles')"),
+    ("w", "INSERT INTO trade_contexts (bot, trade_id, origin, position_id, scope, no_path_reason)"
+          " VALUES ('b', 't1', 'live', '', '{}', 'its market has no candles')"),
     ("wda", "SELECT * FROM trade_contexts"),
     ("", STRAND.replace("(strand_key", "(id, strand_key").replace("VALUES (", "VALUES (1, ")),
     ("", STRAND.replace("(strand_key", "(content_hash, strand_key").replace(
