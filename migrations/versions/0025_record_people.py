@@ -8,8 +8,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import context, op
 
-revision = "0024"
-down_revision = "0023"
+revision = "0025"
+down_revision = "0024"
 branch_labels = None
 depends_on = None
 
