@@ -150,7 +150,9 @@ def _columns() -> dict[str, Any]:
         ),
         "missing": column.TextColumn("Trades until clear", alignment="right"),
         "horizon": column.TextColumn(
-            "At its horizon", help="Judged once, 91, 182 or 364 days after activation."
+            "At its horizon",
+            help="Judged once: what was decided in the first 91, 182 or 364 days, when it has "
+            "closed.",
         ),
         "why": column.TextColumn("In words", width="large"),
     }  # fmt: skip
