@@ -177,7 +177,7 @@ def test_only_ingested_closes_are_read(connection: Connection) -> None:
         connection,
         [Verdict(by_trade["a"].id, "ingested"), Verdict(by_trade["b"].id, "quarantined", "x")],
     )
-    wanted = [("bot-a", trade) for trade in ("a", "b", "c", "d")]
+    wanted = [("bot-a", "live", trade) for trade in ("a", "b", "c", "d")]
     found = strand_rows.read_closes(connection, wanted)
     assert found == [by_trade["a"]]
     assert strand_rows.read_closes(connection, []) == []
