@@ -26,6 +26,7 @@ N_TRADES = 8000
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed on this machine"),
 ]
 

@@ -67,7 +67,7 @@ READS = {
     "inspect_overrides.py": "pm_overrides",
     "judge_effects.py": "override_effects",
     "watch_jobs.py": "job_settings",
-    "check_data.py": "strand_accounts",
+    "check_data.py": "event_day_counts",
     "trace_decisions.py": "override_history",
     "review_settings.py": "feature_flags",
 }

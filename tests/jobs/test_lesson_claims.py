@@ -14,8 +14,8 @@ FIRST = {"claim_rr": 0.2, "claimed_at_days": 100.0}
 AGAIN = {"claim_rr": 0.3, "claimed_at_days": 128.0}
 
 
-def stored(status: str = "active", **stats: Any) -> Any:
-    return SimpleNamespace(status=status, stats=stats)
+def stored(status: str = "active", confirmation: str = "pending", **stats: Any) -> Any:
+    return SimpleNamespace(status=status, confirmation=confirmation, stats=stats)
 
 
 def test_the_claim_is_the_end_of_the_interval_nearest_to_nothing():
@@ -50,7 +50,11 @@ def test_between_looks_only_a_change_of_sign_is_another_claim():
     assert refreshed_claim(known, AGAIN) == FIRST
     assert refreshed_claim(known, {}) == FIRST
     assert refreshed_claim(known, losing) == losing
-    assert refreshed_claim(stored(), losing) == {}
+    assert refreshed_claim(stored(confirmation="failed"), losing) == {}
+
+
+def test_a_lesson_that_stands_open_without_a_claim_makes_one():
+    assert refreshed_claim(stored(), AGAIN) == AGAIN
 
 
 def test_another_claim_is_one_of_another_day():

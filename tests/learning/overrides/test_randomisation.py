@@ -115,7 +115,9 @@ def useless(rng: np.random.Generator, n: int, held_out: float) -> EffectRecord:
     return comparison_record(trades, PatternTrades(rr, days), judge=rng)
 
 
-@pytest.mark.parametrize(("n", "held_out"), [(300, 0.1), (150, 0.2)])
+@pytest.mark.parametrize(
+    ("n", "held_out"), [pytest.param(300, 0.1, marks=pytest.mark.slow), (150, 0.2)]
+)
 def test_skewed_outcomes_of_a_small_arm_do_not_mislead_a_judgement(n: int, held_out: float) -> None:
     """300 useless overrides: three standard errors of 0.05 are 0.038, of 0.01 they are 0.017.
 
