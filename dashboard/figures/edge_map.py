@@ -57,6 +57,11 @@ class EdgeMap:
     is_diverging: bool
     alt: str
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether no cell has a number."""
+        return not np.isfinite(self.value).any()
+
 
 def edge_map(
     cells: pd.DataFrame,

@@ -269,6 +269,9 @@ def _show_map(page: Page, lessons: pd.DataFrame) -> None:
         page.source, module, (dim,), page.filters, page.unit, page.outcome, None
     )
     shown = _map_of(page.source, module, dim, page.filters, page.unit, page.outcome)
+    if shown.is_blank:
+        controls.nothing(f"{shown.alt} Widen the filters.", height=240)
+        return
     figure = draw_edge_map(shown, page.palette, height=max(236, 60 + 30 * len(shown.rows)))
 
     def open_cell(clicked: list[Any]) -> None:

@@ -62,6 +62,11 @@ def test_labels_leave_out_what_all_setups_share() -> None:
     assert edge_map(cells(), row="setup", column="phase", unit="R").rows == ["a.b.c", "a.b.d"]
 
 
+def test_a_map_in_which_no_cell_has_enough_trades_is_blank() -> None:
+    assert not edge_map(cells(), row="setup", column="phase", unit="R").is_blank
+    assert edge_map(cells(n=[3, 4, 5]), row="setup", column="phase", unit="R").is_blank
+
+
 def test_a_table_of_nothing_is_not_stretched_over_the_whole_scale() -> None:
     nothing = cells(edge=[0.001, 0.0, -0.001], se=[0.2, 0.2, 0.2])
     assert edge_map(nothing, row="setup", column="phase", unit="R").limit == pytest.approx(0.2)
