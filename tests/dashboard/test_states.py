@@ -73,7 +73,12 @@ READS = {
 }
 
 
-@pytest.mark.parametrize("name", PAGES)
+_QUICK = ("see_overview.py", "review_lessons.py", "watch_jobs.py", "check_data.py")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=() if one in _QUICK else pytest.mark.slow) for one in PAGES]
+)
 def test_a_screen_whose_reading_fails_ends_there_and_keeps_what_stands_above(
     open_page: Open, engine_of_page: Engine, name: str
 ) -> None:

@@ -87,6 +87,7 @@ def record(url: str, home: Path) -> None:
     recorder.stop()
 
 
+@pytest.mark.slow
 def test_a_trade_goes_round_the_whole_loop_through_four_logins(
     urls: Mapping[str, str], owner: Engine, worker: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
