@@ -20,6 +20,7 @@ from dashboard.queries import Filters, Group, Source, kept, sum_in_memory
 from learning.evidence.shrinkage import cell_edges, shrunk_edges
 from learning.evidence.week_sums import WEEK_DAYS
 from learning.store import database, week_sum_rows
+from learning.store.mining_run_rows import NEWEST_LOOK_FIRST, SEARCHED
 from learning.store.schema import (
     mining_runs,
     pattern_trade_events,
@@ -75,8 +76,9 @@ def read_edge_table(
     """Measure the cells of one or two conditions, shrunk toward their setups.
 
     A trade counts once in its setup. The variance minds that trades of one week share shocks;
-    outcomes in R are clipped as in the last discovery look. Where nothing leaves out trades, the
-    cells of one condition come from the sums that are stored with the scopes.
+    outcomes in R are clipped as in the last discovery look, before the first as in the last
+    search. Where nothing leaves out trades, the cells of one condition come from the sums that
+    are stored with the scopes.
     """
     with database.transaction(source.engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
         measure = _measure(c, module, unit, outcome)
@@ -115,8 +117,8 @@ def _measure(connection: Connection, module: str, unit: Unit, outcome: str) -> _
     m = mining_runs.c
     clip = connection.execute(
         sa.select(m.clip_low_rr, m.clip_high_rr)
-        .where(m.module == module, m.outcome == outcome, m.is_discovery)
-        .order_by(m.id.desc())
+        .where(m.module == module, m.outcome == outcome, SEARCHED)
+        .order_by(*NEWEST_LOOK_FIRST)
         .limit(1)
     ).one_or_none()
     return _Measure(outcome, "R", None if clip is None else (clip[0], clip[1]))

@@ -32,6 +32,7 @@ from learning.store import (
     switch_rows,
 )
 from learning.store.job_rows import QueuedRun
+from learning.store.mining_run_rows import NEWEST_LOOK_FIRST, SEARCHED
 from learning.store.people_rows import Approvals
 from learning.store.schema import (
     LEVER_COLUMNS,
@@ -370,9 +371,9 @@ def read_looks(source: Source) -> pd.DataFrame:
             c.clip_low_rr,
             c.clip_high_rr,
         )
-        .where(sa.or_(c.is_discovery, c.details.has_key("groups")))
+        .where(SEARCHED)
         .ext(distinct_on(c.module))
-        .order_by(c.module, c.is_discovery.desc(), c.id.desc())
+        .order_by(c.module, *NEWEST_LOOK_FIRST)
     )
     return _read(source.engine, newest)
 

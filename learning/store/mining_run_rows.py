@@ -48,6 +48,11 @@ _COLUMNS = (
 )
 _NAMES = {"id": "run_id"}
 
+#: Whether a run searched: discovery looks, and what had too little to test anything.
+SEARCHED = sa.or_(mining_runs.c.is_discovery, mining_runs.c.details.has_key("groups"))
+#: The newest discovery look first; before the first one, the newest search.
+NEWEST_LOOK_FIRST = (mining_runs.c.is_discovery.desc(), mining_runs.c.id.desc())
+
 
 def append(connection: Connection, run: Mapping[str, Any]) -> int:
     """Append a run; return its id."""

@@ -27,7 +27,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_constraint(op.f(_NEW), "pattern_trade_events")
-    _run("0024_before.sql")
+    _run("0024_tell_trades_apart_undone.sql")
     key = [name for name in _KEY if name not in ("origin", "position_id")]
     op.create_unique_constraint(op.f(_OLD), "pattern_trade_events", key)
 

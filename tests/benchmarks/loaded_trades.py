@@ -84,16 +84,19 @@ def scope_of(codes: np.ndarray) -> dict[str, str]:
     return {name: f"v{code}" for name, code in zip(PM_DIMENSIONS, codes, strict=True)}
 
 
-def freeze_reference(connection: Connection) -> None:
-    """Append a discovery look that freezes what all trades give."""
+def freeze_reference(connection: Connection, *, is_look: bool = True) -> None:
+    """Append a discovery look that freezes what all trades give; or a search that tested nothing.
+
+    Both found nothing.
+    """
     reference = frozen_now(connection, "pm", OUTCOME, PM_DIMENSIONS, ORIGINS)
     mining_run_rows.append(
         connection,
         {
-            "module": "pm", "is_discovery": True, "look": 1, "outcome": OUTCOME,
+            "module": "pm", "is_discovery": is_look, "look": 1, "outcome": OUTCOME,
             "fdr_level": 0.1, "seed": 1, "n_trades": 1, "n_without_outcome": 0,
             "clip_low_rr": reference.clip[0], "clip_high_rr": reference.clip[1],
-            "counts": {}, "details": {}, "baselines": reference.to_json(),
+            "counts": {}, "details": {"groups": []}, "baselines": reference.to_json(),
         },
     )  # fmt: skip
 

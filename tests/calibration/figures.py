@@ -130,19 +130,14 @@ def speed_figures() -> Iterator[Figure]:
 
 
 def flip_figures() -> Iterator[Figure]:
-    """Real trades with one random sign per week, where real trades are at hand.
-
-    What is promised of the sets is asked of the sets. Windows of few weeks are asked for no more
-    than chance: a sum of few weeks with random signs is bounded, and scores with their true
-    standard errors would show 0.17 there (:mod:`tests.calibration.sign_flips`).
-    """
+    """Real trades with one random sign per week, where real trades are at hand."""
     from tests.calibration.sign_flips import flipped_tails
 
     for where, whole in (("", True), (" in windows", False)):
         tails = flipped_tails(n_flips=FLIPS, whole=whole)
-        name, least = f"sign-flipped{where}, per 1000: ", 0.7 if whole else None
-        yield Figure(name + "above 3.09", tails.upper_per_1000, least=least, most=1.3)
-        yield Figure(name + "below -3.09", tails.lower_per_1000, least=least, most=1.3)
+        name = f"sign-flipped{where}, per 1000: "
+        yield Figure(name + "above 3.09", tails.upper_per_1000, least=0.7, most=1.3)
+        yield Figure(name + "below -3.09", tails.lower_per_1000, least=0.7, most=1.3)
     yield Figure(
         "sign-flipped in windows: groups with p below 0.1",
         tails.share_of_groups_below_a_tenth,

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from jobs.ingest_strands import ingest_batch
 from learning.settings import Settings
+from learning.evidence.aggregation import regime_weights_for
 from learning.store import phase_count_rows, regime_weight_rows, strand_rows
 from learning.store.schema import (
     phase_state_bucket,
@@ -116,3 +117,28 @@ def test_an_interval_that_moves_is_kept_even_where_its_weight_stands(
     for day, high in ((1, 0.9), (2, 0.8)):
         learned(connection, day, 0.7, intervals={"variance": [0.6, high]})
     assert history(connection) == [(1, 0.7), (2, 0.7)]
+
+
+# ------------------------------------------------------------------ weights as lessons get them
+def test_a_row_that_learned_nothing_does_not_hide_what_all_patterns_taught(
+    connection: Connection,
+) -> None:
+    alike = {
+        "regime_signature": "macro=Dip", "intervals": {}, "n_samples": 40, "confidence": 0.5,
+        "reason": "r",
+    }  # fmt: skip
+    every = {"pattern_key": "", "action_category": "", **alike}
+    own = {"pattern_key": "pm.a.b.c", "action_category": "entry", **alike}
+    regime_weight_rows.replace_all(
+        connection,
+        "pm",
+        [
+            {**every, "weights": {**NEUTRAL, "recurrence": 1.5, "variance": 0.8}},
+            {**own, "weights": {**NEUTRAL, "variance": 0.6}},
+        ],
+    )
+    weights = regime_weight_rows.read_weights(connection, "pm")
+    asked = {"macro_phase": "Dip"}
+    taught = {"recurrence": 1.5, "variance": 0.6}
+    assert regime_weights_for(weights, "pm.a.b.c", "entry", asked) == taught
+    assert regime_weights_for(weights, "pm.a.b.c", "entry", {"macro_phase": "Good"}) == {}

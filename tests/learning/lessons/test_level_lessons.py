@@ -39,6 +39,14 @@ def test_the_cell_that_loses_is_found_among_six():
     assert not any(pattern == "pm.b" for pattern, _ in found)
 
 
+def test_a_timeframe_that_is_all_of_its_pattern_is_no_cell_of_its_own():
+    events = net_events(1, loss_rr=0.8)
+    on_15m = events.where(events.scope_matches({"timeframe": "15m"}))
+    run = level_lessons(on_15m, fdr_target=0.1, look=1)
+    assert run.n_tested == 2  # the two patterns
+    assert [(one.level.group[0], one.level.scope) for one in run.lessons] == [("pm.a", ())]
+
+
 def test_a_level_is_the_plain_mean_with_a_block_standard_error():
     events = net_events(2, loss_rr=0.8)
     cell = StandingScope(("pm.a", "entry"), (("timeframe", "15m"),))
