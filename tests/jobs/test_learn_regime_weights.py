@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from jobs.ingest_strands import ingest_batch
-from learning.settings import Settings
 from learning.evidence.aggregation import regime_weights_for
+from learning.settings import Settings
 from learning.store import phase_count_rows, regime_weight_rows, strand_rows
 from learning.store.schema import (
     phase_state_bucket,
