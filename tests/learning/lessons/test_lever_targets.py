@@ -47,6 +47,8 @@ def test_an_interval_around_zero_moves_nothing() -> None:
 def test_the_size_of_an_exit_is_never_scaled(category: str) -> None:
     targets = capital_targets(posterior(), module="pm", category=category)  # type: ignore[arg-type]
     assert set(targets.levers) == {"exit_aggression_mult"}
+    allocated = capital_targets(posterior(), module="dm", category=category)  # type: ignore[arg-type]
+    assert (allocated.levers, allocated.withheld) == ({}, {})
 
 
 def test_an_enormous_edge_stays_within_bounds() -> None:

@@ -163,6 +163,15 @@ def test_an_allocation_is_multiplied():
     assert adjusted == {"allocation": 300.0, "token": "X"}
 
 
+@pytest.mark.parametrize("category", ["trim", "exit"])
+def test_the_allocation_of_an_exit_is_never_scaled(category: str):
+    levers, names = {"alloc_mult": 0.75}, {"pattern_key": DM_KEY, "type": "dm_alloc"}
+    put_in_force(table(allocation=[entry(1, levers, action_category=category, **names)]))
+    assert apply_allocation_overrides(DM_KEY, category, {}, {"allocation": 400}) == {
+        "allocation": 400
+    }
+
+
 def test_level_and_scope_together_are_clamped():
     put_in_force(
         table(
