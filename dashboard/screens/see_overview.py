@@ -17,6 +17,7 @@ from dashboard.effect_queries import MONEY_DAYS, Uplift, read_turns, read_uplift
 from dashboard.figures.edge_map import EdgeMap, draw_edge_map, edge_map
 from dashboard.figures.effect_over_time import draw_effect_over_time, effect_over_time
 from dashboard.figures.search_funnel import draw_search_funnel, search_funnel
+from dashboard.lesson_summary import LessonSummary, read_summary, waiting_lessons
 from dashboard.lesson_table import lesson_columns, lesson_table
 from dashboard.queries import Filters, Source, kept
 
@@ -27,7 +28,6 @@ _JOBS = (
     "mine_dm_lessons",
     "materialise_overrides",
 )
-_LISTED = 8
 _MOST_ROWS = 8
 _MOST_ALERTS = 3
 
@@ -35,9 +35,9 @@ _MOST_ALERTS = 3
 def show() -> None:
     """Draw the page."""
     page = controls.open_page("Overview", jobs=_JOBS)
-    lessons = queries.of_filters(queries.read_lessons(page.source), page.filters)
+    lessons = read_summary(page.source, page.filters, page.outcome)
     steps = _steps(page, lessons)
-    if page.health.last_trade_at is None and lessons.empty:
+    if page.health.last_trade_at is None and not lessons.n:
         _show_steps(steps)
         return
     alerts = open_alerts(page)
@@ -56,7 +56,7 @@ def show() -> None:
         _show_map(page, lessons)
     if uplift is not None:
         _tell_search(page, lessons)
-    _show_waiting(lessons)
+    _show_waiting(page, lessons)
 
 
 def _uplift(page: Page) -> Uplift | None:
@@ -65,14 +65,13 @@ def _uplift(page: Page) -> Uplift | None:
 
 
 # ------------------------------------------------------------------ the way in
-def _steps(page: Page, lessons: pd.DataFrame) -> list[tuple[bool, str]]:
+def _steps(page: Page, lessons: LessonSummary) -> list[tuple[bool, str]]:
     """Return the three steps to a first override, and which of them are done."""
     return [
         (page.health.last_trade_at is not None,
          "Import closed trades: ./run import path/to/trades, or the page Data"),
         (not queries.read_looks(page.source).empty, "Let the jobs run once: ./run up"),
-        (bool(lessons["activated_at"].notna().any()),
-         "Approve a first lesson on the page Decisions"),
+        (lessons.was_approved, "Approve a first lesson on the page Decisions"),
     ]  # fmt: skip
 
 
@@ -89,7 +88,7 @@ def _show_steps(steps: list[tuple[bool, str]]) -> None:
 
 # ------------------------------------------------------------------ indicators
 def _show_indicators(
-    page: Page, lessons: pd.DataFrame, uplift: Uplift | None, *, n_alerts: int
+    page: Page, lessons: LessonSummary, uplift: Uplift | None, *, n_alerts: int
 ) -> None:
     with st.container(horizontal=True, gap="small"):
         _waiting(page, lessons)
@@ -112,16 +111,15 @@ def _metric(label: str, value: str, told: str, *, help: str | None = None) -> No
     )
 
 
-def _waiting(page: Page, lessons: pd.DataFrame) -> None:
-    waiting = lessons[lessons["status"] == "proposed"]
+def _waiting(page: Page, lessons: LessonSummary) -> None:
     overrides = queries.read_overrides(page.source)
     ending = int((overrides["expires_at"] < page.health.now + timedelta(days=1)).sum())
     told = "nothing to decide"
-    if not waiting.empty:
-        told = f"oldest {formats.ago(waiting['discovered_at'].min(), page.health.now)}"
+    if lessons.oldest_waiting is not None:
+        told = f"oldest {formats.ago(lessons.oldest_waiting, page.health.now)}"
     if ending:
         told = f"{formats.plural(ending, 'override')} {'ends' if ending == 1 else 'end'} in 24 h"
-    _metric("Waiting for you", formats.plural(len(waiting), "lesson"), told)
+    _metric("Waiting for you", formats.plural(lessons.n_waiting, "lesson"), told)
 
 
 def _effect(uplift: Uplift | None) -> None:
@@ -168,19 +166,17 @@ def _money(uplift: Uplift | None) -> None:
     )
 
 
-def _fading(lessons: pd.DataFrame, *, n_alerts: int) -> None:
-    active = lessons[lessons["status"] == "active"]
-    fading = active["half_life_state"].isin(["decaying", "sign_flip"])
-    failed = active["confirmation"] == "failed"
-    shortest = active.loc[fading, "half_life_days"].min()
-    told = f"shortest half-life {shortest:.0f} d" if pd.notna(shortest) else "none seen to decay"
-    if failed.any():
-        told = f"{int(failed.sum())} failed on later trades"
+def _fading(lessons: LessonSummary, *, n_alerts: int) -> None:
+    told = "none seen to decay"
+    if lessons.shortest_days is not None:
+        told = f"shortest half-life {lessons.shortest_days:.0f} d"
+    if lessons.n_failed:
+        told = f"{lessons.n_failed} failed on later trades"
     if n_alerts:
         told = formats.plural(n_alerts, "open alert")
     _metric(
         "Going bad",
-        f"{int((fading | failed).sum())} of {formats.plural(len(active), 'override')}",
+        f"{lessons.n_going_bad} of {formats.plural(lessons.n_active, 'override')}",
         told,
         help="Active lessons that decay, changed sign, or failed on trades since.",
     )
@@ -217,13 +213,11 @@ def _looked_at(page: Page) -> pd.DataFrame:
     return looks if page.filters.module is None else looks[looks["module"] == page.filters.module]
 
 
-def _tell_search(page: Page, lessons: pd.DataFrame) -> None:
+def _tell_search(page: Page, lessons: LessonSummary) -> None:
     looks = _looked_at(page)
     if looks.empty:
         return
-    funnel = search_funnel(
-        _summed(looks["counts"].tolist()), queries.offered(lessons, page.outcome)
-    )
+    funnel = search_funnel(_summed(looks["counts"].tolist()), lessons.offered)
     steps = " → ".join(
         f"{formats.count(n)} {name.lower()}"
         for name, n in zip(funnel.steps, funnel.counts, strict=True)
@@ -231,15 +225,13 @@ def _tell_search(page: Page, lessons: pd.DataFrame) -> None:
     st.caption(f"{steps}. {funnel.chance or ''}")
 
 
-def _show_search(page: Page, lessons: pd.DataFrame) -> None:
+def _show_search(page: Page, lessons: LessonSummary) -> None:
     looks = _looked_at(page)
     controls.section("Many scopes, few lessons (how many, logarithmic)")
     if looks.empty:
         controls.nothing("No discovery look yet: the miner runs every 6 h.", height=240)
         return
-    funnel = search_funnel(
-        _summed(looks["counts"].tolist()), queries.offered(lessons, page.outcome)
-    )
+    funnel = search_funnel(_summed(looks["counts"].tolist()), lessons.offered)
     controls.chart(
         draw_search_funnel(funnel, page.palette, height=300), key="funnel", alt=funnel.alt
     )
@@ -257,14 +249,14 @@ def _summed(counts: list[dict[str, int]]) -> dict[str, int]:
     return {name: sum(one.get(name, 0) for one in counts) for name in names}
 
 
-def _show_map(page: Page, lessons: pd.DataFrame) -> None:
-    module = page.filters.module or _main_module(lessons)
+def _show_map(page: Page, lessons: LessonSummary) -> None:
+    module = page.filters.module or lessons.module
     dims = read_dimensions(page.source, module)
     controls.section(f"Edge by setup and context ({page.unit} per trade)")
     if not dims or page.health.state.outcome is None:
         controls.nothing("No scope is stored yet: scopes need trades with context.", height=240)
         return
-    dim = most_named(dims, lessons)
+    dim = _map_dimension(page.source, module, page.filters)
     table = read_edge_table(
         page.source, module, (dim,), page.filters, page.unit, page.outcome, None
     )
@@ -286,6 +278,12 @@ def _show_map(page: Page, lessons: pd.DataFrame) -> None:
         icon=":material/grid_on:",
         query_params={"x": dim},
     )
+
+
+@kept
+def _map_dimension(source: Source, module: str, filters: Filters) -> str:
+    lessons = queries.of_filters(queries.read_lessons(source), filters)
+    return most_named(read_dimensions(source, module), lessons)
 
 
 @kept
@@ -313,10 +311,6 @@ def _largest(table: EdgeTable) -> pd.DataFrame:
     return table.cells.merge(listed[["pattern_key", "action_category"]])
 
 
-def _main_module(lessons: pd.DataFrame) -> str:
-    return "pm" if lessons.empty else str(lessons["module"].mode().iloc[0])
-
-
 def _map_told(table: EdgeTable, dim: str) -> str:
     spread = (
         "its spread is no more than chance makes"
@@ -329,30 +323,34 @@ def _map_told(table: EdgeTable, dim: str) -> str:
     )
 
 
-def _show_waiting(lessons: pd.DataFrame) -> None:
-    waiting = lessons[lessons["status"] == "proposed"].sort_values("value_rr", ascending=False)
+def _show_waiting(page: Page, lessons: LessonSummary) -> None:
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
         st.subheader("Needs a decision", anchor=False, width="content")
         st.page_link(
             "screens/review_lessons.py",
-            label=f"All {len(waiting)} in Decisions",
+            label=f"All {lessons.n_waiting} in Decisions",
             icon=":material/arrow_forward:",
         )
-    if waiting.empty:
+    if not lessons.n_waiting:
         controls.nothing(
             "Nothing waits. New lessons appear after a discovery look, at most every "
             "28 days or when trades grew by a quarter."
         )
         return
     controls.table(
-        lesson_table(waiting.head(_LISTED)),
+        lessons.listed,
         column_config=lesson_columns(),
-        alt=f"{len(waiting)} lessons that wait for a decision",
+        alt=f"{lessons.n_waiting} lessons that wait for a decision",
         key="waiting",
     )
-    controls.downloads(lambda: lesson_table(waiting), "waiting")
+    controls.downloads(lambda: _all_waiting(page), "waiting")
+
+
+def _all_waiting(page: Page) -> pd.DataFrame:
+    lessons = queries.of_filters(queries.read_lessons(page.source), page.filters)
+    return lesson_table(waiting_lessons(lessons))
 
 
 if __name__ == "__main__":

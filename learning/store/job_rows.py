@@ -5,6 +5,7 @@ Every moment here is the database's clock: a worker whose own is wrong does the 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -372,6 +373,11 @@ def last_runs(connection: Connection, jobs: Sequence[str]) -> list[sa.RowMapping
     One that goes on comes before what waits behind it. Looked up job by job: under a busy bot
     there are hundreds of thousands of runs.
     """
+    return list(connection.execute(_last_runs(tuple(jobs))).mappings())
+
+
+@functools.lru_cache(maxsize=8)  # every page asks for the same
+def _last_runs(jobs: tuple[str, ...]) -> sa.Select[Any]:
     wanted, newer, well = _these(jobs), job_runs.alias("newer"), job_runs.alias("then")
     newest = sa.select(sa.func.max(newer.c.id)).where(newer.c.job == wanted.c.job)
     going_on = newest.where(newer.c.status == "running")
@@ -386,13 +392,12 @@ def last_runs(connection: Connection, jobs: Sequence[str]) -> list[sa.RowMapping
         .select_from(wanted)
         .subquery("ids")
     )
-    query = (
+    return (
         sa.select(job_runs, well.c.finished_at.label("last_ok_at"))
         .join_from(ids, job_runs, job_runs.c.id == ids.c.newest_id)
         .outerjoin(well, well.c.id == ids.c.ok_id)
         .order_by(job_runs.c.job)
     )
-    return list(connection.execute(query).mappings())
 
 
 def database_now(connection: Connection) -> datetime:
