@@ -32,8 +32,8 @@ _SHARE_OF_STATUS: dict[Status, float] = {
     "retired": 0.5,
 }  # fmt: skip
 _AFTERWARDS = (
-    "aggregate_scopes", "estimate_half_lives", "cluster_factors", "learn_regime_weights",
-    "materialise_overrides", "measure_effects",
+    "ingest_strands", "aggregate_scopes", "estimate_half_lives", "cluster_factors",
+    "learn_regime_weights", "materialise_overrides", "measure_effects",
 )  # fmt: skip
 _APPLICATION_COLUMNS = (
     "application_key", "bot", "origin", "module", "trade_id", "pattern_key", "action_category",
