@@ -83,7 +83,7 @@ TIMETABLE = (
     Job("prune_history", _of("prune_history"), _WEEK, timedelta(days=6, hours=4),
         timedelta(days=14), "old runs, silent bots and edge history thinned"),
     Job("back_up", _of("back_up"), _WEEK, timedelta(days=6, hours=5), timedelta(days=14),
-        "the whole database, the newest backups kept", timeout=_hours(3)),
+        "the whole database, restored to compare, the newest backups kept", timeout=_hours(3)),
 )  # fmt: skip
 
 # What the profile hourly does otherwise: name to period, first slot and age.

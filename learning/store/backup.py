@@ -31,6 +31,7 @@ _AFTER = Path(__file__).parent / "sql" / "after_restore.sql"
 _ROLES = ("edgekeeper_bot", "edgekeeper_worker", "edgekeeper_dashboard", "edgekeeper_approver")
 _LOCK_TIMEOUT = "10s"
 _CHUNK = 1 << 20
+_NO_RIGHTS = "--no-privileges"
 _OUR_TABLE = re.compile(r"^\d+; \d+ \d+ TABLE (\S+) edgekeeper_state ", re.MULTILINE)
 
 
@@ -43,21 +44,26 @@ class Restored:
     lessons_to_approve: int
 
 
-def back_up(engine: Engine, path: Path) -> int:
+def back_up(engine: Engine, path: Path, *, snapshot: str | None = None) -> int:
     """Write the schema of our tables to a file that only its owner may read; return its bytes.
 
     The file appears when it is complete, never before.
+
+    Args:
+        engine: Of the database.
+        path: Of the file.
+        snapshot: Name of an exported one whose rows are written; None: those of this moment.
 
     Raises:
         LearningError: If the programs are missing or refuse.
     """
     with database.transaction(engine, read_only=True) as connection:
-        schema = _schema(connection)
+        schema = schema_of(connection)
     unfinished = path.with_name(path.name + ".unfinished")
     unfinished.touch(mode=0o600)
     command = [
         _program("pg_dump"), "--format=custom", "--no-owner", f"--schema={_quoted(schema)}",
-        f"--file={unfinished}",
+        f"--file={unfinished}", *([] if snapshot is None else [f"--snapshot={snapshot}"]),
     ]  # fmt: skip
     try:
         with _connection_options(engine) as (options, environment):
@@ -92,29 +98,47 @@ def restore(engine: Engine, path: Path, *, actor: str) -> Restored:
     if not path.is_file():
         raise ConfigError(f"there is no backup {str(path)!r}")
     with database.transaction(engine, read_only=True) as connection:
-        schema = _schema(connection)
+        schema = schema_of(connection)
         _require_backup_of(path, schema)
         before, after = _before(connection, schema), _after(connection, schema)
-        rights = [] if _has_all_roles(connection) else ["--no-privileges"]
-    dump = [
-        _program("pg_restore"), "--no-owner", "--exit-on-error", f"--schema={schema}", "--file=-",
-        *rights, str(path),
-    ]  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="edgekeeper-restore-") as folder:
-        parts = _written(Path(folder), before=before, after=after)
-        load = [
-            _program("psql"), "--no-psqlrc", "--quiet", "--single-transaction",
-            "--set=ON_ERROR_STOP=1", f"--set=actor={actor}", f"--file={parts[0]}", "--file=-",
-            f"--file={parts[1]}", "--output=/dev/null",
-        ]  # fmt: skip
-        _stream(dump, load, engine, Path(folder))
+        rights = [] if _has_all_roles(connection) else [_NO_RIGHTS]
+    _load(engine, path, [f"--schema={schema}", *rights], before, after, f"--set=actor={actor}")
     engine.dispose()
     database.migrate(engine)  # a backup of an earlier version
     with database.transaction(engine, read_only=True) as connection:
         return _restored(connection)
 
 
-def _schema(connection: Connection) -> str:
+def load(engine: Engine, path: Path, schema: str) -> None:
+    """Bring back what a backup holds as it is, into a database that holds nothing else.
+
+    Raises:
+        LearningError: If the file is no backup of that schema, or the programs are missing or
+            refuse.
+    """
+    _require_backup_of(path, schema)
+    _load(engine, path, [f"--schema={schema}", _NO_RIGHTS], _room(schema), "")
+
+
+def _load(
+    engine: Engine, path: Path, chosen: Sequence[str], before: str, after: str, *given: str
+) -> None:
+    """Run one text, what a backup holds, and another text, all of it in one transaction."""
+    dump = [
+        _program("pg_restore"), "--no-owner", "--exit-on-error", "--file=-", *chosen, str(path),
+    ]  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="edgekeeper-restore-") as folder:
+        parts = _written(Path(folder), before=before, after=after)
+        run = [
+            _program("psql"), "--no-psqlrc", "--quiet", "--single-transaction",
+            "--set=ON_ERROR_STOP=1", *given, f"--file={parts[0]}", "--file=-",
+            f"--file={parts[1]}", "--output=/dev/null",
+        ]  # fmt: skip
+        _stream(dump, run, engine, Path(folder))
+
+
+def schema_of(connection: Connection) -> str:
+    """Return the schema that holds our tables."""
     return str(connection.scalar(sa.text("SELECT current_schema()")))
 
 
@@ -146,7 +170,6 @@ def _has_all_roles(connection: Connection) -> bool:
 
 def _before(connection: Connection, schema: str) -> str:
     """Make room, with the rights that the schema had."""
-    name = _quoted(schema)
     granted = connection.scalars(
         sa.text(
             "SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(grantee::regrole::text) END "
@@ -155,10 +178,15 @@ def _before(connection: Connection, schema: str) -> str:
         ),
         {"schema": schema},
     )
+    name = _quoted(schema)
+    return _room(schema) + "".join(f"GRANT USAGE ON SCHEMA {name} TO {role};\n" for role in granted)
+
+
+def _room(schema: str) -> str:
+    name = _quoted(schema)
     return (
-        f"SET lock_timeout = '{_LOCK_TIMEOUT}';\nDROP SCHEMA {name} CASCADE;\n"
+        f"SET lock_timeout = '{_LOCK_TIMEOUT}';\nDROP SCHEMA IF EXISTS {name} CASCADE;\n"
         f"CREATE SCHEMA {name};\n"
-        + "".join(f"GRANT USAGE ON SCHEMA {name} TO {role};\n" for role in granted)
     )
 
 
