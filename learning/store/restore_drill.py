@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine
 
 from learning.errors import DatabaseUnavailable, LearningError
 from learning.store import backup, database
-from learning.store.embedded import start_server, stop_server
+from learning.store.embedded import PG_MAJOR, start_server, stop_server
 
 _FOLDER = "restore-drill"
 # whatever a server's own settings are, both tell a row by the same words
@@ -80,11 +80,11 @@ def proven_backup(engine: Engine, path: Path, *, home: Path) -> Drill:
             refuse.
     """
     with _snapshot(engine) as (connection, name):
-        schema = backup.schema_of(connection)
+        schema, major = backup.schema_of(connection), backup.server_major(connection)
         size = backup.back_up(engine, path, snapshot=name)
         written = digests(connection, schema)
     try:
-        return Drill(size, written, _try(path, schema, written, home / _FOLDER))
+        return Drill(size, written, _try(path, schema, major, written, home / _FOLDER))
     except BaseException:
         path.unlink()  # it must not count as one to come back from
         raise
@@ -113,19 +113,16 @@ def _snapshot(engine: Engine) -> Iterator[tuple[Connection, str]]:
         yield connection, str(connection.scalar(sa.text("SELECT pg_export_snapshot()")))
 
 
-def _try(path: Path, schema: str, written: Mapping[str, TableDigest], folder: Path) -> str | None:
+def _try(
+    path: Path, schema: str, major: int, written: Mapping[str, TableDigest], folder: Path
+) -> str | None:
     """Restore a backup and compare; return why that could not be, None where it was."""
     _remove(folder)  # of a drill that was killed
     try:
-        try:
-            engine = _started(folder)
-        except DatabaseUnavailable as error:
-            backup.verify(path)
-            return str(error)
-        backup.load(engine, path, schema)
-        with database.transaction(engine, read_only=True) as connection:
-            found = digests(connection, schema)
-        engine.dispose()
+        found = _restored(path, schema, major, folder)
+    except DatabaseUnavailable as error:
+        backup.verify(path, major=major)
+        return str(error)
     finally:
         _remove(folder)
     wrong = sorted(name for name in {*written, *found} if written.get(name) != found.get(name))
@@ -134,13 +131,22 @@ def _try(path: Path, schema: str, written: Mapping[str, TableDigest], folder: Pa
     return None
 
 
-def _started(folder: Path) -> Engine:
+def _restored(path: Path, schema: str, major: int, folder: Path) -> dict[str, TableDigest]:
+    """Return what a server of its own holds once it took a backup in."""
+    if major > PG_MAJOR:
+        raise DatabaseUnavailable(f"version {major} of the server is newer than {PG_MAJOR} here")
     try:
-        folder.mkdir(mode=0o711)  # root's server is another account, which passes through
-        folder.chmod(0o711)
+        folder.mkdir()
+        folder.chmod(0o711)  # root's server is another account, which passes through
     except OSError as error:
         raise DatabaseUnavailable(f"no server can be started in {folder}: {error}") from error
-    return database.create_engine(start_server(folder), application_name="restore drill")
+    engine = database.create_engine(start_server(folder), application_name="restore drill")
+    try:
+        backup.load(engine, path, schema)
+        with database.transaction(engine, read_only=True) as connection:
+            return digests(connection, schema)
+    finally:
+        engine.dispose()
 
 
 def _remove(folder: Path) -> None:

@@ -174,10 +174,23 @@ def test_a_backup_read_to_its_end_says_what_is_wrong_with_it(own_home: Path) -> 
     broken = own_home / "broken.backup"
     broken.write_bytes(b"PGDMP and nothing else")
     with pytest.raises(LearningError, match="pg_restore"):
-        backup.verify(broken)
+        backup.verify(broken, major=18)
 
 
 @pytest.mark.parametrize("profile", ["v5", "hourly"])
 def test_both_timetables_back_up_once_a_week(profile: object) -> None:
     [one] = [job for job in timetable(profile) if job.name == "back_up"]  # type: ignore[arg-type]
     assert one.every.days == 7
+
+
+def test_a_program_that_is_older_than_the_server_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = tmp_path / "pg_dump"
+    newer.write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 99.1'\n")
+    newer.chmod(0o755)
+    assert backup._program("pg_dump", 14) != str(newer)  # the wheel's own will do
+    with pytest.raises(LearningError, match=r"pg_dump of version 98 was not found.*BACKUP_KEEP=0"):
+        backup._program("pg_dump", 98)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert backup._program("pg_dump", 98) == str(newer)
