@@ -11,6 +11,7 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final, Literal, ParamSpec
 
 import plotly.graph_objects as go
@@ -20,6 +21,7 @@ import plotly.io
 plotly.io.templates.default = None
 
 Mode = Literal["dark", "light"]
+Scale = list[tuple[float, str]]  # places from 0 to 1 with their colours
 P = ParamSpec("P")
 _FIGURES_KEPT = 32  # of each kind
 
@@ -48,7 +50,7 @@ DARK: Final = Palette(
     "#E5634D", "#E0A030", "#9A7BE0", "#D86CA6", "#1B222C",
 )  # fmt: skip
 LIGHT: Final = Palette(
-    "light", "#FBFCFD", "#F1F4F7", "#D5DCE4", "#1B2430", "#5A6675", "#1F6FC0", "#0B7F66",
+    "light", "#FBFCFD", "#F1F4F7", "#D5DCE4", "#111822", "#5A6675", "#1F6FC0", "#0B7F66",
     "#B5402C", "#8F5F00", "#6A4BC0", "#A83A78", "#EEF2F5",
 )  # fmt: skip
 PLOT_CONFIG: Final[dict[str, Any]] = {
@@ -76,23 +78,64 @@ def alpha(colour: str, share: float) -> str:
         >>> alpha("#4C9BE8", 0.15)
         'rgba(76,155,232,0.15)'
     """
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    red, green, blue = _channels(colour)
     return f"rgba({red},{green},{blue},{share:g})"
 
 
-def diverging(palette: Palette) -> list[tuple[float, str]]:
+def diverging(palette: Palette) -> Scale:
     """Return the scale from loss over nothing to gain; its ends are bright in both modes."""
     return [(0.0, DARK.negative), (0.5, palette.neutral), (1.0, DARK.positive)]
 
 
-def text_on(palette: Palette, strength: float) -> str:
-    """Return the colour of text on a cell: dark on the bright ends of the scale.
+def between(scale: Scale, place: float) -> str:
+    """Return the colour at a place of a scale, as a browser mixes it.
 
-    Args:
-        strength: 0 in the middle of the scale, 1 where gain is brightest, -1 where loss is.
+    Examples:
+        >>> between([(0.0, "#000000"), (1.0, "#FF8000")], 0.5)
+        '#804000'
     """
-    bright = 0.58 if strength > 0 else 0.78  # vermilion is darker than teal
-    return DARK.background if palette.mode == "light" or abs(strength) > bright else palette.text
+    held = min(max(place, scale[0][0]), scale[-1][0])
+    (low, start), (high, end) = next(pair for pair in pairwise(scale) if held <= pair[1][0])
+    share = (held - low) / (high - low)
+    mixed = (a + share * (b - a) for a, b in zip(_channels(start), _channels(end), strict=True))
+    return "#" + "".join(f"{round(one):02X}" for one in mixed)
+
+
+def text_on(colour: str) -> str:
+    """Return black or white, whichever reads better on a colour: at 4.5 : 1 at least.
+
+    Examples:
+        >>> text_on("#2FBF9B"), text_on("#1B222C")
+        ('#000000', '#FFFFFF')
+    """
+    return "#000000" if contrast(colour, "#000000") > contrast(colour, "#FFFFFF") else "#FFFFFF"
+
+
+def contrast(one: str, other: str) -> float:
+    """Return how well one colour reads on the other, 1 to 21.
+
+    References:
+        WCAG 2.2, definitions of contrast ratio and relative luminance.
+
+    Examples:
+        >>> round(contrast("#000000", "#FFFFFF"), 2), round(contrast("#767676", "#FFFFFF"), 2)
+        (21.0, 4.54)
+    """
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    shares = (one / 255 for one in _channels(colour))
+    red, green, blue = (
+        one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in shares
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _channels(colour: str) -> tuple[int, int, int]:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return red, green, blue
 
 
 def safe_label(text: object, *, longest: int = 40) -> str:

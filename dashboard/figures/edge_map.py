@@ -14,6 +14,8 @@ from dashboard import formats
 from dashboard.theme import (
     LABEL_GAP,
     Palette,
+    Scale,
+    between,
     diverging,
     kept_figure,
     safe_label,
@@ -192,21 +194,28 @@ def draw_edge_map(shown: EdgeMap, palette: Palette, *, height: int | None = None
     """Draw an edge map: colours below, numbers on them, and what is clicked on top."""
     figure = go.Figure([_cells(shown, palette), *_texts(shown, palette), _targets(shown)])
     style(figure, palette, height=height or max(160, 56 + 34 * len(shown.rows)))
-    figure.update_yaxes(showgrid=False, autorange="reversed", type="category", **LABEL_GAP)
+    # what is written and clicked on the cells would widen axes that find their own ranges
+    figure.update_yaxes(
+        showgrid=False, type="category", range=[len(shown.rows) - 0.5, -0.5], **LABEL_GAP
+    )
     is_tall = len(shown.rows) > _TALL  # below its names could not be seen with the first rows
-    figure.update_xaxes(ticks="", type="category", side="top" if is_tall else "bottom")
+    figure.update_xaxes(
+        ticks="",
+        type="category",
+        range=[-0.5, len(shown.columns) - 0.5],
+        side="top" if is_tall else "bottom",
+    )
     figure.update_layout(hoverdistance=200)  # the nearest centre is the cell one points at
     return figure
 
 
 def _cells(shown: EdgeMap, palette: Palette) -> go.Heatmap:
-    one_sided = [(0.0, palette.neutral), (1.0, palette.accent)]
     return go.Heatmap(
         z=shown.value,
         x=shown.columns,
         y=shown.rows,
         hoverinfo="skip",
-        colorscale=diverging(palette) if shown.is_diverging else one_sided,
+        colorscale=_scale(shown, palette),
         zmid=0 if shown.is_diverging else None,
         zmin=-shown.limit if shown.is_diverging else 0,
         zmax=shown.limit,
@@ -224,17 +233,29 @@ def _cells(shown: EdgeMap, palette: Palette) -> go.Heatmap:
     )
 
 
+def _scale(shown: EdgeMap, palette: Palette) -> Scale:
+    one_sided = [(0.0, palette.neutral), (1.0, palette.accent)]
+    return diverging(palette) if shown.is_diverging else one_sided
+
+
+def _place(shown: EdgeMap, value: float) -> float:
+    """Return where a value stands on the scale of the colours."""
+    share = value / shown.limit
+    return (1 + share) / 2 if shown.is_diverging else share
+
+
 def _texts(shown: EdgeMap, palette: Palette) -> list[go.Scatter]:
     """Return the numbers of the cells, each in a colour that reads on its cell.
 
     One trace a colour: what is selected elsewhere must not dim them.
     """
+    scale = _scale(shown, palette)
     by_colour: dict[str, list[tuple[str, str, str]]] = {}
     for i, row in enumerate(shown.rows):
         for j, column in enumerate(shown.columns):
             value = shown.value[i, j]
             known = bool(np.isfinite(value))
-            colour = text_on(palette, value / shown.limit) if known else palette.muted
+            colour = text_on(between(scale, _place(shown, value))) if known else palette.muted
             if shown.text[i][j]:
                 by_colour.setdefault(colour, []).append((column, row, shown.text[i][j]))
     return [_text(places, colour) for colour, places in by_colour.items()]

@@ -11,7 +11,17 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import DARK, Palette, kept_figure, safe_label, safe_labels, style, text_on
+from dashboard.theme import (
+    DARK,
+    Palette,
+    Scale,
+    between,
+    kept_figure,
+    safe_label,
+    safe_labels,
+    style,
+    text_on,
+)
 
 MOST_SHOWN = 12
 SCORES = {
@@ -93,7 +103,7 @@ def draw_regime_weight_map(shown: RegimeWeightMap, palette: Palette) -> go.Figur
             y=shown.regimes,
             customdata=shown.hover,
             hovertemplate="%{customdata}<extra></extra>",
-            colorscale=[(0.0, DARK.warning), (0.5, palette.neutral), (1.0, DARK.accent)],
+            colorscale=_scale(palette),
             zmin=_LOW,
             zmid=1,
             zmax=_HIGH,
@@ -114,8 +124,17 @@ def draw_regime_weight_map(shown: RegimeWeightMap, palette: Palette) -> go.Figur
     return figure
 
 
+def _scale(palette: Palette) -> Scale:
+    return [(0.0, DARK.warning), (0.5, palette.neutral), (1.0, DARK.accent)]
+
+
+def _place(weight: float) -> float:
+    return (weight - _LOW) / (_HIGH - _LOW)
+
+
 def _texts(shown: RegimeWeightMap, palette: Palette) -> go.Scatter:
     """The numbers, each in a colour that reads on its cell."""
+    scale = _scale(palette)
     places = [
         (name, regime, float(shown.weight[i, j]))
         for i, regime in enumerate(shown.regimes)
@@ -129,7 +148,7 @@ def _texts(shown: RegimeWeightMap, palette: Palette) -> go.Scatter:
         textfont={
             "size": 11,
             "color": [
-                palette.muted if weight == 1 else text_on(palette, abs(weight - 1) / (_HIGH - 1))
+                palette.muted if weight == 1 else text_on(between(scale, _place(weight)))
                 for *_, weight in places
             ],
         },
