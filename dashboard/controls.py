@@ -226,7 +226,6 @@ def _header(page: Page, title: str) -> None:
         with st.container(
             horizontal=True,
             vertical_alignment="center",
-            horizontal_alignment="right",
             gap="small",
             width="content",
         ):
@@ -256,7 +255,6 @@ def _strip(engine: Engine, profile: Profile) -> None:
     with st.container(
         horizontal=True,
         vertical_alignment="center",
-        horizontal_alignment="right",
         gap="small",
         width="content",
     ):

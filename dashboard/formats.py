@@ -143,6 +143,20 @@ def setup(pattern_key: str, action_category: str | None = None) -> str:
     return name if action_category is None else f"{name} · {action_category}"
 
 
+def shortened(text: object, longest: int) -> str:
+    """Return a name in one line; what is too long loses its middle.
+
+    What was done stands at the end of a setup.
+
+    Examples:
+        >>> shortened("breakout.S1.squeeze · entry", 20)
+        'breakout.S…e · entry'
+    """
+    flat = " ".join(str(text).split())
+    end = (longest - 1) // 2
+    return flat if len(flat) <= longest else f"{flat[: longest - 1 - end]}…{flat[-end:]}"
+
+
 def scope(values: Mapping[str, Any]) -> str:
     """Return a market context.
 

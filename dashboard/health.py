@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from dashboard import formats
@@ -13,6 +13,7 @@ from jobs.job import Job
 from jobs.timetable import timetable
 
 Tone = Literal["green", "orange", "red", "gray", "blue"]
+_OF_ANOTHER_YEAR = timedelta(days=180)  # a day without its year would be taken for the next
 BOT_SILENT_S = 15  # three of a bot's polling intervals, with room for a slow network
 
 
@@ -170,8 +171,9 @@ def data_notice(health: Health) -> Notice:
     """Say up to when there are trades, and which outcome is analysed."""
     if health.last_trade_at is None:
         return Notice("no closed trades", "gray", ":material/database:", "Import trades first.")
+    is_old = health.now - health.last_trade_at > _OF_ANOTHER_YEAR
     return Notice(
-        f"data to {formats.utc(health.last_trade_at)}",
+        f"data to {formats.utc(health.last_trade_at, with_year=is_old)}",
         "gray",
         ":material/database:",
         f"The last closed trade was {formats.ago(health.last_trade_at, health.now)}; "

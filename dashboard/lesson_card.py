@@ -138,7 +138,7 @@ def show_evidence(page: Page, lesson: Lesson, *, with_windows: bool = True) -> N
     """
     controls.table(
         pd.DataFrame(_evidence(lesson), columns=["evidence", "value"]),
-        column_config={"evidence": st.column_config.TextColumn("Evidence", width=110)},
+        column_config={"evidence": st.column_config.TextColumn("Evidence", width=110, pinned=True)},
         alt="Evidence of the lesson",
         saved_as=f"evidence-{lesson['label']}-v{lesson['version']}",
         key=f"evidence-{lesson['id']}-{lesson['version']}",
@@ -236,6 +236,15 @@ def lever_table(page: Page, lesson: Lesson) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def _lever_columns() -> dict[str, Any]:
+    """Values to the right, as numbers stand."""
+    column = st.column_config
+    return {
+        name: column.TextColumn(name.capitalize(), alignment="right")
+        for name in ("now", "lesson", "bots head for", "bounds", "holdout")
+    }
+
+
 def _headed(name: str, heading: Mapping[str, float]) -> str:
     # a threshold without a setting has no place to stand: nothing is applied
     return formats.lever_value(name, heading[name]) if name in heading else "not applied"
@@ -280,6 +289,7 @@ def show_change(page: Page, lesson: Lesson) -> None:
         controls.table(
             table,
             alt="What the lesson would change",
+            column_config=_lever_columns(),
             saved_as=f"levers-{lesson['label']}-v{lesson['version']}",
             key=f"levers-{lesson['id']}-{lesson['version']}",
         )
@@ -365,6 +375,7 @@ def approve(page: Page, lesson: dict[Any, Any], seen: Seen, token: UUID) -> None
     controls.table(
         lever_table(page, lesson),
         alt="Before and after",
+        column_config=_lever_columns(),
         key=f"approve-levers-{lesson['id']}",
     )
     _show_reach(page, lesson)

@@ -95,7 +95,7 @@ def _show_facts(run: Run) -> None:
         alt=f"Facts of run {run['id']}",
         saved_as=f"run-{run['id']}",
         key=f"facts-{run['id']}",
-        column_config={"fact": st.column_config.TextColumn("Fact", width=100)},
+        column_config={"fact": st.column_config.TextColumn("Fact", width=100, pinned=True)},
     )
 
 

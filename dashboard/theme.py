@@ -17,6 +17,8 @@ from typing import Any, Final, Literal, ParamSpec
 import plotly.graph_objects as go
 import plotly.io
 
+from dashboard import formats
+
 # the house rules say all there is to say: no figure carries seven kilobytes of another's
 plotly.io.templates.default = None
 
@@ -153,7 +155,7 @@ def safe_label(text: object, *, longest: int = 40) -> str:
 def safe_labels(texts: Iterable[object], *, longest: int = 40) -> list[str]:
     """Return the labels of rows or columns, no two alike: those would be drawn as one.
 
-    What is too long loses its middle, since what was done stands at the end of a setup.
+    What is too long loses its middle.
 
     Examples:
         >>> safe_labels(["breakout.S1.squeeze · entry", "breakout.S1.squeeze · exit"], longest=20)
@@ -164,15 +166,10 @@ def safe_labels(texts: Iterable[object], *, longest: int = 40) -> list[str]:
     seen: Counter[str] = Counter()
     labels = []
     for text in texts:
-        short = _without_middle(" ".join(str(text).split()), longest)
+        short = formats.shortened(text, longest)
         seen[short] += 1
         labels.append(short if seen[short] == 1 else f"{short} ({seen[short]})")
     return [html.escape(one) for one in labels]
-
-
-def _without_middle(text: str, longest: int) -> str:
-    end = (longest - 1) // 2
-    return text if len(text) <= longest else f"{text[: longest - 1 - end]}…{text[-end:]}"
 
 
 def style(figure: go.Figure, palette: Palette, *, height: int, hover: str = "closest") -> go.Figure:

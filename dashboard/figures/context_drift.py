@@ -98,23 +98,33 @@ def _moved_most(part: pd.DataFrame) -> str:
     return f"{name}: {told}"
 
 
+def _values(shown: ContextDrift, names: list[str]) -> go.Scatter:
+    """Write each value beside its bar, and none across the line of the threshold."""
+    return go.Scatter(
+        x=[max(one, THRESHOLD) for one in shown.index],
+        y=names,
+        text=[f"{one:.2f}" for one in shown.index],
+        mode="text",
+        textposition="middle right",
+        cliponaxis=False,
+        hoverinfo="skip",
+    )
+
+
 @kept_figure
 def draw_context_drift(shown: ContextDrift, palette: Palette) -> go.Figure:
     """Draw a bar per dimension, its value beside it, and the line of the threshold."""
     colours = [palette.warning if one > THRESHOLD else palette.accent for one in shown.index]
-    figure = go.Figure(
-        go.Bar(
-            x=list(shown.index),
-            y=safe_labels(shown.dims),
-            orientation="h",
-            marker={"color": colours, "line": {"width": 0}},
-            text=[f"{one:.2f}" for one in shown.index],
-            textposition="outside",
-            cliponaxis=False,
-            customdata=list(shown.hover),
-            hovertemplate="%{y}: %{x:.3f}<br>moved most: %{customdata}<extra></extra>",
-        )
+    names = safe_labels(shown.dims)
+    bars = go.Bar(
+        x=list(shown.index),
+        y=names,
+        orientation="h",
+        marker={"color": colours, "line": {"width": 0}},
+        customdata=list(shown.hover),
+        hovertemplate="%{y}: %{x:.3f}<br>moved most: %{customdata}<extra></extra>",
     )
+    figure = go.Figure([bars, _values(shown, names)])
     style(figure, palette, height=100 + 24 * len(shown.dims))
     line = {"color": palette.muted, "width": 1, "dash": "dot"}
     figure.add_vline(x=THRESHOLD, line=line, layer="below")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,11 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dashboard import formats
+from dashboard.figures.time_axis import date_axis, leave_out, long_pauses, within
 from dashboard.theme import Palette, alpha, kept_figure, style
 
 _Z95 = 1.96
 _MOST_HALVINGS = 3
-_BREAK = timedelta(days=180)
-_ROOM = timedelta(days=28)
-_EDGE = timedelta(days=7)  # left of a pause on either side of it
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -90,10 +87,10 @@ def edge_decay(
     numbers = numbers.apply(pd.to_numeric).astype("float64")
     reach = (numbers["se_rr"].fillna(0.0) * _Z95).to_numpy()
     fitted = numbers["fitted_rr"].notna()
-    curve_at = tuple(windows["mean_closed_at"][fitted])
+    at, curve_at = tuple(windows["mean_closed_at"]), tuple(windows["mean_closed_at"][fitted])
     parts = tuple(_part(one) for one in segments)
     return EdgeDecay(
-        at=tuple(windows["mean_closed_at"]),
+        at=at,
         edge_rr=tuple(numbers["edge_rr"]),
         reach_rr=tuple(reach),
         n=tuple(int(n) for n in windows["n"]),
@@ -104,8 +101,8 @@ def edge_decay(
         parts=parts if len(parts) > 1 or not curve_at else (),
         halvings=_halvings(curve_at, half_life_days),
         limits_rr=_limits(numbers, parts),
-        breaks=_breaks(tuple(windows["mean_closed_at"])),
-        marks=_within(marks, tuple(windows["mean_closed_at"])),
+        breaks=long_pauses(at),
+        marks=within(marks, at),
         alt=_in_words(numbers, windows["n"], parts, half_life_days),
     )
 
@@ -128,20 +125,6 @@ def _halvings(curve_at: Sequence[datetime], half_life_days: float | None) -> tup
         curve_at[0] + timedelta(days=half_life_days * k) for k in range(1, _MOST_HALVINGS + 1)
     )
     return tuple(one for one in moments if one <= curve_at[-1])
-
-
-def _breaks(at: Sequence[datetime]) -> tuple[tuple[datetime, datetime], ...]:
-    return tuple((a, b) for a, b in pairwise(at) if b - a > _BREAK)
-
-
-def _within(
-    marks: tuple[tuple[datetime, str], ...], at: Sequence[datetime]
-) -> tuple[tuple[datetime, str], ...]:
-    """Leave out what lies far from all windows: it would press them together."""
-    if not at:
-        return ()
-    room = max((at[-1] - at[0]) / 8, _ROOM)
-    return tuple((when, name) for when, name in marks if at[0] - room < when < at[-1] + room)
 
 
 def _limits(numbers: pd.DataFrame, parts: Sequence[Part]) -> tuple[float, float]:
@@ -195,6 +178,7 @@ def draw_edge_decay(shown: EdgeDecay, palette: Palette, *, height: int = 320) ->
     figure.update_yaxes(range=list(shown.limits_rr), row=1)
     figure.update_yaxes(range=None, nticks=3, row=2)
     figure.update_xaxes(nticks=6, tickangle=0)
+    date_axis(figure)
     _add_moments(figure, shown, palette)
     _add_parts(figure, shown, palette)
     figure.update_layout(margin={"t": 18})
@@ -304,11 +288,7 @@ def _add_moments(figure: go.Figure, shown: EdgeDecay, palette: Palette) -> None:
 
 def _add_parts(figure: go.Figure, shown: EdgeDecay, palette: Palette) -> None:
     """Name each part below it, and leave the pauses between them out of the axis."""
-    cut = [(a + _EDGE, b - _EDGE) for a, b in shown.breaks]
-    figure.update_xaxes(rangebreaks=[{"bounds": [a.isoformat(), b.isoformat()]} for a, b in cut])
-    for a, _ in cut:
-        line = {"color": palette.muted, "width": 1}
-        figure.add_vline(x=a, line=line, row=1, col=1)
+    leave_out(figure, shown.breaks, palette)
     for one in shown.parts:
         figure.add_annotation(
             x=one.start, y=0, yref="y domain", text=_part_label(one), showarrow=False,

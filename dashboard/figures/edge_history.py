@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dashboard import formats
+from dashboard.figures.time_axis import date_axis, leave_out, long_pauses, within
 from dashboard.theme import Palette, alpha, kept_figure, style
 
 _Z95 = 1.96
@@ -33,18 +34,19 @@ def edge_over_time(
     """Arrange the windows of a history.
 
     Args:
-        windows: With mean_closed_at, n, edge_rr and se_rr.
+        windows: With mean_closed_at, n, edge_rr and se_rr, in order of time.
         marks: Moments to be named, such as an approval.
     """
+    at = tuple(windows["mean_closed_at"])
     se = pd.to_numeric(windows["se_rr"]).fillna(0.0) * _Z95
     edges = windows["edge_rr"].astype(float)
     positive = int((edges > 0).sum())
     return EdgeOverTime(
-        at=tuple(windows["mean_closed_at"]),
+        at=at,
         edge_rr=tuple(edges),
         reach_rr=tuple(se.astype(float)),
         n=tuple(int(n) for n in windows["n"]),
-        marks=marks,
+        marks=within(marks, at),
         alt=f"Edge per window of time: {positive} of {len(windows)} windows are above 0.",
     )
 
@@ -61,6 +63,9 @@ def draw_edge_over_time(shown: EdgeOverTime, palette: Palette, *, height: int = 
     style(figure, palette, height=height)
     figure.add_hline(y=0, line={"color": palette.muted, "width": 1, "dash": "dot"}, row=1, col=1)
     figure.update_yaxes(nticks=3, row=2, col=1)
+    figure.update_xaxes(nticks=6, tickangle=0)
+    date_axis(figure)
+    leave_out(figure, long_pauses(shown.at), palette)
     for at, name in shown.marks:
         figure.add_vline(x=at, line={"color": palette.warning, "width": 1}, row=1, col=1)
         figure.add_annotation(

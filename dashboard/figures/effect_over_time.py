@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from dashboard import formats
+from dashboard.figures.time_axis import date_axis
 from dashboard.theme import LABEL_GAP, Palette, add_zero_line, alpha, kept_figure, safe_label, style
 
 if TYPE_CHECKING:  # a page must not wait for the statistics behind it
@@ -135,6 +136,7 @@ def draw_effect_over_time(
     add_zero_line(figure, palette, vertical=False)
     figure.update_yaxes(title={"text": shown.unit, "standoff": 16}, **LABEL_GAP)
     _add_marks(figure, shown, palette)
+    date_axis(figure)
     return figure
 
 

@@ -12,12 +12,14 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
-from dashboard.theme import Palette, kept_figure, safe_label, style
+from dashboard.theme import Palette, kept_figure, safe_label, safe_labels, style
 
 MOST_COLOURS = 4
 _CELL = 1.7  # two strangers stand 1 apart
 _MOST_NAMED = 16
 _MOST_SVG = 2_000
+_ABOVE = 16  # pixels from a lesson to the name of its setup
+_FEW = 6
 _SYMBOLS = {"active": "circle", "proposed": "diamond", "disabled": "x", "watch": "circle-open"}
 
 
@@ -74,7 +76,7 @@ def factor_map(
         colour=tuple(colours.get(row["latent_factor_id"]) for row in rows),
         is_chosen=tuple(row["latent_factor_id"] == chosen for row in rows),
         hover=tuple(_told(row) for row in rows),
-        titles=_titles(centres),
+        titles=_titles(points, centres),
         alt=_in_words(points, colours),
     )
 
@@ -85,12 +87,17 @@ def _centres(setups: Sequence[str]) -> dict[str, tuple[float, float]]:
     return {name: (_CELL * (i % across), -_CELL * (i // across)) for i, name in enumerate(setups)}
 
 
-def _titles(centres: Mapping[str, tuple[float, float]]) -> tuple[tuple[float, float, str], ...]:
+def _titles(
+    points: pd.DataFrame, centres: Mapping[str, tuple[float, float]]
+) -> tuple[tuple[float, float, str], ...]:
+    """Name each setup above the highest of its lessons."""
     if not 1 < len(centres) <= _MOST_NAMED:
         return ()
-    longest = 28 if len(centres) <= 6 else 20
+    tops = points.groupby("setup")["y"].max()
+    names = safe_labels(centres, longest=34 if len(centres) <= 4 else 20)
     return tuple(
-        (x, y + 0.78, safe_label(name, longest=longest)) for name, (x, y) in centres.items()
+        (x, float(y + tops[setup]), name)
+        for (setup, (x, y)), name in zip(centres.items(), names, strict=True)
     )
 
 
@@ -124,7 +131,7 @@ def _in_words(points: pd.DataFrame, colours: Mapping[str, int]) -> str:
 
 
 @kept_figure
-def draw_factor_map(shown: FactorMap, palette: Palette, *, height: int = 380) -> go.Figure:
+def draw_factor_map(shown: FactorMap, palette: Palette) -> go.Figure:
     """Draw the points, one trace, so that a click tells its lesson's factor."""
     scale = (palette.accent, palette.warning, palette.violet, palette.positive)
     colours = [palette.muted if one is None else scale[one] for one in shown.colour]
@@ -151,12 +158,13 @@ def draw_factor_map(shown: FactorMap, palette: Palette, *, height: int = 380) ->
             hovertemplate="%{customdata[0]}<extra></extra>",
         )
     )
-    style(figure, palette, height=height)
+    are_strangers = len(shown.x) <= max(len(shown.titles), 1)
+    style(figure, palette, height=220 if are_strangers and len(shown.x) <= _FEW else 380)
     figure.update_xaxes(visible=False, scaleanchor="y")
     figure.update_yaxes(visible=False)
     for x, y, name in shown.titles:
         figure.add_annotation(
-            x=x, y=y, text=name, showarrow=False, yanchor="middle",
+            x=x, y=y, text=name, showarrow=False, yanchor="bottom", yshift=_ABOVE,
             font={"size": 11, "color": palette.muted},
         )  # fmt: skip
     return figure

@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
+from dashboard.figures.time_axis import date_axis
 from dashboard.theme import LABEL_GAP, Palette, kept_figure, safe_labels, style
 
 
@@ -97,4 +98,5 @@ def draw_missing_values(shown: MissingValues, palette: Palette) -> go.Figure:
     )
     style(figure, palette, height=60 + 20 * len(shown.fields))
     figure.update_yaxes(showgrid=False, tickmode="linear", **LABEL_GAP)
+    date_axis(figure)
     return figure

@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
+from dashboard.figures.time_axis import date_axis
 from dashboard.theme import LABEL_GAP, Palette, kept_figure, safe_label, style
 
 
@@ -69,4 +70,5 @@ def draw_override_periods(shown: OverridePeriods, palette: Palette) -> go.Figure
         yanchor="bottom", font={"size": 11, "color": palette.warning},
     )  # fmt: skip
     figure.update_layout(margin={"t": 18})
+    date_axis(figure)
     return figure

@@ -11,12 +11,12 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
+from dashboard.figures.time_axis import LONG_PAUSE, date_axis
 from dashboard.theme import Palette, alpha, kept_figure, safe_label, style
 from learning.domain.regime import PHASES
 
 _LEAST_NAMED = 0.06
 _WEEK = timedelta(days=7)
-_LONG = timedelta(days=180)  # a pause that is left out of the axis
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,9 @@ def draw_phase_shares(shown: PhaseShares, palette: Palette, *, height: int = 320
         )
     style(figure, palette, height=height, hover="x unified")
     figure.update_yaxes(range=[0, 1], tickformat=".0%", showgrid=False)
-    pauses = [(a + _WEEK, b - _WEEK) for a, b in pairwise(shown.weeks) if b - a > _LONG]
+    pauses = [(a + _WEEK, b - _WEEK) for a, b in pairwise(shown.weeks) if b - a > LONG_PAUSE]
     figure.update_xaxes(rangebreaks=[{"bounds": [str(a), str(b)]} for a, b in pauses])
+    date_axis(figure)
     _add_names(figure, shown, colours)
     return figure
 

@@ -11,6 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
+from dashboard.figures.time_axis import date_axis
 from dashboard.theme import Palette, kept_figure, safe_label, style
 from learning.domain.durations import span
 
@@ -73,6 +74,7 @@ def draw_run_durations(shown: RunDurations, palette: Palette, *, height: int = 1
     figure.update_xaxes(type="date", range=_span(shown.at))
     if shown.median_s is not None:
         figure.add_hline(y=shown.median_s, line={"color": palette.muted, "width": 1, "dash": "dot"})
+    date_axis(figure)
     return figure
 
 

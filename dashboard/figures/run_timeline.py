@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
+from dashboard.figures.time_axis import date_axis
 from dashboard.theme import LABEL_GAP, Palette, kept_figure, safe_label, style
 from learning.domain.durations import span
 
@@ -74,6 +75,7 @@ def draw_run_timeline(
         range=[-0.6, len(jobs) - 0.4], type="category", **LABEL_GAP,
     )  # fmt: skip
     figure.update_xaxes(type="date", showgrid=True, range=[start, end])
+    date_axis(figure)
     return figure
 
 

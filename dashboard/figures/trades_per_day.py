@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
+from dashboard.figures.time_axis import date_axis
 from dashboard.theme import Palette, kept_figure, safe_label, style
 
 MOST_BOTS = 6
@@ -65,4 +66,5 @@ def draw_trades_per_day(shown: TradesPerDay, palette: Palette) -> go.Figure:
     style(figure, palette, height=230)
     figure.update_layout(barmode="stack", bargap=0.05, showlegend=len(shown.series) > 1,
                          margin={"t": 30})  # fmt: skip
+    date_axis(figure)
     return figure

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 from dashboard import formats
 from dashboard.figures.regime_weight_map import SCORES
+from dashboard.figures.time_axis import date_axis
 from dashboard.theme import Palette, alpha, kept_figure, style
 
 _LOWEST, _HIGHEST = 0.5, 1.5
@@ -117,6 +118,7 @@ def draw_weight_history(shown: WeightHistory, palette: Palette, *, height: int =
     figure.add_hline(y=1, line={"color": palette.muted, "width": 1, "dash": "dot"})
     figure.update_yaxes(range=[_LOWEST - 0.04, _HIGHEST + 0.04], tickprefix="×", nticks=5)
     figure.update_layout(showlegend=len(shown.lines) > 1, margin={"t": 28})
+    date_axis(figure)
     return figure
 
 

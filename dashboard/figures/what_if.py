@@ -13,6 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
+from dashboard.figures.time_axis import date_axis
 from dashboard.theme import Palette, add_zero_line, alpha, kept_figure, style
 
 if TYPE_CHECKING:  # a page must not wait for the statistics behind these
@@ -126,6 +127,7 @@ def draw_what_if(shown: WhatIf, palette: Palette) -> go.Figure:
     if shown.split_at is not None:
         _mark_samples(figure, shown.at[0], shown.split_at, palette)
     figure.update_layout(showlegend=True, legend={"y": 1.1}, margin={"t": 52})
+    date_axis(figure)
     return figure
 
 

@@ -19,6 +19,7 @@ from dashboard.job_button import show_job_button
 _JOB = "cluster_factors"
 _MAP = "map-of-lessons"
 _MAPS = ("this setup", "all setups")
+_LONGEST_SETUP = 28  # letters that its column has room for
 
 
 def show() -> None:
@@ -115,14 +116,7 @@ def _show_map(page: Page, members: pd.DataFrame, factor: dict[Any, Any]) -> None
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
         st.subheader("Map of lessons", anchor=False, width="content")
-        which = st.segmented_control(
-            "Map", _MAPS, default=_MAPS[0], required=True, key="map", bind="query-params",
-            label_visibility="collapsed",
-        )  # fmt: skip
-    places = factor_queries.read_places(page.source, page.filters)
-    own = places[places["setup"] == factor["setup"]]
-    if which == _MAPS[0] and len(own) > 1:
-        places = own
+        places = _choose_places(page, factor)
     shown = factor_map(members, places, chosen=factor["factor_id"])
     if not shown.x:
         controls.nothing("The map is drawn with the next run of cluster_factors.")
@@ -141,6 +135,19 @@ def _show_map(page: Page, members: pd.DataFrame, factor: dict[Any, Any]) -> None
         "rest. Size: trades. ● active, ◆ proposed, ○ watched, × disabled. Click one to choose its "
         "factor."
     )
+
+
+def _choose_places(page: Page, factor: dict[Any, Any]) -> pd.DataFrame:
+    """Return where lessons stand: those of the factor's setup, or all; one alone is no map."""
+    places = factor_queries.read_places(page.source, page.filters)
+    own = places[places["setup"] == factor["setup"]]
+    if len(own) < 2:
+        return places
+    which = st.segmented_control(
+        "Map", _MAPS, default=_MAPS[0], required=True, key="map", bind="query-params",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    return own if which == _MAPS[0] else places
 
 
 def _follow_click() -> None:
@@ -187,7 +194,10 @@ def _show_similarity(page: Page, members: pd.DataFrame, factor: dict[Any, Any]) 
 def _show_members(page: Page, factor: dict[Any, Any], own: pd.DataFrame) -> None:
     controls.section(
         f"Members of {formats.plain(factor['factor_id'])}",
-        f"{formats.plural(len(own), 'lesson')}, effectively {factor['effective_lessons']:.1f}; "
+        "1 lesson: no other matches its trades."
+        if len(own) == 1
+        else f"{formats.plural(len(own), 'lesson')}, effectively "
+        f"{factor['effective_lessons']:.1f}; "
         f"{formats.share(factor['shared_trade_share'])} of their trades are shared.",
     )
     table = _member_table(page, factor, own)
@@ -334,25 +344,25 @@ def _show_table(factors: pd.DataFrame) -> None:
     )
     column = st.column_config
     controls.table(
-        table,
+        table.assign(setup=[formats.shortened(one, _LONGEST_SETUP) for one in table["setup"]]),
         alt=f"{len(table)} factors",
         height="content" if len(table) < 11 else 400,
         column_config={
             "factor": column.LinkColumn(
-                "Factor", display_text=r"sel=(.+)$", width=190, pinned=True
+                "Factor", display_text=r"sel=(.+)$", width=286, pinned=True
             ),
-            "setup": column.TextColumn("Setup", width=190),
+            "setup": column.TextColumn("Setup", width=166),
             "lessons": column.NumberColumn("Lessons", format="%d"),
             "effective": column.NumberColumn("Amount to", format="%.1f", help="Effective lessons."),
             "shared": column.TextColumn("Shared", alignment="right", help="Share of trades."),
-            "representative": column.TextColumn("Lead", width=72, help="Its representative."),
-            "context": column.TextColumn("Context", width=180),
+            "representative": column.TextColumn("Lead", width=62, help="Its representative."),
+            "context": column.TextColumn("Context", width=104),
             "edge": column.NumberColumn(
                 "Edge (R)", format="%+.2f", help="Shrunk, of the representative."
             ),
             "interval": column.TextColumn("95 % (R)", alignment="right"),
             "n": column.NumberColumn("Trades", format="%d"),
-            "active": column.NumberColumn("Active overrides", format="%d"),
+            "active": column.NumberColumn("Active", format="%d", help="Active overrides."),
         },
     )
     controls.downloads(table, "factors")

@@ -59,7 +59,7 @@ def _show_map(
     page: Page, module: str, known: Mapping[str, Sequence[object]], lessons: pd.DataFrame
 ) -> None:
     dims, first = list(known), most_named(known, lessons)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    with st.container(horizontal=True, gap="small"):
         column = st.selectbox(
             "Across", dims, index=None, placeholder=first, key="x", bind="query-params", width=190
         )
@@ -224,7 +224,9 @@ def _show_setups(look: pd.Series) -> None:
         saved_as="setups-as-tested",
         column_config={
             "setup": column.TextColumn("Setup"),
-            "p": column.TextColumn("p of the best scope", alignment="right"),
+            "p": column.TextColumn(
+                "Best p", alignment="right", help="p of the setup's best scope."
+            ),
             "q": column.TextColumn("q", alignment="right"),
             "asked": column.TextColumn("|z| asked", alignment="right"),
         },

@@ -231,7 +231,10 @@ def _show_past(page: Page, lesson: dict[Any, Any]) -> None:
         controls.table(
             written,
             alt=f"{len(versions)} versions",
-            column_config={"since": moment("Since")},
+            column_config={
+                "since": moment("Since"),
+                "n": st.column_config.NumberColumn("Trades", format="%d"),
+            },
         )
         controls.downloads(written, f"versions-{lesson['label']}")
 

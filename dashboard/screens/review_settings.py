@@ -61,9 +61,9 @@ def _show_limits(page: Page) -> None:
         alt=f"{len(table)} limits in force",
         column_config={
             "limit": column.TextColumn("Limit", pinned=True),
-            "in_force": column.TextColumn("In force", width="large"),
-            "kept_by": column.TextColumn("Kept by", width="small"),
-            "change": column.TextColumn("Changed by"),
+            "in_force": column.TextColumn("In force", width=316),
+            "kept_by": column.TextColumn("Kept by", width=220),
+            "change": column.TextColumn("Changed by", width=315),
         },
     )
     controls.downloads(table, "limits")
@@ -102,6 +102,7 @@ def _show_levers(page: Page) -> None:
         alt=f"Bounds of {len(table)} levers",
         saved_as="lever-bounds",
         column_config={
+            "lever": column.TextColumn("Lever", width=136),
             **number,
             "step": column.NumberColumn("Step a day", format="%g"),
             "adds_risk": column.TextColumn("Adds risk"),
@@ -185,7 +186,7 @@ def _show_versions(page: Page) -> None:
         height="content",
         alt="Versions of what runs here",
         saved_as="versions",
-        column_config={"part": st.column_config.TextColumn("Part", width=110)},
+        column_config={"part": st.column_config.TextColumn("Part", width=110, pinned=True)},
     )
     st.download_button(
         "Download diagnostics",

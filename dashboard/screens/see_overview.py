@@ -30,6 +30,9 @@ _JOBS = (
 )
 _MOST_ROWS = 8
 _MOST_ALERTS = 3
+# what the list is sorted by stands where it is seen
+_COLUMNS = ("lesson", "setup", "context", "edge", "interval", "n", "q", "value", "half_life",
+            "change", "outcome", "found")  # fmt: skip
 
 
 def show() -> None:
@@ -81,7 +84,8 @@ def _show_steps(steps: list[tuple[bool, str]]) -> None:
     with controls.nothing(told if not done else f"{done} of {len(steps)} steps done:"):
         with st.container(horizontal=True, gap="medium"):
             for is_done, label in steps:
-                st.checkbox(label, value=is_done, disabled=True, width="content")
+                box = "check_box" if is_done else "check_box_outline_blank"
+                st.markdown(f":material/{box}: {label}", width="content")
         if not done:
             st.caption("Only looking? ./run demo fills a database of its own, invented trades.")
 
@@ -342,6 +346,7 @@ def _show_waiting(page: Page, lessons: LessonSummary) -> None:
     controls.table(
         lessons.listed,
         column_config=lesson_columns(),
+        column_order=_COLUMNS,
         alt=f"{lessons.n_waiting} lessons that wait for a decision",
         key="waiting",
     )

@@ -18,7 +18,7 @@ def show() -> None:
     page = controls.open_page("Audit")
     _show_chain(page)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        kinds = st.pills(
+        kinds = st.segmented_control(
             "What", _KINDS, selection_mode="multi", default=list(_KINDS), key="kinds",
             bind="query-params",
         )  # fmt: skip

@@ -171,13 +171,13 @@ def _job_columns() -> dict[str, Any]:
     column = st.column_config
     return {
         "job": column.TextColumn("Job", pinned=True),
-        "state": column.TextColumn("State"),
+        "state": column.TextColumn("State", width=80),
         "last_ok": column.TextColumn("Last good run", alignment="right"),
         "age": column.ProgressColumn(
             "Age of it, of the most", min_value=0, max_value=100, format="%d %%", width=130,
             help="How old the last good run is, against the age from which its numbers are stale.",
         ),
-        "next": column.TextColumn("Next", width=290),
+        "next": column.TextColumn("Next", width=270),
         "every": column.TextColumn("Every", alignment="right"),
         "took": column.TextColumn("Took", alignment="right"),
         "rows": column.TextColumn("Rows"),

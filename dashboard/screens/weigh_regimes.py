@@ -254,9 +254,9 @@ def _columns() -> dict[str, Any]:
     column = st.column_config
     times = "×%.2f"
     return {
-        "regime": column.TextColumn("Regime", width=150),
+        "regime": column.TextColumn("Regime", width=110),
         **{name: column.NumberColumn(name.replace("_", " "), format=times) for name in WEIGHTS},
-        "intervals": column.TextColumn("95 %, where learned", width=150),
+        "intervals": column.TextColumn("95 %, where learned", width=130),
         "n": column.NumberColumn("n", format="%d", help="Lesson-segments it rests on."),
         "confidence": column.NumberColumn(
             "Confidence", format="%.2f", help="Share of the difference to all regimes believed."

@@ -43,6 +43,7 @@ PATHS = (
     "jobs",
     "data",
     "audit",
+    "settings",
 )
 EVIDENCE = {**CLEAR, "posterior_mean_rr": 0.42, "delta_group_rr": 0.5, "q_value": 0.012,
             "delta_q25_rr": 0.3}  # fmt: skip

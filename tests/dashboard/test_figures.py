@@ -374,8 +374,24 @@ def test_drift_draws_its_threshold_and_its_values() -> None:
     assert shown.hover[1] == "Good: 10 % → 90 %"
     assert shown.alt.endswith("phase.")
     figure = draw_context_drift(shown, DARK)
-    assert list(figure.data[0].text) == [f"{one:.2f}" for one in shown.index]
+    bars, values = figure.data
+    assert list(values.text) == [f"{one:.2f}" for one in shown.index]
+    assert list(bars.y) == list(values.y)
     assert figure.layout.shapes[0].x0 == 0.25
+    assert all(at >= max(one, 0.25) for at, one in zip(values.x, bars.x, strict=True))
+
+
+def test_a_history_gives_a_long_pause_no_room_and_marks_nothing_far_from_it() -> None:
+    start = datetime(2021, 1, 1, tzinfo=UTC)
+    at = [start + timedelta(days=days) for days in (0, 14, 28, 1000, 1014)]
+    windows = pd.DataFrame({"mean_closed_at": at, "n": 40, "edge_rr": 0.1, "se_rr": 0.05})
+    marks = ((at[1], "approved"), (at[-1] + timedelta(days=700), "renewed"))
+    shown = edge_over_time(windows, marks=marks)
+    assert [name for _, name in shown.marks] == ["approved"]
+    layout = draw_edge_over_time(shown, DARK).layout
+    for axis in (layout.xaxis, layout.xaxis2):
+        [gap] = axis.rangebreaks
+        assert [one[:10] for one in gap.bounds] == ["2021-02-05", "2023-09-21"]
 
 
 def test_drift_of_few_trades_is_not_told() -> None:

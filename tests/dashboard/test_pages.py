@@ -65,7 +65,7 @@ def test_every_page_says_so_when_the_database_is_away(
 
 def test_overview_of_an_empty_database_says_what_to_do_first(open_page: Open) -> None:
     page = open_page("see_overview.py")
-    assert next(box.label for box in page.checkbox).startswith("Import closed trades")
+    assert "_blank: Import closed trades" in words_of(page)
 
 
 def test_decisions_shows_edge_interval_and_trades(open_page: Open, engine_of_page: Engine) -> None:
