@@ -104,7 +104,8 @@ def _values(shown: ContextDrift, names: list[str]) -> go.Scatter:
         x=[max(one, THRESHOLD) for one in shown.index],
         y=names,
         text=[f"{one:.2f}" for one in shown.index],
-        mode="text",
+        mode="markers+text",
+        marker={"size": 8, "opacity": 0},  # keeps the text off bar and line
         textposition="middle right",
         cliponaxis=False,
         hoverinfo="skip",

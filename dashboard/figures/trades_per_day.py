@@ -64,7 +64,9 @@ def draw_trades_per_day(shown: TradesPerDay, palette: Palette) -> go.Figure:
         ]
     )  # fmt: skip
     style(figure, palette, height=230)
-    figure.update_layout(barmode="stack", bargap=0.05, showlegend=len(shown.series) > 1,
-                         margin={"t": 30})  # fmt: skip
+    is_named = len(shown.series) > 1
+    figure.update_layout(
+        barmode="stack", bargap=0.05, showlegend=is_named, margin={"t": 30 if is_named else 8}
+    )
     date_axis(figure)
     return figure

@@ -19,7 +19,7 @@ from dashboard.job_button import show_job_button
 _JOB = "cluster_factors"
 _MAP = "map-of-lessons"
 _MAPS = ("this setup", "all setups")
-_LONGEST_SETUP = 28  # letters that its column has room for
+_LONGEST_SETUP = 26  # letters that its column has room for
 
 
 def show() -> None:
@@ -112,11 +112,7 @@ def _choose(page: Page, factors: pd.DataFrame) -> dict[Any, Any]:
 
 # ------------------------------------------------------------------ charts
 def _show_map(page: Page, members: pd.DataFrame, factor: dict[Any, Any]) -> None:
-    with st.container(
-        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
-    ):
-        st.subheader("Map of lessons", anchor=False, width="content")
-        places = _choose_places(page, factor)
+    places = _choose_places(page, factor)
     shown = factor_map(members, places, chosen=factor["factor_id"])
     if not shown.x:
         controls.nothing("The map is drawn with the next run of cluster_factors.")
@@ -142,11 +138,16 @@ def _choose_places(page: Page, factor: dict[Any, Any]) -> pd.DataFrame:
     places = factor_queries.read_places(page.source, page.filters)
     own = places[places["setup"] == factor["setup"]]
     if len(own) < 2:
+        controls.section("Map of lessons")
         return places
-    which = st.segmented_control(
-        "Map", _MAPS, default=_MAPS[0], required=True, key="map", bind="query-params",
-        label_visibility="collapsed",
-    )  # fmt: skip
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
+        st.subheader("Map of lessons", anchor=False, width="content")
+        which = st.segmented_control(
+            "Map", _MAPS, default=_MAPS[0], required=True, key="map", bind="query-params",
+            label_visibility="collapsed",
+        )  # fmt: skip
     return own if which == _MAPS[0] else places
 
 

@@ -29,7 +29,7 @@ from dashboard.waiting_list import (
 _JOBS = ("ingest_strands", "mine_pm_lessons", "mine_dm_lessons")
 _DAYS_OFF = 7
 _MOST_ALERTS = 3
-_LONGEST_SETUP = 31  # letters that its column has room for
+_LONGEST_SETUP = 28  # letters that its column has room for
 _SHOWN_FIRST = ("lesson", "setup", "context", "edge", "interval", "n", "q", "change", "outcome")
 
 
