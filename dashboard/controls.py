@@ -584,23 +584,26 @@ def with_lessons(
         formats.setup(key, category)
         for key, category in zip(named["pattern_key"], named["action_category"], strict=True)
     ]
-    named["lesson"], named["q_value"] = "", float("nan")
     known = {} if narrowed else _lessons_by_scope(lessons)
     conditions = zip(*(named[dim] for dim in dims), strict=True)
-    for index, setup, values in zip(named.index, named["setup"], conditions, strict=True):
-        lesson = known.get((setup, formats.scope(dict(zip(dims, values, strict=True)))))
-        if lesson is not None:
-            named.loc[index, ["lesson", "q_value", "edge", "low", "high"]] = [
-                lesson["label"],
-                lesson["q_value"],
-                lesson["posterior_mean_rr"],
-                lesson["ci_low_rr"],
-                lesson["ci_high_rr"],
-            ]
+    found = [
+        known.get((setup, formats.scope(dict(zip(dims, values, strict=True)))))
+        for setup, values in zip(named["setup"], conditions, strict=True)
+    ]
+    named["lesson"] = ["" if lesson is None else lesson["label"] for lesson in found]
+    named["q_value"] = float("nan")
+    for column, of_lesson in _SHOWN_FOR_CELLS.items():
+        named[column] = [
+            own if lesson is None else lesson[of_lesson]
+            for own, lesson in zip(named[column], found, strict=True)
+        ]
     return named
 
 
-_OF_CELLS = ["setup", "context", "label", "q_value", "posterior_mean_rr", "ci_low_rr", "ci_high_rr"]
+_SHOWN_FOR_CELLS = {
+    "q_value": "q_value", "edge": "posterior_mean_rr", "low": "ci_low_rr", "high": "ci_high_rr",
+}  # fmt: skip
+_OF_CELLS = ["setup", "context", "label", *_SHOWN_FOR_CELLS.values()]
 
 
 def _lessons_by_scope(lessons: pd.DataFrame) -> dict[tuple[str, str], dict[Any, Any]]:
