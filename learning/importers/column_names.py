@@ -76,7 +76,7 @@ TRADE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "exit_time": (
         "exittime", "closetime", "exitdate", "closedate", "closed", "closedat", "exitat", "timeout",
         "endtime", "exittimestamp", "closetimestamp", "dateclosed", "exitdatetime", "closedatetime",
-        "exitts", "soldat", "end", "selldate", "selltime", "dateout", "closingtime",
+        "exitts", "soldat", "end", "selldate", "selltime", "dateout", "closingtime", "closedtime",
     ),
     "entry_price": (
         "entryprice", "openprice", "avgentryprice", "averageentryprice", "entry", "buyprice",
@@ -110,6 +110,7 @@ TRADE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "tag": ("pattern", "setup", "tag", "entertag", "entrytag", "signal", "entrysignal", "motif",
             "label", "setupname", "entryname"),
     "currency": ("currency", "ccy", "quotecurrency"),
+    "status": ("status", "tradestatus", "positionstatus", "state"),
     "risk_amount": ("riskamount", "riskusd", "dollarrisk", "initialrisk", "risk"),
 }  # fmt: skip
 _NOISE: Final = re.compile(r"[^a-z0-9]+")

@@ -62,6 +62,7 @@ def as_number(value: object, *, decimal: str = ".") -> float | None:
     """Return a cell as a finite number; None where it is empty.
 
     A cell is never guessed: a lone ``1,234`` could be one and a bit or more than a thousand.
+    Parentheses are a minus, as accounts are kept.
 
     Raises:
         ValueError: If it is neither empty nor a finite number in one reading.
@@ -69,6 +70,8 @@ def as_number(value: object, *, decimal: str = ".") -> float | None:
     Examples:
         >>> as_number(" 1 234.5"), as_number("−0,5", decimal=","), as_number("")
         (1234.5, -0.5, None)
+        >>> as_number("($162.50)"), as_number("(2)")
+        (-162.5, -2.0)
         >>> as_number("1,234")
         Traceback (most recent call last):
         ValueError: must be a number in one reading (name the decimal sign in the mapping)
@@ -105,10 +108,7 @@ def as_report_number(value: object, *, decimal: str = ".") -> float | None:
         return as_number(value)
     if decimal == "." and _PLAIN.fullmatch(value):  # the common case
         return _finite(float(value))
-    text = value.strip().removesuffix("%").strip()
-    if text.startswith("(") and text.endswith(")"):
-        text = "-" + text[1:-1]
-    bare = _bare(text)
+    bare = _bare(_without_parentheses(value.strip().removesuffix("%").strip()))
     if _ONE_GROUP[decimal].fullmatch(bare):
         bare = bare.replace("," if decimal == "." else ".", "")
     return _number_in_text(bare, decimal)
@@ -123,7 +123,7 @@ def decimal_sign(cell: str) -> tuple[str, bool]:
         >>> decimal_sign("2024")
         ('', False)
     """
-    text = _bare(cell)
+    text = _bare(_without_parentheses(cell.strip()))
     if _EITHER.fullmatch(text):
         return ("," if "," in text else "."), False
     found = next((sign for sign, number in _DECIMAL.items() if number.fullmatch(text)), "")
@@ -134,6 +134,11 @@ def _bare(text: str) -> str:
     """Text without what says nothing in a number: blanks, apostrophes of thousands, a currency."""
     text = _APOSTROPHE.sub("", text.translate(_SIGNS))
     return _MONEY.sub(r"\1", text, count=1)
+
+
+def _without_parentheses(text: str) -> str:
+    """Text with a minus for the parentheses around it."""
+    return "-" + text[1:-1] if text.startswith("(") and text.endswith(")") else text
 
 
 def _finite(value: float) -> float | None:
@@ -152,7 +157,7 @@ def _number_in_text(value: str, decimal: str) -> float | None:
     text = value.strip()
     if text.lower() in _ABSENT:
         return None
-    text = _bare(text)
+    text = _bare(_without_parentheses(text))
     if _ONE_GROUP[decimal].fullmatch(text):
         raise ValueError("must be a number in one reading (name the decimal sign in the mapping)")
     if decimal == ",":

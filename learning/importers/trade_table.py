@@ -54,8 +54,9 @@ _NUMBERS: Final = (
 )  # fmt: skip
 _NAMES: Final = (
     "trade_id", "pattern_key", "symbol", "exit_reason", "currency", "timeframe", "action_category",
-    "origin", "strategy", "tag",
+    "origin", "strategy", "tag", "status",
 )  # fmt: skip
+_OPEN: Final = frozenset({"open", "opened", "active", "running", "ongoing"})
 _OUTCOMES: Final = ("r_multiple_net", "r_multiple", "rr_path")
 _COPIED: Final = (
     "entry_price", "exit_price", "initial_stop", "return_pct", "return_net_pct",
@@ -183,6 +184,9 @@ class TradeTable:
         index = read_actions(self.actions, self.mapping, tally) if self.actions else ActionIndex()
         seen: dict[str, int] = {}
         for row in self._rows(tally):
+            if (row.get("status") or "").lower() in _OPEN:  # its exit is the last price so far
+                tally.trades_open += 1
+                continue
             try:
                 trade = self._trade(row, index, seen)
             except RowRejected as why:

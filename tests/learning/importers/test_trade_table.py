@@ -318,3 +318,18 @@ def test_a_history_of_positions_with_days_before_months_is_read(tmp_path):
     assert trade.summary["return_pct"] == pytest.approx(0.5 / 1.1)
     assert trade.summary["pnl_amount"] == 49.5
     assert (trade.opened_at.day, trade.opened_at.month) == (15, 1)
+
+
+def test_a_position_that_is_still_open_is_no_closed_trade_yet(tmp_path):
+    """A backtest's last row: its exit is the last price, its profit is not made."""
+    rows = [{**PRICES, "Status": "Closed"}, {**PRICES, "trade_id": 2, "Status": "Open"}]
+    trades, report = trades_of(recognise([csv_of(tmp_path / "records.csv", rows)]))
+    assert [one.trade_id for one in trades] == ["1"]
+    assert (report.trades_found, report.trades_usable, report.trades_open) == (2, 1, 1)
+    assert report.first_trade == "1  2024-03-01T00:00:00+00:00"
+
+
+def test_losses_in_parentheses_are_losses(tmp_path):
+    rows = [{**PRICES, "profit": "$162.50"}, {**PRICES, "trade_id": 2, "profit": "($70.25)"}]
+    trades, _ = trades_of(recognise([csv_of(tmp_path / "journal.csv", rows)]))
+    assert [one.summary["pnl_amount"] for one in trades] == [162.5, -70.25]
