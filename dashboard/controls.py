@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -54,6 +55,11 @@ class Page:
     unit: Unit
     viewer: Viewer
     palette: theme.Palette
+
+    @property
+    def minute(self) -> datetime:
+        """The moment to the minute: what has not changed meanwhile need not be made anew."""
+        return self.health.now.replace(second=0, microsecond=0)
 
     @property
     def outcome(self) -> str:

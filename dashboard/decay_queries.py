@@ -64,12 +64,14 @@ def read_fit(source: Source, lesson_id: int) -> Mapping[str, Any]:
     return found or {}
 
 
-def as_of(lessons: pd.DataFrame, now: datetime) -> pd.DataFrame:
-    """Return lessons with what a moment makes of them.
+@kept
+def read_standing(source: Source, filters: Filters, now: datetime) -> pd.DataFrame:
+    """Return the lessons with half-lives, and what a moment makes of them.
 
     Adds ``share_left`` (of the edge, by its half-life since the mean close of its evidence),
     ``edge_now_rr`` with its interval, and ``age_days`` since approval of what is active.
     """
+    lessons = read_half_lives(source, filters)
     ages = (now - pd.to_datetime(lessons["mean_closed_at"], utc=True)).dt.total_seconds() / 3600
     shares = [
         share_left(age, None if pd.isna(hours) else hours)

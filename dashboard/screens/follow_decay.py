@@ -32,11 +32,10 @@ _STATES = {
 def show() -> None:
     """Draw the page."""
     page = controls.open_page("Half-lives", jobs=("mine_pm_lessons", "mine_dm_lessons", JOB))
-    found = decay_queries.read_half_lives(page.source, page.filters)
-    if found.empty:
+    standing = decay_queries.read_standing(page.source, page.filters, page.minute)
+    if standing.empty:
         _show_empty()
         return
-    standing = decay_queries.as_of(found, page.health.now)
     _show_counts(standing)
     lessons = _chosen(page, standing)
     if lessons.empty:
@@ -147,7 +146,7 @@ def _show_ends(page: Page, lessons: pd.DataFrame) -> None:
     if active.empty:
         controls.nothing("No override is active.")
         return
-    shown = override_periods(active.assign(lesson_id=active["id"]), now=page.health.now)
+    shown = override_periods(active.assign(lesson_id=active["id"]), now=page.minute)
     controls.chart(draw_override_periods(shown, page.palette), key="ends", alt=shown.alt)
     st.caption(
         "From approval to its end: three half-lives, at most 90 days, 30 where none is identified. "

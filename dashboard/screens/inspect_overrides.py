@@ -230,7 +230,7 @@ def _show_charts(page: Page, overrides: pd.DataFrame) -> None:
     left, right = st.columns([1.6, 1], gap="medium")
     with left:
         controls.section("From approval to end")
-        periods = override_periods(overrides, now=page.health.now)
+        periods = override_periods(overrides, now=page.minute)
         controls.chart(draw_override_periods(periods, page.palette), key="periods", alt=periods.alt)
     with right:
         exposed = queries.read_exposure(page.source)

@@ -268,8 +268,7 @@ def _show_charts(
 
 
 def _show_timeline(page: Page, names: list[str], runs: pd.DataFrame, length: timedelta) -> None:
-    # to the minute: what has not changed meanwhile need not be drawn anew
-    now = page.health.now.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    now = page.minute + timedelta(minutes=1)
     timeline = run_timeline(runs, now=now, least=length / 150)
     older = [one for one in dict.fromkeys(timeline.jobs) if one not in names]
     controls.chart(
