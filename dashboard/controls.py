@@ -521,7 +521,9 @@ def table(frame: pd.DataFrame, *, alt: str, saved_as: str | None = None, **look:
 def _cleaned(frame: pd.DataFrame, clean: Callable[[Any], Any]) -> pd.DataFrame:
     """Return a frame with its texts cleaned; what is a number or a time cannot do harm."""
     texts = [name for name in frame.columns if frame[name].dtype.kind not in "biufMm"]
-    return frame.assign(**{name: [clean(value) for value in frame[name]] for name in texts})
+    return frame.assign(
+        **{name: [clean(value) for value in frame[name].to_numpy(object)] for name in texts}
+    )
 
 
 def downloads(frame: pd.DataFrame | Callable[[], pd.DataFrame], name: str) -> None:

@@ -21,6 +21,10 @@ _SORTS = {
     "end": ["expires_at", "half_life_days", "id"],
     "least left": ["share_left", "half_life_days", "id"],
 }
+_TOLD = [
+    "label", "version", "setup", "context", "status", "half_life_state", "half_life_days",
+    "ci_low_days", "ci_high_days", "p_decaying", "ci_low_rr", "ci_high_rr", "half_life_reason",
+]  # fmt: skip
 _STATES = {
     "decaying": "halves",
     "improving": "grows",
@@ -168,7 +172,7 @@ def _show_table(lessons: pd.DataFrame) -> None:
 
 
 def _table(lessons: pd.DataFrame) -> pd.DataFrame:
-    rows = lessons.to_dict("records")
+    rows = lessons[_TOLD].to_dict("records")
     table = pd.DataFrame(
         {
             "lesson": [f"/lesson?id={row['label']}&v={row['version']}" for row in rows],
