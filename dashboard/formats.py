@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -155,6 +155,21 @@ def shortened(text: object, longest: int) -> str:
     flat = " ".join(str(text).split())
     end = (longest - 1) // 2
     return flat if len(flat) <= longest else f"{flat[: longest - 1 - end]}…{flat[-end:]}"
+
+
+def without_common_end(setups: Iterable[object]) -> list[str]:
+    """Leave out what all setups do alike, so that labels stay short on a phone.
+
+    Examples:
+        >>> without_common_end(["a.b · entry", "a.c · entry"])
+        ['a.b', 'a.c']
+        >>> without_common_end(["a.b · entry", "a.b · exit"])
+        ['a.b · entry', 'a.b · exit']
+    """
+    names = [str(one) for one in setups]
+    heads = [one.rpartition(" · ")[0] for one in names]
+    ends = {one.rpartition(" · ")[2] for one in names}
+    return heads if len(ends) == 1 and all(heads) else names
 
 
 def scope(values: Mapping[str, Any]) -> str:

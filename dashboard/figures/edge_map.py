@@ -90,7 +90,7 @@ def edge_map(
     value, text, hover = _filled(cells, rows, columns, (row, column, unit, min_n), layer)
     limit = _limit(value, cells, layer)
     return EdgeMap(
-        rows=safe_labels(_without_common_end(rows), longest=46),
+        rows=safe_labels(formats.without_common_end(rows), longest=46),
         columns=safe_labels(columns, longest=18),
         row_values=rows,
         column_values=columns,
@@ -121,13 +121,6 @@ def _filled(
         value[i, j], text[i][j] = _shown(cell, layer, min_n)
         hover[i][j] = _told(cell, row, column, unit, min_n)
     return value, text, hover
-
-
-def _without_common_end(names: list[str]) -> list[str]:
-    """Leave out what all setups do alike, so that labels stay short on a phone."""
-    heads = [str(name).rpartition(" · ")[0] for name in names]
-    ends = {str(name).rpartition(" · ")[2] for name in names}
-    return heads if len(ends) == 1 and all(heads) else [str(name) for name in names]
 
 
 def _limit(value: npt.NDArray[np.float64], cells: pd.DataFrame, layer: Layer) -> float:

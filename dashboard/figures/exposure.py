@@ -57,7 +57,7 @@ def draw_exposure(shown: Exposure, palette: Palette) -> go.Figure:
             orientation="h",
             width=0.55,
             marker={"color": palette.muted, "line": {"width": 0}},
-            text=[formats.share(one) for one in shown.share],
+            text=[formats.share(one, digits=1) for one in shown.share],
             textposition="outside",
             textfont={"color": palette.text, "size": 11},
             cliponaxis=False,

@@ -94,7 +94,9 @@ def _titles(
     if not 1 < len(centres) <= _MOST_NAMED:
         return ()
     tops = points.groupby("setup")["y"].max()
-    names = safe_labels(centres, longest=34 if len(centres) <= 4 else 20)
+    names = safe_labels(
+        formats.without_common_end(centres), longest=36 if len(centres) <= 4 else 20
+    )
     return tuple(
         (x, float(y + tops[setup]), name)
         for (setup, (x, y)), name in zip(centres.items(), names, strict=True)

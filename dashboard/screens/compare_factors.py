@@ -19,7 +19,7 @@ from dashboard.job_button import show_job_button
 _JOB = "cluster_factors"
 _MAP = "map-of-lessons"
 _MAPS = ("this setup", "all setups")
-_LONGEST_SETUP = 26  # letters that its column has room for
+_LONGEST_SETUP = 27  # letters that its column has room for
 
 
 def show() -> None:
@@ -140,9 +140,7 @@ def _choose_places(page: Page, factor: dict[Any, Any]) -> pd.DataFrame:
     if len(own) < 2:
         controls.section("Map of lessons")
         return places
-    with st.container(
-        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
-    ):
+    with st.container(horizontal=True, horizontal_alignment="distribute"):
         st.subheader("Map of lessons", anchor=False, width="content")
         which = st.segmented_control(
             "Map", _MAPS, default=_MAPS[0], required=True, key="map", bind="query-params",
@@ -349,15 +347,13 @@ def _show_table(factors: pd.DataFrame) -> None:
         alt=f"{len(table)} factors",
         height="content" if len(table) < 11 else 400,
         column_config={
-            "factor": column.LinkColumn(
-                "Factor", display_text=r"sel=(.+)$", width=286, pinned=True
-            ),
+            "factor": column.LinkColumn("Factor", display_text=r"sel=(.+)$", pinned=True),
             "setup": column.TextColumn("Setup", width=166),
             "lessons": column.NumberColumn("Lessons", format="%d"),
             "effective": column.NumberColumn("Amount to", format="%.1f", help="Effective lessons."),
             "shared": column.TextColumn("Shared", alignment="right", help="Share of trades."),
             "representative": column.TextColumn("Lead", width=62, help="Its representative."),
-            "context": column.TextColumn("Context", width=104),
+            "context": column.TextColumn("Context", width=130),
             "edge": column.NumberColumn(
                 "Edge (R)", format="%+.2f", help="Shrunk, of the representative."
             ),

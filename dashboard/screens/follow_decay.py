@@ -120,9 +120,7 @@ def _show_forest(page: Page, lessons: pd.DataFrame) -> None:
 
 def _show_selected(page: Page, lessons: pd.DataFrame) -> None:
     labels = lessons["label"].tolist()
-    with st.container(
-        horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"
-    ):
+    with st.container(horizontal=True, horizontal_alignment="distribute"):
         controls.section("One lesson")
         name = st.selectbox(
             "Lesson",

@@ -21,8 +21,8 @@ from learning.domain.levers import LEVERS
 
 _JOBS = ("materialise_overrides",)
 _SOON = timedelta(days=3)
-_SHOWN_FIRST = ("lesson", "setup", "context", "effect", "watch", "exposure", "touched", "ends",
-                "change", "heads", "holdout", "since")  # fmt: skip
+_SHOWN_FIRST = ("lesson", "setup", "context", "change", "effect", "watch", "ends", "exposure",
+                "touched", "heads", "holdout", "since")  # fmt: skip
 
 
 def show() -> None:
@@ -180,7 +180,12 @@ def _acknowledgements(page: Page) -> None:
             "dropped": beats["telemetry_dropped"],
         }
     )
-    controls.table(table, alt="What each bot process last read", saved_as="bots")
+    controls.table(
+        table,
+        alt="What each bot process last read",
+        saved_as="bots",
+        column_config={"read": st.column_config.TextColumn("Read", width=84)},
+    )
 
 
 # ------------------------------------------------------------------ all overrides
@@ -341,10 +346,10 @@ def _holdout(levers: dict[str, float], share: float) -> str:
 def _columns() -> dict[str, Any]:
     column = st.column_config
     return {
-        "lesson": column.LinkColumn("Lesson", display_text=r"id=(L-\d+)", width=80, pinned=True),
+        "lesson": column.LinkColumn("Lesson", display_text=r"id=(L-\d+)", width=72, pinned=True),
         "setup": column.TextColumn("Setup"),
-        "context": column.TextColumn("Context", width=150),
-        "change": column.TextColumn("Applies now"),
+        "context": column.TextColumn("Context", width=140),
+        "change": column.TextColumn("Applies now", width=170),
         "heads": column.TextColumn("Lesson says"),
         "since": column.DatetimeColumn("Since (UTC)", format="D MMM YYYY"),
         "ends": column.DatetimeColumn("Ends (UTC)", format="D MMM YYYY"),
@@ -354,7 +359,7 @@ def _columns() -> dict[str, Any]:
             "Of all trades", alignment="right", help="In its context, last 30 d of data."
         ),
         "watch": column.TextColumn("Watch", help="Ends soon, past its half-life, never matched."),
-        "effect": column.TextColumn("Effect", help="Clear of zero, per trade, 95 %.", width=190),
+        "effect": column.TextColumn("Effect", help="Clear of zero, per trade, 95 %.", width=175),
     }
 
 

@@ -90,10 +90,12 @@ def _show_spread(page: Page, lesson: dict[Any, Any]) -> None:
         return
     shown = outcome_spread(bins, low=low, high=high)
     controls.chart(draw_outcome_spread(shown, page.palette), key="spread", alt=shown.alt)
+    inside = formats.signed(shown.mean_inside)
+    means = f"mean {inside}"
+    if shown.mean_outside is not None:
+        means = f"means {inside} and {formats.signed(shown.mean_outside)}, both"
     st.caption(
-        f"{formats.plain(lesson['outcome'])}; means {formats.signed(shown.mean_inside)} and "
-        f"{formats.signed(shown.mean_outside)}, both clipped to {low:.1f} and "
-        f"{high:.1f} R."
+        f"{formats.plain(lesson['outcome'])}; {means} clipped to {low:.1f} and {high:.1f} R."
     )
 
 

@@ -29,7 +29,7 @@ from dashboard.waiting_list import (
 _JOBS = ("ingest_strands", "mine_pm_lessons", "mine_dm_lessons")
 _DAYS_OFF = 7
 _MOST_ALERTS = 3
-_LONGEST_SETUP = 28  # letters that its column has room for
+_LONGEST_SETUP = 30  # letters that its column has room for
 _SHOWN_FIRST = ("lesson", "setup", "context", "edge", "interval", "n", "q", "change", "outcome")
 
 
@@ -167,7 +167,7 @@ def _show_queue(page: Page, queue: pd.DataFrame, state: str) -> tuple[int, list[
     listed = lesson_table(queue)
     picked = controls.table(
         listed.assign(setup=[formats.shortened(one, _LONGEST_SETUP) for one in listed["setup"]]),
-        column_config=lesson_columns(setup=180, context=104),
+        column_config=lesson_columns(setup=186, context=98),
         column_order=_SHOWN_FIRST,
         on_select="rerun",
         selection_mode="multi-row" if several else "single-row",

@@ -255,6 +255,8 @@ def _show_charts(
 ) -> None:
     left, right = st.columns([1.6, 1], gap="medium") if job is not None else (st.container(), None)
     with left:
+        if right is not None:
+            st.caption("When every job ran")
         _show_timeline(page, names, runs, length)
     if right is None:
         return
@@ -269,7 +271,7 @@ def _show_charts(
 
 def _show_timeline(page: Page, names: list[str], runs: pd.DataFrame, length: timedelta) -> None:
     now = page.minute + timedelta(minutes=1)
-    timeline = run_timeline(runs, now=now, least=length / 150)
+    timeline = run_timeline(runs, now=now, least=length / 100)
     older = [one for one in dict.fromkeys(timeline.jobs) if one not in names]
     controls.chart(
         draw_run_timeline(

@@ -91,9 +91,7 @@ def _metric(label: str, value: str, told: str, more: str | None = None) -> None:
 
 # ------------------------------------------------------------------ phases
 def _show_phases(page: Page, phases: pd.DataFrame) -> None:
-    with st.container(
-        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
-    ):
+    with st.container(horizontal=True, horizontal_alignment="distribute"):
         st.subheader("Observed phase shares per week", anchor=False, width="content")
         horizon = st.segmented_control(
             "Horizon", HORIZONS, default="macro", required=True, key="horizon",
@@ -127,9 +125,7 @@ def _phases_told(shown: PhaseShares, *, by_tracker: bool) -> str:
 # ------------------------------------------------------------------ weights
 def _show_weights(page: Page, weights: pd.DataFrame) -> None:
     setups = weights["setup"].drop_duplicates().tolist()
-    with st.container(
-        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
-    ):
+    with st.container(horizontal=True, horizontal_alignment="distribute"):
         st.subheader("Weights by regime", anchor=False, width="content")
         if setups:
             name = st.selectbox(
@@ -160,9 +156,7 @@ def _show_weight_history(page: Page, own: pd.DataFrame) -> None:
         ["learned", "n_samples"], ascending=False
     )
     rows = {row["regime_signature"] or _ALL: row for row in ordered.to_dict("records")}
-    with st.container(
-        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
-    ):
+    with st.container(horizontal=True, horizontal_alignment="distribute"):
         st.subheader("Weights over time, 95 %", anchor=False, width="content")
         name = st.selectbox(
             "Regime", list(rows), key="regime", bind="query-params", width=230,

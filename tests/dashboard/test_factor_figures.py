@@ -85,7 +85,7 @@ def test_distances_hold_within_a_setup_and_setups_stand_apart() -> None:
     assert shown.x[2] - shown.x[1] > 1
     assert shown.colour == (0, 0, None)
     assert shown.is_chosen == (False, False, True)
-    assert [name for *_, name in shown.titles] == ["a · entry", "b · entry"]
+    assert [name for *_, name in shown.titles] == ["a", "b"]  # both enter
     assert shown.alt == "Map of 3 lessons in 2 factors; the largest, lf_a, has 2."
 
 
