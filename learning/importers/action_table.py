@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from learning.domain.pattern_key import ACTION_CATEGORIES, action_category
-from learning.importers.field_values import RowRejected, as_instant, as_name, as_number
+from learning.importers.field_values import RowRejected, as_instant, as_name
 from learning.importers.import_report import ReportTally
 from learning.importers.imported_trade import TradeAction
 from learning.importers.mapping import ColumnMapping
@@ -100,13 +100,17 @@ def _read_chunk(
     for row, cells in zip(chunk.row_numbers, zip(*columns, strict=True), strict=True):
         tally.actions_found += 1
         try:
-            _add_row(index, cells, row, table.decimal, mapping)
+            _add_row(index, cells, row, table, mapping)
         except RowRejected as why:
             tally.reject(table.path.name, "action", row, why)
 
 
 def _add_row(
-    index: ActionIndex, cells: tuple[object, ...], row: int, decimal: str, mapping: ColumnMapping
+    index: ActionIndex,
+    cells: tuple[object, ...],
+    row: int,
+    table: TableFile,
+    mapping: ColumnMapping,
 ) -> None:
     cell: object = None
     column = "row"
@@ -118,7 +122,7 @@ def _add_row(
         column, cell = "time", cells[2]
         acted_at = as_instant(cell, zone=mapping.zone)
         column, cell = "seq", cells[3]
-        seq = as_number(cell, decimal=decimal) or 0.0
+        seq = table.number(cell) or 0.0
         if trade_id is None or decision is None or acted_at is None:
             column = (
                 "trade_id" if trade_id is None

@@ -10,7 +10,7 @@ from typing import Any, Final
 from learning.domain.pattern_key import Module
 from learning.domain.scope import ScopeValue, scope_value
 from learning.errors import ImportRefused
-from learning.importers.field_values import RowRejected, as_number
+from learning.importers.field_values import RowRejected
 from learning.importers.mapping import ColumnMapping
 from learning.importers.table_file import TableFile
 from learning.importers.value_bins import ValueBins
@@ -48,26 +48,21 @@ def context_columns(
         ImportRefused: If it has more signals than can be kept.
     """
 
-    def number(value: object) -> float | None:
-        return as_number(value, decimal=table.decimal)
-
     dims = dict.fromkeys(name for of_module in dimensions.values() for name in of_module)
     scope = {name: mapping.column(name) for name in dims} | dict(mapping.dimensions)
     signals = {name: name for name in SIGNAL_COLUMNS}
     prefixed = [
         name for name in table.columns if name.startswith(_SIGNAL_PREFIX) and name != "signal_time"
     ]
-    signals |= {
-        name.removeprefix(_SIGNAL_PREFIX): name for name in _of_numbers(table, prefixed, number)
-    }
+    signals |= {name.removeprefix(_SIGNAL_PREFIX): name for name in _of_numbers(table, prefixed)}
     signals |= mapping.signals
     knobs = {name: name for name in KNOB_COLUMNS} | dict(mapping.knobs)
     found: dict[Role, Parser] = {
         ("scope", name): (column, _scope_parser(name, mapping.bins.get(name)))
         for name, column in scope.items()
     }
-    found |= {("signal", name): (column, number) for name, column in signals.items()}
-    found |= {("knob", name): (column, number) for name, column in knobs.items()}
+    found |= {("signal", name): (column, table.number) for name, column in signals.items()}
+    found |= {("knob", name): (column, table.number) for name, column in knobs.items()}
     present = {role: read for role, read in found.items() if read[0] in table.columns}
     n_signals = sum(group == "signal" for group, _ in present)
     if n_signals > MAX_SIGNALS:
@@ -77,23 +72,19 @@ def context_columns(
     return present
 
 
-def _of_numbers(
-    table: TableFile, names: Sequence[str], number: Callable[[object], float | None]
-) -> Iterator[str]:
+def _of_numbers(table: TableFile, names: Sequence[str]) -> Iterator[str]:
     """The columns whose first cells are numbers, most of them: a name or a time is no signal."""
     chunk = next(iter(table.chunks(names)), None) if names else None
     for name in names:
         cells = () if chunk is None else chunk.columns[name][:_SAMPLE]
-        told = [
-            _is_number(cell, number) for cell in cells if cell is not None and str(cell).strip()
-        ]
+        told = [_is_number(cell, table) for cell in cells if cell is not None and str(cell).strip()]
         if sum(told) * 2 >= len(told):
             yield name
 
 
-def _is_number(cell: object, number: Callable[[object], float | None]) -> bool:
+def _is_number(cell: object, table: TableFile) -> bool:
     try:
-        return number(cell) is not None
+        return table.number(cell) is not None
     except (ValueError, TypeError):
         return False
 

@@ -12,6 +12,7 @@ from learning.importers.written_dates import written_date
 _ABSENT: Final = frozenset(
     {"", "nan", "null", "none", "n/a", "na", "-", "–", "—", "\u2212", "<na>", "nat"}
 )
+_TWO_READINGS: Final = "must be a number in one reading (name the decimal sign in the mapping)"
 _ONE_GROUP: Final = {
     ".": re.compile(r"[+-]?\d{1,3},\d{3}"),
     ",": re.compile(r"[+-]?\d{1,3}\.\d{3}"),
@@ -58,11 +59,16 @@ class RowRejected(Exception):
         self.column, self.rule, self.value = column, rule, value
 
 
-def as_number(value: object, *, decimal: str = ".") -> float | None:
+def as_number(value: object, *, decimal: str = ".", is_told: bool = False) -> float | None:
     """Return a cell as a finite number; None where it is empty.
 
     A cell is never guessed: a lone ``1,234`` could be one and a bit or more than a thousand.
     Parentheses are a minus, as accounts are kept.
+
+    Args:
+        value: The cell.
+        decimal: Sign of decimals in text.
+        is_told: Whether the sign is known for certain: then it is more than a thousand.
 
     Raises:
         ValueError: If it is neither empty nor a finite number in one reading.
@@ -72,6 +78,8 @@ def as_number(value: object, *, decimal: str = ".") -> float | None:
         (1234.5, -0.5, None)
         >>> as_number("($162.50)"), as_number("(2)")
         (-162.5, -2.0)
+        >>> as_number("1,234", is_told=True), as_number("18.000", decimal=",", is_told=True)
+        (1234.0, 18000.0)
         >>> as_number("1,234")
         Traceback (most recent call last):
         ValueError: must be a number in one reading (name the decimal sign in the mapping)
@@ -85,7 +93,7 @@ def as_number(value: object, *, decimal: str = ".") -> float | None:
     if isinstance(value, float | int):
         return _finite(value)
     if isinstance(value, str):
-        return _number_in_text(value, decimal)
+        return _number_in_text(value, decimal, is_told)
     raise ValueError("must be a number")
 
 
@@ -108,10 +116,7 @@ def as_report_number(value: object, *, decimal: str = ".") -> float | None:
         return as_number(value)
     if decimal == "." and _PLAIN.fullmatch(value):  # the common case
         return _finite(float(value))
-    bare = _bare(_without_parentheses(value.strip().removesuffix("%").strip()))
-    if _ONE_GROUP[decimal].fullmatch(bare):
-        bare = bare.replace("," if decimal == "." else ".", "")
-    return _number_in_text(bare, decimal)
+    return _number_in_text(value.strip().removesuffix("%"), decimal, is_told=True)
 
 
 def decimal_sign(cell: str) -> tuple[str, bool]:
@@ -153,13 +158,15 @@ def _finite(value: float) -> float | None:
     return number
 
 
-def _number_in_text(value: str, decimal: str) -> float | None:
+def _number_in_text(value: str, decimal: str, is_told: bool) -> float | None:
     text = value.strip()
     if text.lower() in _ABSENT:
         return None
     text = _bare(_without_parentheses(text))
     if _ONE_GROUP[decimal].fullmatch(text):
-        raise ValueError("must be a number in one reading (name the decimal sign in the mapping)")
+        if not is_told or text.lstrip("+-").startswith("0"):
+            raise ValueError(_TWO_READINGS)
+        text = text.replace("," if decimal == "." else ".", "")
     if decimal == ",":
         if "." in text and "," not in text and text.count(".") < 2:
             raise ValueError("must be a number with a decimal comma")

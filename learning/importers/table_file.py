@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from learning.errors import ImportRefused
-from learning.importers.field_values import RowRejected, decimal_sign
+from learning.importers.field_values import RowRejected, as_number, decimal_sign
 from learning.importers.json_stream import first_records, json_records
 from learning.importers.tradingview_words import known_words
 from learning.importers.workbook_file import sheet_names, sheet_rows
@@ -53,6 +53,7 @@ class TableFile:
     delimiter: str = ","
     encoding: str = "utf-8-sig"
     decimal: str = "."
+    decimal_is_told: bool = False  # by a person, or by every cell that has one reading
     sheet: str = ""
     header_row: int = 1
 
@@ -60,6 +61,14 @@ class TableFile:
     def kind_name(self) -> str:
         """Say in what the table is written."""
         return {"parquet": "Parquet", "xlsx": "a workbook", "json": "JSON"}.get(self.kind, "CSV")
+
+    def number(self, value: object) -> float | None:
+        """Return a cell as a number, by the file's decimal sign.
+
+        Raises:
+            ValueError: If it is neither empty nor a finite number in one reading.
+        """
+        return as_number(value, decimal=self.decimal, is_told=self.decimal_is_told)
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Yield the rows of the named columns in chunks; those that it lacks are left out."""
@@ -105,13 +114,15 @@ def open_csv(path: Path, *, decimal: str | None = None) -> TableFile:
         raise ImportRefused(f"{path.name} has a header that cannot be read: {error}") from None
     columns = _checked_header([name.strip() for name in header], path)
     sample = lines[row + 1 :]
+    sign, is_told = _decimal(sample, delimiter, path) if decimal is None else (decimal, True)
     return TableFile(
         path,
         "csv",
         columns,
         delimiter,
         encoding,
-        decimal or _decimal(sample, delimiter, path),
+        sign,
+        is_told,
         header_row=row + 1,
     )
 
@@ -188,8 +199,10 @@ def _checked_header(names: list[str], path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _decimal(lines: Sequence[str], delimiter: str, path: Path) -> str:
-    """Return the decimal sign that most numbers have; a cell with the other costs its row only.
+def _decimal(lines: Sequence[str], delimiter: str, path: Path) -> tuple[str, bool]:
+    """Return the decimal sign that most numbers have, and whether none has the other.
+
+    A cell with the other costs its row only.
 
     Cells that can only be read one way decide; of ``1,234`` there are two readings, so such
     cells count only where there are no others and commas do not part the cells. On a tie the
@@ -206,13 +219,14 @@ def _decimal(lines: Sequence[str], delimiter: str, path: Path) -> str:
             sign, is_clear = decimal_sign(cell.strip())
             (clear if is_clear else either)[sign] += 1
     commas, points = (clear[","], clear["."])
+    is_told = (commas > 0) != (points > 0)
     if commas == points == 0 and delimiter != ",":
         commas, points = (either[","], either["."])
     if commas == points > 0 and delimiter != ",":
         raise ImportRefused(
             f"{path.name} mixes decimal commas and points: name the sign as decimal in a mapping"
         )
-    return "," if commas > points else "."
+    return ("," if commas > points else "."), is_told
 
 
 def _csv_chunks(table: TableFile, wanted: Sequence[str]) -> Iterator[Chunk]:

@@ -29,7 +29,7 @@ from learning.events.outcomes import path_rr
 from learning.importers.action_table import ActionIndex, read_actions
 from learning.importers.column_names import plain_name
 from learning.importers.context_columns import CONTEXT_GROUPS, Parser, Role, context_columns
-from learning.importers.field_values import RowRejected, as_instant, as_name, as_number, as_side
+from learning.importers.field_values import RowRejected, as_instant, as_name, as_side
 from learning.importers.fill_table import coin_of_inverse
 from learning.importers.import_answers import ImportAnswers
 from learning.importers.import_report import ReportTally
@@ -212,14 +212,13 @@ class TradeTable:
     def _parsers(self, only: Sequence[str] | None) -> dict[Role, Parser]:
         """Role of each value of a row → the column that holds it and how it is read."""
 
-        def number(value: object) -> float | None:
-            return as_number(value, decimal=self.table.decimal)
-
         def instant(value: object) -> datetime | None:
             return as_instant(value, zone=self.zone, day_first=self.day_first)
 
         column = self.mapping.column
-        read: dict[Role, Parser] = {("", name): (column(name), number) for name in _NUMBERS}
+        read: dict[Role, Parser] = {
+            ("", name): (column(name), self.table.number) for name in _NUMBERS
+        }
         read |= {("", name): (column(name), _repeated_name) for name in _NAMES}
         read["", "trade_id"] = (column("trade_id"), as_name)
         read |= {("", name): (column(name), instant) for name in ("entry_time", "exit_time")}

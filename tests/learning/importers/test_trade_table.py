@@ -333,3 +333,36 @@ def test_losses_in_parentheses_are_losses(tmp_path):
     rows = [{**PRICES, "profit": "$162.50"}, {**PRICES, "trade_id": 2, "profit": "($70.25)"}]
     trades, _ = trades_of(recognise([csv_of(tmp_path / "journal.csv", rows)]))
     assert [one.summary["pnl_amount"] for one in trades] == [162.5, -70.25]
+
+
+@pytest.mark.parametrize(
+    ("text", "stops"),
+    [
+        # other cells tell the sign, so a group of three after the other one is thousands
+        (
+            "Symbol;Side;Entry date;Exit date;Entry price;Exit price;Stop\n"
+            "DAX;Long;13.05.2024;14.05.2024;18.100,5;18.250,0;18.000\n",
+            [18000.0],
+        ),
+        (
+            "Symbol,Side,Entry date,Exit date,Entry price,Exit price,Stop\n"
+            'NQ,Long,2024-05-13,2024-05-14,"18,100.50","18,250.00","18,000"\n',
+            [18000.0],
+        ),
+        # nothing tells it, or it cannot be thousands
+        (
+            "Symbol,Side,Entry date,Exit date,Entry price,Exit price,Stop\n"
+            'NQ,Long,2024-05-13,2024-05-14,"18,100","18,250","18,000"\n',
+            [],
+        ),
+        (
+            "Symbol;Side;Entry date;Exit date;Entry price;Exit price;Stop\n"
+            "DAX;Long;13.05.2024;14.05.2024;1,15;1,25;0.900\n",
+            [],
+        ),
+    ],
+)
+def test_a_group_of_three_is_thousands_where_the_decimal_sign_is_told(tmp_path, text, stops):
+    trades, report = trades_of(recognise([csv_text(tmp_path / "journal.csv", text)]))
+    assert [one.summary["initial_stop"] for one in trades] == stops
+    assert report.trades_usable + report.trades_rejected == 1
