@@ -140,7 +140,9 @@ def _choose_places(page: Page, factor: dict[Any, Any]) -> pd.DataFrame:
     if len(own) < 2:
         controls.section("Map of lessons")
         return places
-    with st.container(horizontal=True, horizontal_alignment="distribute"):
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
         st.subheader("Map of lessons", anchor=False, width="content")
         which = st.segmented_control(
             "Map", _MAPS, default=_MAPS[0], required=True, key="map", bind="query-params",
@@ -337,8 +339,8 @@ def _show_table(factors: pd.DataFrame) -> None:
             "edge": factors["posterior_mean_rr"].round(3).to_numpy() + 0.0,
             "interval": [formats.bracketed(row["ci_low_rr"], row["ci_high_rr"]) for row in rows],
             "n": factors["n"].to_numpy(),
-            "context": [formats.guarded(row["context"]) for row in rows],
             "active": factors["n_active"].to_numpy(),
+            "context": [formats.guarded(row["context"]) for row in rows],
         }
     )
     column = st.column_config

@@ -120,7 +120,9 @@ def _show_forest(page: Page, lessons: pd.DataFrame) -> None:
 
 def _show_selected(page: Page, lessons: pd.DataFrame) -> None:
     labels = lessons["label"].tolist()
-    with st.container(horizontal=True, horizontal_alignment="distribute"):
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
         controls.section("One lesson")
         name = st.selectbox(
             "Lesson",
