@@ -26,14 +26,14 @@ from sqlalchemy import Engine
 from learning.store.database import create_engine, migrate
 from learning.store.embedded import start_server, stop_server
 from tests.benchmarks import busy_database
-from tests.benchmarks.browser_clock import Visible, new_context, new_tab, settled, visit
+from tests.benchmarks.browser_clock import Visible, new_context, new_tab, visit
 from tests.benchmarks.open_sessions import Crowd, first_pages
 from tests.dashboard.browsing import chromium, served, served_by
 
 BARE = Path(__file__).with_name("bare_page.py")
 PLAIN = ("--server.headless", "true", "--server.address", "127.0.0.1",
          "--browser.gatherUsageStats", "false")  # fmt: skip
-PARTS = ["opening", "pages", "actions", "tabs", "sessions"]
+PARTS = ["opening", "pages", "actions", "sessions"]
 REPEATS = 5
 PAGES = {
     "Overview": "",
@@ -55,21 +55,18 @@ _SLOW_STATEMENTS = "ALTER DATABASE {name} SET {setting} = {value}"
 
 # ------------------------------------------------------------------ opening a page
 def opened(browser: Any, server: Any) -> tuple[Visible, list[Visible]]:
-    """Open the first page cold (fresh server, empty cache) and then warm, five times."""
+    """Open the first page cold (fresh server, empty cache) and then warm, five times.
+
+    Warm is the tab of somebody who comes back: it has shown the page, its scripts are compiled.
+    """
     with server as address:
         context = new_context(browser)
-        cold = visit(new_tab(context), address)
-        warm = [visit_once(context, address) for _ in range(REPEATS)]
+        tab = new_tab(context)
+        cold = visit(tab, address)
+        visit(tab, address)
+        warm = [visit(tab, address) for _ in range(REPEATS)]
         context.close()
     return cold, warm
-
-
-def visit_once(context: Any, url: str) -> Visible:
-    tab = new_tab(context)
-    try:
-        return visit(tab, url)
-    finally:
-        tab.close()
 
 
 def median(values: list[Visible], name: str) -> float | None:
@@ -216,14 +213,15 @@ def report_pages(browser: Any, url: str, engine: Engine) -> None:
     log = StatementLog(engine)
     with log.listening(), served(DATABASE_URL=url) as address:
         context = new_context(browser)
-        visit_once(context, address)
+        tab = new_tab(context)
+        visit(tab, address)
         for name, path in PAGES.items():
             bump(engine)
             time.sleep(0.5)
             log.mark()
-            first = visit_once(context, address + path)
+            first = visit(tab, address + path)
             database_s, n = log.seconds()
-            warm = [visit_once(context, address + path) for _ in range(3)]
+            warm = [visit(tab, address + path) for _ in range(3)]
             tell(f"{name}: all visible, warm", median(warm, "all"), 2, 3, None)
             tell(f"{name}: all visible, answers out of date", first.all, 2, 3, None)
             tell(f"{name}: in the database ({n} statements)", database_s, 0.08, 0.2, None)
@@ -266,27 +264,6 @@ def crowd(n: int, *script: Any, **environment: str) -> Crowd:
         return first_pages(address, server.pid, n)
 
 
-def report_tabs(browser: Any, url: str, n: int) -> None:
-    """Print the same of ``n`` tabs, which share the machine with the server they ask."""
-    with served(BARE, *PLAIN) as address:
-        bare = together(browser, address, n)
-    with served(DATABASE_URL=url) as address:
-        found = together(browser, address, n)
-    tell(f"{n} tabs at once: all visible, p95", found, 3, 3, bare)
-
-
-def together(browser: Any, address: str, n: int) -> float:
-    """Seconds until 19 of 20 tabs show everything; their clocks start with them."""
-    context = new_context(browser)
-    visit_once(context, address)  # the scripts are in its cache, as at a second visit
-    tabs = [new_tab(context) for _ in range(n)]
-    for tab in tabs:
-        tab.goto(address, wait_until="commit")
-    seconds = [settled(tab).all for tab in tabs]
-    context.close()
-    return Crowd(seconds, 0.0).p95
-
-
 @contextmanager
 def busy_server(n_trades: int, n_lessons: int) -> Iterator[tuple[str, Engine]]:
     home = Path(tempfile.mkdtemp(prefix="edgekeeper-bench-"))
@@ -325,8 +302,6 @@ def main() -> None:
                 report_pages(browser, url, engine)
             if "actions" in given.parts:
                 report_actions(browser, url)
-            if "tabs" in given.parts:
-                report_tabs(browser, url, given.sessions)
         if "sessions" in given.parts:  # the browser's event loop has ended by now
             report_sessions(url, given.sessions)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,14 +70,9 @@ def new_context(browser: Any) -> Any:
 
 
 def visit(tab: Any, url: str) -> Visible:
-    """Open a page and wait until nothing new appears."""
+    """Open a page and wait until nothing new appears; return when what was there."""
     wire = WireBytes(tab)
     tab.goto(url)
-    return settled(tab, wire.mb)
-
-
-def settled(tab: Any, wire_mb: Callable[[], float] = lambda: 0.0) -> Visible:
-    """Wait until nothing new appears in a tab; return when what was there."""
     tab.wait_for_function(
         "settled => window.__clock.at.title && !document.querySelector("
         "'[data-test-script-state=running], [data-testid=stSkeleton], [data-testid=stStatusWidget]"
@@ -90,7 +84,7 @@ def settled(tab: Any, wire_mb: Callable[[], float] = lambda: 0.0) -> Visible:
     n_webgl = tab.evaluate("document.querySelectorAll('.gl-canvas-focus').length")
     return Visible(
         at.get("title"), at.get("text"), at.get("table"), at.get("chart"),
-        clock["seen"]["chart"], n_webgl, wire_mb(),
+        clock["seen"]["chart"], n_webgl, wire.mb(),
     )  # fmt: skip
 
 
