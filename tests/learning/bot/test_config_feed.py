@@ -130,7 +130,7 @@ def test_a_corrupt_config_leaves_only_what_protects_until_it_is_mended(feed, dat
     database.execute("""UPDATE learning_configs SET config_data = '{"generation": 1}'""")
     database.execute("""UPDATE learning_configs SET config_data = '["cut off"]'""")
     assert eventually(lambda: reason() == "corrupt config")
-    assert "must be an object" in running.status().problem
+    assert eventually(lambda: "must be an object" in (running.status().problem or ""))
     base = {"A_value": 0.5, "position_size_frac": 0.1}
     adjusted = apply_pattern_strength_overrides(KEY, "entry", {}, base)
     assert adjusted == {"A_value": 0.5, "position_size_frac": pytest.approx(0.08)}
