@@ -69,7 +69,7 @@ def read_standing(source: Source, filters: Filters, now: datetime) -> pd.DataFra
     """Return the lessons with half-lives, and what a moment makes of them.
 
     Adds ``share_left`` (of the edge, by its half-life since the mean close of its evidence),
-    ``edge_now_rr`` with its interval, and ``age_days`` since approval of what is active.
+    ``edge_now_rr``, and ``age_days`` since approval of what is active.
     """
     lessons = read_half_lives(source, filters)
     ages = (now - pd.to_datetime(lessons["mean_closed_at"], utc=True)).dt.total_seconds() / 3600

@@ -29,14 +29,12 @@ def back_up(context: JobContext) -> JobReport:
     path = folder / f"weekly-{context.now:%Y%m%dT%H%M%SZ}.backup"
     context.progress(0, None, f"writing {path}")
     drill = proven_backup(context.engine, path, home=context.settings.home)
-    if drill.why_not is not None:
-        context.progress(1, None, f"read to its end, not restored: {drill.why_not}")
     removed = _remove_all_but(keep, folder)
-    changed = {
-        "written": 1, "removed": removed, "megabytes": round(drill.size / 1e6, 1),
-        "tables_restored": 0 if drill.why_not else len(drill.tables),
-        "rows_restored": 0 if drill.why_not else drill.n_rows,
-    }  # fmt: skip
+    changed = {"written": 1, "removed": removed, "megabytes": round(drill.size / 1e6, 1)}
+    if drill.why_not is None:
+        changed |= {"tables_restored": len(drill.tables), "rows_restored": drill.n_rows}
+    else:
+        changed |= {"not_restored": drill.why_not}
     return JobReport(rows_out=1, changed=changed)
 
 
