@@ -30,7 +30,8 @@ def back_up(context: JobContext) -> JobReport:
     context.progress(0, None, f"writing {path}")
     drill = proven_backup(context.engine, path, home=context.settings.home)
     removed = _remove_all_but(keep, folder)
-    changed = {"written": 1, "removed": removed, "megabytes": round(drill.size / 1e6, 1)}
+    megabytes = round(drill.size / 1e6, 1)
+    changed: dict[str, object] = {"written": 1, "removed": removed, "megabytes": megabytes}
     if drill.why_not is None:
         changed |= {"tables_restored": len(drill.tables), "rows_restored": drill.n_rows}
     else:

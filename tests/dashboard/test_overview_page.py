@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from streamlit.testing.v1 import AppTest
 
 from jobs.ingest_strands import ingest_batch
+from learning.lessons.life_cycle import Status
 from learning.settings import Settings
 from learning.store import application_rows, strand_rows
 from tests.jobs.test_measure_effects import LESSON, application
@@ -62,6 +64,35 @@ def test_five_indicators_tell_effect_interval_and_money(
     assert shown["Effect of size"][1].endswith(", n 30")
     amount, told = shown["Effect in money, 30 d"]
     assert (amount, told) == ("+1.00 USDT", "5 of 5 trades measurable")
+
+
+def fading(connection: Connection, days: float, status: Status = "active", **more: Any) -> int:
+    return store_lesson(
+        connection, status, scope={"number": days}, half_life_state="decaying",
+        decay_halflife_hours=24 * days, half_life_reason=None, **more,
+    )  # fmt: skip
+
+
+def test_what_waits_and_what_goes_bad_is_counted_of_the_chosen_module(
+    open_page: Open, engine_of_page: Engine
+) -> None:
+    with engine_of_page.begin() as connection:
+        fading(connection, 20.0)
+        fading(connection, 10.0)
+        fading(connection, 2.0, "disabled")  # acts no more
+        fading(connection, 5.0, module="dm", pattern_key="dm.trend.S1.ema_cross")
+        store_lesson(connection, "active", scope={"number": 1.0})
+        for number in (3.0, 4.0):
+            store_lesson(connection, scope={"number": number})
+    shown = metrics(open_page(PAGE, module="pm"))
+    assert shown["Going bad"] == ("2 of 3 overrides", "shortest half-life 10 d")
+    assert shown["Waiting for you"][0] == "2 lessons"
+    assert metrics(open_page(PAGE))["Going bad"] == ("3 of 4 overrides", "shortest half-life 5 d")
+    with engine_of_page.begin() as connection:
+        store_lesson(connection, "active", scope={"number": 6.0}, confirmation="failed")
+        connection.execute(sa.text("UPDATE edgekeeper_state SET data_version = data_version + 1"))
+    going_bad = metrics(open_page(PAGE, module="pm"))["Going bad"]
+    assert going_bad == ("3 of 4 overrides", "1 failed on later trades")
 
 
 def test_a_mean_of_fewer_than_thirty_trades_is_not_printed(
