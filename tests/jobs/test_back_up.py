@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -76,8 +77,16 @@ def test_none_is_written_where_none_is_kept(fresh_database: str, own_home: Path)
     runner.engine.dispose()
 
 
+def refuse(_home: Path) -> str:
+    raise DatabaseUnavailable("there is no way in")
+
+
+@pytest.mark.parametrize("start", [start_server, refuse], ids=["restored", "read to its end"])
 def test_none_goes_where_the_new_one_is_damaged(
-    fresh_database: str, own_home: Path, monkeypatch: pytest.MonkeyPatch
+    fresh_database: str,
+    own_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    start: Callable[[Path], str],
 ) -> None:
     write = backup.back_up
 
@@ -89,6 +98,7 @@ def test_none_goes_where_the_new_one_is_damaged(
 
     folder = earlier(own_home)
     monkeypatch.setattr(backup, "back_up", write_half)
+    monkeypatch.setattr(restore_drill, "start_server", start)
     runner, ended = backed_up(fresh_database, own_home, keep=1)
     assert ended.status == "failed"
     assert "pg_restore" in str(ended.error)
@@ -148,9 +158,6 @@ def test_a_backup_that_brings_back_something_else_fails_and_goes(
 def test_where_no_second_server_starts_the_backup_is_read_to_its_end(
     fresh_database: str, own_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_home: Path) -> str:
-        raise DatabaseUnavailable("there is no way in")
-
     monkeypatch.setattr(restore_drill, "start_server", refuse)
     runner, ended = backed_up(fresh_database, own_home, keep=1)
     assert ended.status == "ok"

@@ -144,3 +144,11 @@ def test_numbers_of_reports_have_one_reading_once_the_decimal_sign_is_known():
     assert as_report_number("—") is None
     with pytest.raises(ValueError, match="must be a number"):
         as_report_number("12,34,5")
+
+
+@pytest.mark.parametrize(("cell", "decimal"), [("0,123", "."), ("-0.123", ","), ("+0,000", ".")])
+def test_a_group_after_a_leading_zero_is_never_thousands(cell, decimal):
+    with pytest.raises(ValueError, match="one reading"):
+        as_number(cell, decimal=decimal, is_told=True)
+    with pytest.raises(ValueError, match="one reading"):
+        as_report_number(cell, decimal=decimal)

@@ -360,6 +360,12 @@ def test_losses_in_parentheses_are_losses(tmp_path):
             "DAX;Long;13.05.2024;14.05.2024;1,15;1,25;0.900\n",
             [],
         ),
+        # one cell speaks against the others, so a lone group of three has two readings
+        (
+            "Symbol;Side;Entry date;Exit date;Entry price;Exit price;Stop;Remark\n"
+            "DAX;Long;13.05.2024;14.05.2024;18100,5;18250,5;18.000;1.5\n",
+            [],
+        ),
     ],
 )
 def test_a_group_of_three_is_thousands_where_the_decimal_sign_is_told(tmp_path, text, stops):
