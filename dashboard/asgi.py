@@ -1,4 +1,4 @@
-"""The server of the pages: compressed answers, and slow imports done before the first visitor.
+"""The server of the pages: what the first visitor would wait for is done before one comes.
 
 Start: ``python -m streamlit run dashboard/asgi.py``.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import inspect
+import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +24,41 @@ from dashboard.kept_scripts import KeptScripts, compress_named
 from dashboard.page_list import PATHS
 from learning.settings import Settings
 
-_STATISTICS_AFTER_S = 15.0  # the first visitor has been served by then
+_ANSWERS_WAIT_S = 5.0  # a database that is slow or away does not hold up the server
+_REPLAY_AFTER_S = 15.0  # the first visitor has been served by then
+
+log = logging.getLogger("edgekeeper.dashboard")
 
 
 @contextlib.asynccontextmanager
-async def _imports_first(_app: st.App) -> AsyncIterator[dict[str, Any] | None]:
-    threading.Thread(target=compress_named, args=(first_page(),), daemon=True).start()
+async def _ready_first(_app: st.App) -> AsyncIterator[dict[str, Any] | None]:
+    scripts = threading.Thread(target=compress_named, args=(first_page(),), daemon=True)
+    scripts.start()
     import pandas
     import plotly.graph_objects
 
-    from dashboard import edge_queries, lesson_card
+    from dashboard import first_answers, lesson_card
 
-    for module in (pandas, plotly.graph_objects, edge_queries, lesson_card):
+    for module in (pandas, plotly.graph_objects, lesson_card):
         assert module is not None
+    answers = threading.Thread(target=_read, args=(first_answers.read_first_answers,), daemon=True)
+    answers.start()
+    answers.join(_ANSWERS_WAIT_S)
+    scripts.join()
+    inspect.stack()  # Streamlit asks for it at its first element, and the first time takes long
     _keep_for_good()
-    later = threading.Timer(_STATISTICS_AFTER_S, _load_statistics)
+    later = threading.Timer(_REPLAY_AFTER_S, _load_replay)
     later.daemon = True
     later.start()
     yield None
     later.cancel()
+
+
+def _read(answers: Callable[[], None]) -> None:
+    try:
+        answers()
+    except Exception as error:  # the page itself says what is wrong, to whoever asks
+        log.warning("first answers not read: %s", error)
 
 
 def _keep_for_good() -> None:
@@ -53,12 +71,11 @@ def _keep_for_good() -> None:
     gc.freeze()
 
 
-def _load_statistics() -> None:
-    """Load what some panels need, when nobody waits for it: scipy takes seconds."""
-    from learning.overrides import effect_path, replay
+def _load_replay() -> None:
+    """Load what a replay needs, when nobody waits for it: scipy takes seconds."""
+    from learning.store import replay_rows
 
-    assert effect_path is not None
-    assert replay is not None
+    assert replay_rows is not None
     _keep_for_good()
 
 
@@ -72,7 +89,7 @@ app = st.App(
     Path(__file__).with_name("app.py"),
     secrets=login_secrets(Settings.from_env().home),
     on_script_error=_show_failure,
-    lifespan=_imports_first,
+    lifespan=_ready_first,
     routes=first_page_routes(PATHS),
     middleware=[
         Middleware(KeptScripts),

@@ -119,8 +119,7 @@ def open_page(title: str, *, jobs: tuple[str, ...] = ()) -> Page:
 def show_frame() -> None:
     """Draw what stands beside every page: the filters, which stay when the page changes."""
     try:
-        settings = _settings(tuple(sorted(os.environ.items())))
-        engine = _connected(settings)
+        settings, engine = connected()
         found = queries.read_health(engine, settings.profile)
         st.session_state[_JUST_READ] = found
         if not viewer_of(settings, found.people).may_look:
@@ -143,14 +142,15 @@ def _settings(_environment: tuple[tuple[str, str], ...]) -> Settings:
     return Settings.from_env()
 
 
-def _connected(settings: Settings) -> Engine:
-    return _engine(settings.database_url, str(settings.home))
+def connected() -> tuple[Settings, Engine]:
+    """Return the settings and the database that they name."""
+    settings = _settings(tuple(sorted(os.environ.items())))
+    return settings, _engine(settings.database_url, str(settings.home))
 
 
 def _opened() -> Page:
     try:
-        settings = _settings(tuple(sorted(os.environ.items())))
-        engine = _connected(settings)
+        settings, engine = connected()
         found = _just_read() or queries.read_health(engine, settings.profile)
     except LearningError as error:
         _database_away(str(error))

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 
 from dashboard.queries import Filters, Source, kept
-from learning.store import database
+from learning.overrides.effect_path import (
+    Balance,
+    EffectPath,
+    balance,
+    comparison_path,
+    randomised,
+    uplift_path,
+)
+from learning.overrides.effect_record import AppliedTrades, PatternTrades
+from learning.overrides.effects import Effect, sample_ratio, size_uplift
+from learning.overrides.holding import old_enough
+from learning.store import database, effect_rows, job_rows
 from learning.store.applied_size_rows import SizedTrade, read_sized_trades
 from learning.store.closed_trade_rows import closed_trades, is_decided_on
 from learning.store.decision_rows import approved_versions
@@ -22,10 +34,6 @@ from learning.store.schema import (
     override_applications,
     pattern_trade_events,
 )
-
-if TYPE_CHECKING:  # a page must not wait for the statistics behind these
-    from learning.overrides.effect_path import Balance, EffectPath
-    from learning.overrides.effect_record import AppliedTrades
 
 MONEY_DAYS = 30
 _TIMEOUT_MS = 20_000
@@ -63,10 +71,7 @@ class Uplift:
 
 @kept
 def read_uplift(source: Source, outcome: str, filters: Filters) -> Uplift | None:
-    """Return what size earned over time and in money; None where no sized trade has closed.
-
-    What is imported here loads scipy: only who has sized trades waits for it, once.
-    """
+    """Return what size earned over time and in money; None where no sized trade has closed."""
     with database.transaction(source.engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
         trades = read_sized_trades(
             c,
@@ -91,10 +96,6 @@ def _since(trades: list[SizedTrade], days: int | None) -> list[SizedTrade]:
 
 
 def _path_of(trades: list[SizedTrade]) -> EffectPath:
-    import numpy as np
-
-    from learning.overrides.effect_path import uplift_path
-
     return uplift_path(
         np.array([one.multiplier for one in trades]),
         np.array([one.rr for one in trades]),
@@ -121,10 +122,6 @@ def money_of(trades: list[SizedTrade]) -> Money:
 def _range_of_sum(
     trades: list[SizedTrade], amounts: list[float]
 ) -> tuple[float | None, float | None]:
-    import numpy as np
-
-    from learning.overrides.effects import Effect, size_uplift
-
     found = size_uplift(
         np.full(len(amounts), 2.0),
         np.array(amounts),
@@ -185,9 +182,6 @@ class Arms:
 def read_uplift_path(source: Source, lesson_id: int, outcome: str, origins: tuple[str, ...]
                      ) -> EffectPath | None:  # fmt: skip
     """Return what the size of one override earned, over time."""
-    from learning.overrides.effect_path import uplift_path
-    from learning.store import effect_rows
-
     with database.transaction(source.engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
         found = effect_rows.read_applied(c, _module(c, lesson_id), outcome=outcome, origins=origins)
     applied = found.get(lesson_id)
@@ -219,9 +213,6 @@ def read_arms(source: Source, lesson_id: int, outcome: str, origins: tuple[str, 
 
 
 def _compared(trades: pd.DataFrame, path: EffectPath | None) -> Arms:
-    from learning.overrides.effect_path import balance
-    from learning.overrides.effects import sample_ratio
-
     conditions = [[f"{name} {value}" for name, value in scope.items()] for scope in trades["scope"]]
     treated, chance = trades["treated"].to_numpy(bool), trades["p"].to_numpy(float)
     ratio = sample_ratio(treated, chance)
@@ -283,10 +274,6 @@ def _compared_trades(
     connection: Connection, module: Any, lesson_id: int, outcome: str, origins: tuple[str, ...]
 ) -> AppliedTrades | None:
     """The randomised trades that the measurement compares: old enough for all to have closed."""
-    from learning.overrides.effect_path import randomised
-    from learning.overrides.holding import old_enough
-    from learning.store import effect_rows, job_rows
-
     found = effect_rows.read_applied(connection, module, outcome=outcome, origins=origins)
     if lesson_id not in found:
         return None
@@ -298,17 +285,12 @@ def _compared_trades(
 def _comparison(
     connection: Connection, compared: AppliedTrades, lesson_id: int, outcome: str
 ) -> EffectPath | None:
-    from learning.overrides.effect_path import comparison_path
-    from learning.overrides.effect_record import PatternTrades
-
     path = comparison_path(compared, PatternTrades(*_pattern(connection, lesson_id, outcome)))
     return path if path.points else None
 
 
 def _pattern(connection: Connection, lesson_id: int, outcome: str) -> tuple[Any, Any]:
     """Outcomes and days of all closed trades of a lesson's setup, in time order."""
-    import numpy as np
-
     e, lesson = pattern_trade_events.c, learning_lessons.c
     query = (
         sa.select(e[outcome], e.closed_at)

@@ -2,7 +2,8 @@
 
 Streamlit's page asks below its own address whether the server is there, which a link to one of the
 pages answers with two errors in the console; told the address, it asks once. And what draws charts
-and tables, half of all that is loaded, is named at once, not when the first chart arrives.
+and tables, half of all that is loaded, is named at once, behind what starts the page, not when the
+first chart arrives.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def first_page_routes(paths: Sequence[str]) -> list[Route]:
 def first_page() -> str:
     """Return Streamlit's document with what it lacks at the head."""
     found = (_STATIC / "index.html").read_text(encoding="utf-8")
-    return found.replace("<head>", "\n    ".join(["<head>", _WHERE, *_preloads()]), 1)
+    named = found.replace("<head>", f"<head>\n    {_WHERE}", 1)
+    soon = "".join(f"    {line}\n" for line in _preloads())
+    return named.replace("  </head>", f"{soon}  </head>", 1)
 
 
 def _preloads() -> list[str]:

@@ -17,7 +17,8 @@ def read_replay(
 ) -> LessonReplay | str:
     """Replay a lesson, or say why it cannot be.
 
-    What is imported here loads scipy: only who asks for a replay waits for it.
+    What is imported here takes two seconds: only who asks for a replay in the server's first
+    moments waits for it.
 
     Args:
         dims: Scope dimensions of the lesson's module.

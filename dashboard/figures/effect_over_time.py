@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
 from dashboard import formats
 from dashboard.figures.time_axis import date_axis
 from dashboard.theme import LABEL_GAP, Palette, add_zero_line, alpha, kept_figure, safe_label, style
-
-if TYPE_CHECKING:  # a page must not wait for the statistics behind it
-    from learning.overrides.effect_path import EffectPath
+from learning.overrides.effect_path import EffectPath
 
 MOST_MARKS = 6
 Mark = tuple[datetime, str]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +14,8 @@ import plotly.graph_objects as go
 from dashboard import formats
 from dashboard.figures.time_axis import date_axis
 from dashboard.theme import Palette, add_zero_line, alpha, kept_figure, style
-
-if TYPE_CHECKING:  # a page must not wait for the statistics behind these
-    from learning.overrides.effects import Effect, NotMeasured
-    from learning.overrides.replay import LessonReplay, MultiplierReplay, SampleReplay
+from learning.overrides.effects import Effect, NotMeasured
+from learning.overrides.replay import LessonReplay, MultiplierReplay, SampleReplay
 
 FloatArray = npt.NDArray[np.float64]
 MOST_POINTS = 800
@@ -103,8 +100,6 @@ def sample_table(replay: LessonReplay) -> pd.DataFrame:
 
 
 def _difference(found: Effect | NotMeasured) -> str:
-    from learning.overrides.effects import NotMeasured
-
     if isinstance(found, NotMeasured):
         return found.reason
     low, high = found.sequence_low_rr, found.sequence_high_rr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -15,10 +15,7 @@ from dashboard.figures.outcome_spread import draw_outcome_spread, outcome_spread
 from dashboard.figures.what_if import draw_what_if, sample_table, what_if
 from dashboard.replaying import read_replay
 from learning.lessons.life_cycle import levers_of_effect
-
-if TYPE_CHECKING:
-    from learning.overrides.replay import LessonReplay
-
+from learning.overrides.replay import IN_SAMPLE_NOTE, LessonReplay
 
 _LISTED = 200
 
@@ -146,8 +143,6 @@ def _show_curves(page: Page, lesson: dict[Any, Any], replay: LessonReplay) -> No
 
 
 def _show_samples(replay: LessonReplay) -> None:
-    from learning.overrides.replay import IN_SAMPLE_NOTE
-
     table = sample_table(replay)
     controls.table(
         table.drop(columns="per_trade"),

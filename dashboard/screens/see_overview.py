@@ -11,15 +11,14 @@ import streamlit as st
 from dashboard import controls, formats, health, queries
 from dashboard.alert_list import open_alerts, show_alerts
 from dashboard.controls import Page
-from dashboard.drill_down import most_named, spelled, stored_value
-from dashboard.edge_queries import EdgeTable, Unit, read_dimensions, read_edge_table
+from dashboard.drill_down import spelled, stored_value
+from dashboard.edge_queries import EdgeTable, read_dimensions, read_edge_table
 from dashboard.effect_queries import MONEY_DAYS, Uplift, read_turns, read_uplift
-from dashboard.figures.edge_map import EdgeMap, draw_edge_map, edge_map
 from dashboard.figures.effect_over_time import draw_effect_over_time, effect_over_time
 from dashboard.figures.search_funnel import draw_search_funnel, search_funnel
 from dashboard.lesson_summary import LessonSummary, read_summary, waiting_lessons
 from dashboard.lesson_table import lesson_columns, lesson_table
-from dashboard.queries import Filters, Source, kept
+from dashboard.setup_map import draw_map_of_setups, map_dimension, map_of_setups
 
 _JOBS = (
     "ingest_strands",
@@ -28,7 +27,6 @@ _JOBS = (
     "mine_dm_lessons",
     "materialise_overrides",
 )
-_MOST_ROWS = 8
 _MOST_ALERTS = 3
 # what the list is sorted by stands where it is seen
 _COLUMNS = ("lesson", "setup", "context", "edge", "interval", "n", "q", "value", "half_life",
@@ -260,15 +258,15 @@ def _show_map(page: Page, lessons: LessonSummary) -> None:
     if not dims or page.health.state.outcome is None:
         controls.nothing("No scope is stored yet: scopes need trades with context.", height=240)
         return
-    dim = _map_dimension(page.source, module, page.filters)
+    dim = map_dimension(page.source, module, page.filters)
     table = read_edge_table(
         page.source, module, (dim,), page.filters, page.unit, page.outcome, None
     )
-    shown = _map_of(page.source, module, dim, page.filters, page.unit, page.outcome)
+    shown = map_of_setups(page.source, module, dim, page.filters, page.unit, page.outcome)
     if shown.is_blank:
         controls.nothing(f"{shown.alt} Widen the filters.", height=240)
         return
-    figure = draw_edge_map(shown, page.palette, height=max(236, 60 + 30 * len(shown.rows)))
+    figure = draw_map_of_setups(shown, page.palette)
 
     def open_cell(clicked: list[Any]) -> None:
         cell = {dim: stored_value(shown.column_values[clicked[2]])}
@@ -284,35 +282,10 @@ def _show_map(page: Page, lessons: LessonSummary) -> None:
     )
 
 
-@kept
-def _map_dimension(source: Source, module: str, filters: Filters) -> str:
-    lessons = queries.of_filters(queries.read_lessons(source), filters)
-    return most_named(read_dimensions(source, module), lessons)
-
-
-@kept
-def _map_of(
-    source: Source, module: str, dim: str, filters: Filters, unit: Unit, outcome: str
-) -> EdgeMap:
-    """Return the map of the largest setups by one condition, with the lessons in it."""
-    table = read_edge_table(source, module, (dim,), filters, unit, outcome, None)
-    lessons = queries.of_filters(queries.read_lessons(source), filters)
-    is_narrowed = filters.narrows_trades or unit != "R"
-    cells = controls.with_lessons(_largest(table), (dim,), lessons, narrowed=is_narrowed)
-    return edge_map(cells, row="setup", column=dim, unit=table.unit)
-
-
 def _open_map(dim: str, setup: str, cell: dict[str, Any]) -> None:
     """Open the edge map where a cell was clicked."""
     at = {"x": dim, "node": setup, "within": spelled(cell)}
     st.switch_page("screens/explore_scopes.py", query_params=at)
-
-
-def _largest(table: EdgeTable) -> pd.DataFrame:
-    """Return the cells of the largest setups, of each pattern what it does most often."""
-    largest = table.groups.sort_values(["n", "action_category"], ascending=[False, True])
-    listed = largest.drop_duplicates("pattern_key").head(_MOST_ROWS)
-    return table.cells.merge(listed[["pattern_key", "action_category"]])
 
 
 def _map_told(table: EdgeTable, dim: str) -> str:

@@ -12,12 +12,13 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from learning.evidence.block_statistics import Floats
-from learning.evidence.trade_events import GroupKey
+if TYPE_CHECKING:  # a page must not wait for the compiler that stands behind these
+    from learning.evidence.block_statistics import Floats
+    from learning.evidence.trade_events import GroupKey
 
 N_MULTIPLIERS: Final = 4000
 MIN_EXCEEDANCES: Final = 20

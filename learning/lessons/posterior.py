@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy import optimize, special
+import scipy  # loads a part of itself when it is used first: pages need no search for roots
 
-from learning.evidence.block_statistics import Floats
+if TYPE_CHECKING:  # nor the compiler that stands behind these
+    from learning.evidence.block_statistics import Floats
 
 PRIOR_SCALES: Final = (0.0, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8)  # in sd of the clipped outcome
 NULL_PSEUDO_COUNTS: Final = 10.0
@@ -111,7 +112,7 @@ class EdgePosterior:
         """Return P(edge <= edge_rr)."""
         point = self.sds_rr == 0
         spread = np.where(point, 1.0, self.sds_rr)
-        smooth = special.ndtr((edge_rr - self.means_rr) / spread)
+        smooth = scipy.special.ndtr((edge_rr - self.means_rr) / spread)
         step = (edge_rr >= self.means_rr).astype(np.float64)
         return float(self.weights @ np.where(point, step, smooth))
 
@@ -122,7 +123,8 @@ class EdgePosterior:
         for at in self.means_rr[self.sds_rr == 0].tolist():  # a jump: the answer may be the point
             if self.cdf(np.nextafter(at, -np.inf)) < share <= self.cdf(at):
                 return float(at)
-        return float(optimize.brentq(lambda edge: self.cdf(edge) - share, low, high, xtol=1e-12))
+        root = scipy.optimize.brentq(lambda edge: self.cdf(edge) - share, low, high, xtol=1e-12)
+        return float(root)
 
     def interval(self, share: float = 0.95) -> tuple[float, float]:
         """Return the equal-tailed interval, R."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from learning.evidence.false_discovery import q_values
 from learning.lessons.posterior import (
@@ -434,7 +434,7 @@ def sample_ratio(treated: BoolArray, p_treated: FloatArray) -> SampleRatio:
     observed, expected = int(treated.sum()), float(p_treated.sum())
     spread = math.sqrt(float(np.sum(p_treated * (1 - p_treated))))
     off = max(abs(observed - expected) - 0.5, 0.0)
-    p_value = 2 * float(stats.norm.sf(off / spread)) if spread > 0 else 1.0
+    p_value = 2 * float(special.ndtr(-off / spread)) if spread > 0 else 1.0
     return SampleRatio(observed, expected, min(1.0, p_value))
 
 
@@ -574,7 +574,7 @@ def _effect(
     of_arm: int | None = None,
 ) -> Effect:
     """Wrap an estimate with both intervals and its verdict; ``of_arm``: units of the smaller."""
-    half = float(stats.t.isf(ALPHA / 2, freedom)) * se
+    half = -float(special.stdtrit(freedom, ALPHA / 2)) * se
     low = high = None
     start = _start(design, n_units, of_arm)
     if n_units >= start:
@@ -594,7 +594,7 @@ def _effect(
         fixed_high_rr=estimate + half,
         sequence_low_rr=low,
         sequence_high_rr=high,
-        p_value=2 * float(stats.t.sf(abs(estimate) / se, freedom)),
+        p_value=2 * float(special.stdtr(freedom, -abs(estimate) / se)),
         verdict=verdict,
         n_missing=missing,
         sentence=_sentence(verdict, missing),

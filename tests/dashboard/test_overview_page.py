@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from streamlit.testing.v1 import AppTest
 
+from dashboard import controls, first_answers
 from jobs.ingest_strands import ingest_batch
 from learning.lessons.life_cycle import Status
 from learning.settings import Settings
@@ -132,3 +133,30 @@ def test_the_steps_to_a_first_override_are_ticked_as_they_are_done(
         sized_trades(connection, 2)
         connection.execute(sa.text("UPDATE edgekeeper_state SET data_version = 9"))
     assert ticked(open_page(PAGE)) == [True, False, True]
+
+
+def test_who_comes_first_finds_lessons_effect_and_map_read(
+    open_page: Open, engine_of_page: Engine
+) -> None:
+    with engine_of_page.begin() as connection:
+        sized_trades(connection, 30)
+    _, engine = controls.connected()
+    asked: list[str] = []
+    sa.event.listen(engine, "before_cursor_execute", lambda *call: asked.append(str(call[2])))
+    first_answers.read_first_answers()
+    of_lessons = ("FROM learning_lessons", "FROM override_applications", "FROM lesson_decisions")
+    assert all(any(table in one for one in asked) for table in of_lessons)
+    asked.clear()
+    page = open_page(PAGE)
+    assert not page.exception
+    assert metrics(page)["Effect of size"][0] == "+0.050 R per trade"
+    assert not [one for one in asked for table in of_lessons if table in one]
+
+
+def test_before_an_outcome_is_chosen_nothing_is_read_for_the_first(engine_of_page: Engine) -> None:
+    _, engine = controls.connected()
+    asked: list[str] = []
+    sa.event.listen(engine, "before_cursor_execute", lambda *call: asked.append(str(call[2])))
+    first_answers.read_first_answers()
+    assert asked
+    assert not [one for one in asked if "FROM learning_lessons" in one]
