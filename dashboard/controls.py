@@ -436,46 +436,25 @@ def chart(
         figure: What is drawn.
         key: Of the chart.
         alt: The sentence.
-        on_pick: Called with the ``customdata`` of a point that was newly clicked.
+        on_pick: Called at once with the ``customdata`` of a point that was newly clicked.
     """
     place: Any = st.container()
     if st.session_state.get(_DRAWN) != st.session_state.get("page"):
         # nothing jumps; where the page has been drawn before, its charts stay while they change
         place = place.skeleton(height=figure.layout.height or _CHART_HEIGHT)
-
-    def draw() -> None:
-        if on_pick is None:
-            place.plotly_chart(figure, key=key, theme=None, config=theme.PLOT_CONFIG, alt=alt)
-            return
-        clicked = picked(figure, key=key, alt=alt, at=place)
-        if clicked is not None:
-            on_pick(clicked)
-
-    st.session_state[_LATER].append(draw)
+    look: dict[str, Any] = {"theme": None, "config": theme.PLOT_CONFIG, "alt": alt}
+    if on_pick is not None:
+        look |= {"on_select": "rerun", "selection_mode": "points"}
+    st.session_state[_LATER].append(lambda: place.plotly_chart(figure, key=key, **look))
+    clicked = None if on_pick is None else newly_picked(key)
+    if on_pick is not None and clicked is not None:
+        on_pick(clicked)
 
 
-def picked(figure: go.Figure, *, key: str, alt: str, at: Any = st) -> list[Any] | None:
-    """Show a chart whose points can be clicked; return what the newly clicked one stands for.
-
-    Args:
-        figure: What is drawn.
-        key: Of the chart.
-        alt: Its sentence for those who do not see it.
-        at: Where it is shown.
-
-    Returns:
-        The point's ``customdata``, once for each click on another point; else None.
-    """
-    state = at.plotly_chart(
-        figure,
-        key=key,
-        theme=None,
-        config=theme.PLOT_CONFIG,
-        alt=alt,
-        on_select="rerun",
-        selection_mode="points",
-    )
-    points = state["selection"]["points"]
+def newly_picked(key: str) -> list[Any] | None:
+    """Return the ``customdata`` of the clicked point of a chart, once for each other point."""
+    state = st.session_state.get(key)
+    points = state["selection"]["points"] if state else []
     now = points[0].get("customdata") if points else None
     before = st.session_state.get(f"{key}-picked")
     st.session_state[f"{key}-picked"] = now

@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import controls, edge_queries, formats
+from dashboard import controls, edge_queries, formats, queries
 from dashboard.controls import Page
-from dashboard.figures.scope_lattice import draw_scope_lattice, scope_lattice
-from dashboard.queries import Group
+from dashboard.figures.scope_lattice import ScopeLattice, draw_scope_lattice, scope_lattice
+from dashboard.queries import Filters, Group, Source, kept
 
 _MOST_COLUMNS = 9
 _AT = "within"  # in the address: the conditions, in the order they were added
@@ -73,7 +73,7 @@ def go_to(setup: str, scope: Mapping[str, Any]) -> None:
     st.query_params[_AT] = spelled(scope)
 
 
-def show_children(page: Page, module: str, lessons: pd.DataFrame) -> None:
+def show_children(page: Page, module: str) -> None:
     """Show what each further condition adds to where one stands."""
     groups = edge_queries.read_groups(page.source, module)
     if page.filters.pattern_key is not None:
@@ -86,16 +86,16 @@ def show_children(page: Page, module: str, lessons: pd.DataFrame) -> None:
     within = _where(setup)
     way = edge_queries.read_way(page.source, group, within)
     _show_breadcrumb(setup, within, row, way)
-    children = edge_queries.read_scopes(page.source, group, within, 1)
+    parent_rr = float(way.iloc[-1]["avg_rr"] if len(way) else row["avg_rr"])
+    children = _children(page.source, group, within, page.filters, parent_rr)
     if children.empty:
         controls.nothing(
             f"No stored scope adds a condition to: {formats.scope(within)}. "
             "It takes 10 trades, and more with more conditions."
         )
     else:
-        parent_rr = way.iloc[-1]["avg_rr"] if len(way) else row["avg_rr"]
-        _show_table(children, within, _lessons_of(lessons, group), setup, float(parent_rr))
-    _show_lattice(page, group, setup, within, way, lessons)
+        _show_table(children, within, setup)
+    _show_lattice(page, group, setup, within)
 
 
 def _chosen_group(groups: pd.DataFrame, module: str) -> tuple[Group, str, Mapping[Any, Any]]:
@@ -143,6 +143,15 @@ def _show_breadcrumb(
 
 
 # ------------------------------------------------------------------ the children
+@kept
+def _children(
+    source: Source, group: Group, within: Mapping[str, Any], filters: Filters, parent_rr: float
+) -> pd.DataFrame:
+    """Return the children of a context, described."""
+    children = edge_queries.read_scopes(source, group, within, 1)
+    return child_table(children, within, _lessons_of(source, filters, group), parent_rr)
+
+
 def child_table(
     children: pd.DataFrame, within: Mapping[str, Any], known: Mapping[str, str], parent_rr: float
 ) -> pd.DataFrame:
@@ -190,14 +199,7 @@ def _told(
     ]
 
 
-def _show_table(
-    children: pd.DataFrame,
-    within: Mapping[str, Any],
-    known: Mapping[str, str],
-    setup: str,
-    parent_rr: float,
-) -> None:
-    table = child_table(children, within, known, parent_rr)
+def _show_table(table: pd.DataFrame, within: Mapping[str, Any], setup: str) -> None:
     shown = table.drop(columns="scope")
     picked = controls.table(
         shown,
@@ -249,7 +251,9 @@ def _child_columns() -> dict[str, Any]:
     }
 
 
-def _lessons_of(lessons: pd.DataFrame, group: Group) -> dict[str, str]:
+def _lessons_of(source: Source, filters: Filters, group: Group) -> dict[str, str]:
+    """Return the labels of the lessons of a setup, by their contexts in words."""
+    lessons = queries.of_filters(queries.read_lessons(source), filters)
     own = lessons[
         (lessons["pattern_key"] == group.pattern_key)
         & (lessons["action_category"] == group.action_category)
@@ -259,32 +263,43 @@ def _lessons_of(lessons: pd.DataFrame, group: Group) -> dict[str, str]:
 
 
 # ------------------------------------------------------------------ the lattice
-def _show_lattice(
-    page: Page,
-    group: Group,
-    setup: str,
-    within: Mapping[str, Any],
-    way: pd.DataFrame,
-    lessons: pd.DataFrame,
-) -> None:
-    scopes = edge_queries.read_scopes(page.source, group, within, 3)
-    scopes = scopes[scopes["n"] >= formats.MIN_SHOWN_N].reset_index(drop=True)
-    if scopes.empty:
+def _show_lattice(page: Page, group: Group, setup: str, within: Mapping[str, Any]) -> None:
+    shown = _lattice(page.source, group, within, page.filters)
+    if not shown.scopes:
         return
-    steps = [(float(one["delta_rr"]), int(one["depth"])) for one in way.to_dict("records")]
-    shown = scope_lattice(scopes, _lessons_of(lessons, group), path=[(0.0, 0), *steps])
     st.caption(
-        f"The {len(scopes)} largest stored scopes below, raw; blue ones are lessons, ◆ the way "
-        "here. The wider the cloud at depth, the more of it is chance. Click one to stand there."
+        f"The {len(shown.scopes)} largest stored scopes below, raw; blue ones are lessons, ◆ "
+        "the way here. The wider the cloud at depth, the more of it is chance. Click one to stand "
+        "there."
     )
-    clicked = controls.picked(draw_scope_lattice(shown, page.palette), key="lattice", alt=shown.alt)
-    if clicked is not None:
-        st.session_state["go to"] = (setup, _further(within, shown.scopes[int(clicked[1])]))
-        st.rerun()
+
+    def stand(clicked: list[Any]) -> None:
+        stand_at(setup, _further(within, shown.scopes[int(clicked[1])]))
+
+    figure = draw_scope_lattice(shown, page.palette)
+    controls.chart(figure, key="lattice", alt=shown.alt, on_pick=stand)
+
+
+@kept
+def _lattice(
+    source: Source, group: Group, within: Mapping[str, Any], filters: Filters
+) -> ScopeLattice:
+    """Return the stored scopes below a context, with the way to it."""
+    scopes = edge_queries.read_scopes(source, group, within, 3)
+    scopes = scopes[scopes["n"] >= formats.MIN_SHOWN_N]
+    way = edge_queries.read_way(source, group, within)
+    steps = [(float(one["delta_rr"]), int(one["depth"])) for one in way.to_dict("records")]
+    return scope_lattice(scopes, _lessons_of(source, filters, group), path=[(0.0, 0), *steps])
+
+
+def stand_at(setup: str, scope: Mapping[str, Any]) -> None:
+    """Show the page anew at a context: charts are drawn when all else stands where it stood."""
+    st.session_state["go to"] = (setup, scope)
+    st.rerun()
 
 
 def follow_click() -> None:
-    """Go where a click in the lattice, below, led to; called before anything is drawn."""
+    """Go where a click in a chart led to; called before anything is drawn."""
     wanted = st.session_state.pop("go to", None)
     if wanted is not None:
         go_to(*wanted)

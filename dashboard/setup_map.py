@@ -1,4 +1,4 @@
-"""The map of the first page: the largest setups by the condition that most lessons name."""
+"""Maps of edge by setup and context, with the lessons in them, made once for all who look."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import plotly.graph_objects as go
 from dashboard import controls, queries
 from dashboard.drill_down import most_named
 from dashboard.edge_queries import EdgeTable, Unit, read_dimensions, read_edge_table
-from dashboard.figures.edge_map import EdgeMap, draw_edge_map, edge_map
+from dashboard.figures.edge_map import EdgeMap, Layer, draw_edge_map, edge_map
 from dashboard.queries import Filters, Source, kept
 from dashboard.theme import Palette
 
-_MOST_ROWS = 8
+SETUP = "setup"
+MOST_ROWS = 40
+_FIRST_ROWS = 8
 
 
 @kept
@@ -26,12 +28,10 @@ def map_dimension(source: Source, module: str, filters: Filters) -> str:
 def map_of_setups(
     source: Source, module: str, dim: str, filters: Filters, unit: Unit, outcome: str
 ) -> EdgeMap:
-    """Return the map of the largest setups by one condition, with the lessons in it."""
+    """Return the map of the largest setups by one condition, one row for each pattern."""
     table = read_edge_table(source, module, (dim,), filters, unit, outcome, None)
-    lessons = queries.of_filters(queries.read_lessons(source), filters)
-    is_narrowed = filters.narrows_trades or unit != "R"
-    cells = controls.with_lessons(_largest(table), (dim,), lessons, narrowed=is_narrowed)
-    return edge_map(cells, row="setup", column=dim, unit=table.unit)
+    cells = _with_lessons(source, _largest_patterns(table), (dim,), filters, unit)
+    return edge_map(cells, row=SETUP, column=dim, unit=table.unit)
 
 
 def draw_map_of_setups(shown: EdgeMap, palette: Palette) -> go.Figure:
@@ -39,8 +39,54 @@ def draw_map_of_setups(shown: EdgeMap, palette: Palette) -> go.Figure:
     return draw_edge_map(shown, palette, height=max(236, 60 + 30 * len(shown.rows)))
 
 
-def _largest(table: EdgeTable) -> pd.DataFrame:
+@kept
+def map_of(
+    source: Source,
+    module: str,
+    dims: tuple[str, ...],
+    filters: Filters,
+    unit: Unit,
+    outcome: str,
+    category: str | None,
+    *,
+    row: str,
+    layer: Layer,
+    setup: tuple[str, str] | None,
+) -> EdgeMap:
+    """Return the map of what ``read_edge_table`` tells of the same.
+
+    Args:
+        row: What stands down the map: a condition, or the setups with most trades.
+        layer: What its cells show.
+        setup: Pattern and action of the only setup in it; None for all.
+    """
+    table = read_edge_table(source, module, dims, filters, unit, outcome, category)
+    cells = table.cells if row != SETUP else largest(table)
+    if setup is not None:
+        pattern_key, action_category = setup
+        cells = cells[
+            (cells["pattern_key"] == pattern_key) & (cells["action_category"] == action_category)
+        ]
+    cells = _with_lessons(source, cells, dims, filters, unit)
+    return edge_map(cells, row=row, column=dims[-1], unit=table.unit, layer=layer)
+
+
+def largest(table: EdgeTable) -> pd.DataFrame:
+    """Return the cells of the setups with most trades: more rows than that nobody reads."""
+    listed = table.groups.sort_values("n", ascending=False, kind="stable").head(MOST_ROWS)
+    return table.cells.merge(listed[["pattern_key", "action_category"]])
+
+
+def _with_lessons(
+    source: Source, cells: pd.DataFrame, dims: tuple[str, ...], filters: Filters, unit: Unit
+) -> pd.DataFrame:
+    lessons = queries.of_filters(queries.read_lessons(source), filters)
+    is_narrowed = filters.narrows_trades or unit != "R"
+    return controls.with_lessons(cells, dims, lessons, narrowed=is_narrowed)
+
+
+def _largest_patterns(table: EdgeTable) -> pd.DataFrame:
     """Return the cells of the largest setups, of each pattern what it does most often."""
-    largest = table.groups.sort_values(["n", "action_category"], ascending=[False, True])
-    listed = largest.drop_duplicates("pattern_key").head(_MOST_ROWS)
+    groups = table.groups.sort_values(["n", "action_category"], ascending=[False, True])
+    listed = groups.drop_duplicates("pattern_key").head(_FIRST_ROWS)
     return table.cells.merge(listed[["pattern_key", "action_category"]])

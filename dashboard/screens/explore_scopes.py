@@ -10,22 +10,15 @@ import streamlit as st
 
 from dashboard import controls, edge_queries, formats, queries
 from dashboard.controls import Page
-from dashboard.drill_down import (
-    follow_click,
-    go_to,
-    most_named,
-    show_children,
-    stored_value,
-)
+from dashboard.drill_down import follow_click, go_to, show_children, stored_value
 from dashboard.edge_queries import EdgeTable
-from dashboard.figures.edge_map import EdgeMap, Layer, draw_edge_map, edge_map
+from dashboard.figures.edge_map import EdgeMap, Layer, draw_edge_map
 from dashboard.figures.search_funnel import draw_search_funnel, search_funnel
+from dashboard.setup_map import MOST_ROWS, SETUP, map_dimension, map_of
 from learning.domain.pattern_key import ACTION_CATEGORIES
 
 _JOBS = ("ingest_strands", "aggregate_scopes", "mine_pm_lessons", "mine_dm_lessons")
 _LAYERS: Mapping[str, Layer] = {"edge": "edge", "raw difference": "raw", "trades": "n", "q": "q"}
-_SETUP = "setup"
-_MOST_ROWS = 40
 
 
 def show() -> None:
@@ -41,11 +34,11 @@ def show() -> None:
             "least, once aggregate_scopes has run."
         )
         return
-    _show_map(page, module, dims, lessons)
+    _show_map(page, module, dims)
     st.space("small")
     left, right = st.columns([1.5, 1], gap="medium")
     with left:
-        show_children(page, module, lessons)
+        show_children(page, module)
     with right:
         _show_search(page, module, lessons)
 
@@ -55,16 +48,14 @@ def _with_scopes(page: Page) -> str:
 
 
 # ------------------------------------------------------------------ the map
-def _show_map(
-    page: Page, module: str, known: Mapping[str, Sequence[object]], lessons: pd.DataFrame
-) -> None:
-    dims, first = list(known), most_named(known, lessons)
+def _show_map(page: Page, module: str, known: Mapping[str, Sequence[object]]) -> None:
+    dims, first = list(known), map_dimension(page.source, module, page.filters)
     with st.container(horizontal=True, gap="small"):
         column = st.selectbox(
             "Across", dims, index=None, placeholder=first, key="x", bind="query-params", width=190
         )
         column = column or first  # nobody chose: what lessons are about
-        rows = [_SETUP, *(dim for dim in dims if dim != column)]
+        rows = [SETUP, *(dim for dim in dims if dim != column)]
         row = st.selectbox("Down", rows, key="y", bind="query-params", width=190)
         category = st.selectbox(
             "Action",
@@ -84,81 +75,57 @@ def _show_map(
             bind="query-params",
         )
     layer = _LAYERS[layer_name or "edge"]
-    asked = (column,) if row == _SETUP else (row or dims[0], column)
+    row = row or dims[0]
+    asked = (column,) if row == SETUP else (row, column)
     table = edge_queries.read_edge_table(
         page.source, module, asked, page.filters, page.unit, page.outcome, category
     )
     if table.cells.empty:
         controls.nothing("No trade carries these conditions. Widen the filters.")
         return
-    if row != _SETUP and table.cells.groupby(["pattern_key", "action_category"]).ngroups > 1:
-        _show_maps_by_setup(page, table, asked, lessons, layer)
-    else:
-        _show_one_map(page, table, row or _SETUP, asked, lessons, layer)
+    setup = None if row == SETUP else _setup_of_map(table)
+    shown = map_of(
+        page.source, module, asked, page.filters, page.unit, page.outcome, category,
+        row=row, layer=layer, setup=setup,
+    )  # fmt: skip
+    _show_one_map(page, shown, asked, table, setup)
     st.caption(formats.plain(_map_told(table), longest=500))
     controls.downloads(_exported(table), "edge-map")
 
 
+def _setup_of_map(table: EdgeTable) -> tuple[str, str]:
+    """Return the one setup of a map of two conditions: a cell of two would mix what they are."""
+    keys = ["pattern_key", "action_category"]
+    with_cells = table.groups.merge(table.cells[keys].drop_duplicates())
+    ordered = with_cells.sort_values("n", ascending=False)[keys].itertuples(index=False, name=None)
+    setups = {formats.setup(*one): one for one in ordered}
+    if len(setups) == 1:
+        return next(iter(setups.values()))
+    name = st.selectbox("Setup of the map", list(setups), key="map_setup", bind="query-params")
+    return setups.get(name, next(iter(setups.values())))
+
+
 def _show_one_map(
     page: Page,
-    table: EdgeTable,
-    row: str,
+    shown: EdgeMap,
     dims: tuple[str, ...],
-    lessons: pd.DataFrame,
-    layer: Layer,
+    table: EdgeTable,
+    setup: tuple[str, str] | None,
 ) -> None:
-    narrowed = page.filters.narrows_trades or page.unit != "R"
-    listed = largest(table) if row == _SETUP else table.cells
-    cells = controls.with_lessons(listed, dims, lessons, narrowed=narrowed)
-    shown = edge_map(cells, row=row, column=dims[-1], unit=table.unit, layer=layer)
-    clicked = controls.picked(draw_edge_map(shown, page.palette), key="map", alt=shown.alt)
-    if clicked is not None:
-        _drill(shown, clicked, row, dims, table)
-    if row == _SETUP and len(table.groups) > _MOST_ROWS:
+    def stand(clicked: list[Any]) -> None:
+        row, across = shown.row_values[clicked[1]], shown.column_values[clicked[2]]
+        if setup is None:
+            go_to(str(row), {dims[-1]: stored_value(across)})
+        else:
+            at = {dims[0]: stored_value(row), dims[-1]: stored_value(across)}
+            go_to(formats.setup(*setup), at)
+
+    controls.chart(draw_edge_map(shown, page.palette), key="map", alt=shown.alt, on_pick=stand)
+    if setup is None and len(table.groups) > MOST_ROWS:
         st.caption(
-            f"The {_MOST_ROWS} setups with most trades of {len(table.groups)}: a setup or an "
+            f"The {MOST_ROWS} setups with most trades of {len(table.groups)}: a setup or an "
             "action chosen above shows others, the download has all."
         )
-
-
-def largest(table: EdgeTable) -> pd.DataFrame:
-    """Return the cells of the setups with most trades: more rows than that nobody reads."""
-    listed = table.groups.sort_values("n", ascending=False, kind="stable").head(_MOST_ROWS)
-    return table.cells.merge(listed[["pattern_key", "action_category"]])
-
-
-def _drill(
-    shown: EdgeMap, clicked: list[Any], row: str, dims: tuple[str, ...], table: EdgeTable
-) -> None:
-    """Stand at the cell that was clicked, in the part below."""
-    row_value, column_value = shown.row_values[clicked[1]], shown.column_values[clicked[2]]
-    if row == _SETUP:
-        go_to(str(row_value), {dims[-1]: stored_value(column_value)})
-        return
-    one = table.cells.iloc[0]
-    setup = formats.setup(one["pattern_key"], one["action_category"])
-    go_to(setup, {row: stored_value(row_value), dims[-1]: stored_value(column_value)})
-
-
-def _show_maps_by_setup(
-    page: Page, table: EdgeTable, dims: tuple[str, ...], lessons: pd.DataFrame, layer: Layer
-) -> None:
-    """Show the map of one setup at a time: a cell of two setups would mix what they are."""
-    groups = table.groups.sort_values("n", ascending=False).to_dict("records")
-    names = [formats.setup(one["pattern_key"], one["action_category"]) for one in groups]
-    name = st.selectbox("Setup of the map", names, key="map_setup", bind="query-params")
-    one = groups[names.index(name)] if name in names else groups[0]
-    own = table.cells[
-        (table.cells["pattern_key"] == one["pattern_key"])
-        & (table.cells["action_category"] == one["action_category"])
-    ]
-    narrowed = EdgeTable(
-        own, table.groups, table.prior_sd, table.n_trades, table.unit, table.outcome
-    )
-    if own.empty:
-        controls.nothing("No trade of this setup carries these conditions.")
-        return
-    _show_one_map(page, narrowed, dims[0], dims, lessons, layer)
 
 
 def _map_told(table: EdgeTable) -> str:

@@ -106,9 +106,11 @@ def _show_forest(page: Page, lessons: pd.DataFrame) -> None:
         )
         return
     drawn = draw_half_life_forest(forest, page.palette)
-    clicked = controls.picked(drawn, key="half-lives", alt=forest.alt)
-    if clicked:
+
+    def choose(clicked: list[Any]) -> None:
         st.session_state["fit"] = clicked[0]  # the list of lessons beside it follows
+
+    controls.chart(drawn, key="half-lives", alt=forest.alt, on_pick=choose)
     more = f" {forest.n_left_out} more in the table." if forest.n_left_out else ""
     st.caption(
         "Click one to see its fit. Blue: active, violet: candidate, amber tick: days since "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from dashboard.edge_queries import EdgeTable, read_edge_table
 from dashboard.figures.edge_map import draw_edge_map, edge_map
 from dashboard.figures.scope_lattice import draw_scope_lattice, scope_lattice
 from dashboard.queries import Filters, read_health
-from dashboard.screens.explore_scopes import largest
+from dashboard.setup_map import largest
 from dashboard.theme import DARK
 from jobs.runner import Runner
 from jobs.timetable import JOBS
@@ -147,18 +148,15 @@ def test_the_lattice_draws_the_way_to_where_one_stands() -> None:
 
 
 def test_a_click_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    clicked = [["told", 1, 0]]
-    state: dict[str, object] = {}
+    state: dict[str, Any] = {}
     monkeypatch.setattr("streamlit.session_state", state)
-    monkeypatch.setattr(
-        "streamlit.plotly_chart",
-        lambda *_, **__: {"selection": {"points": [{"customdata": one} for one in clicked]}},
-    )
-    figure = draw_edge_map(edge_map(cells(), row="setup", column="phase", unit="R"), DARK)
-    told = [controls.picked(figure, key="map", alt="map") for _ in range(2)]
-    assert told == [["told", 1, 0], None]
-    clicked.clear()
-    assert controls.picked(figure, key="map", alt="map") is None
+    assert controls.newly_picked("map") is None  # it has not been drawn yet
+    state["map"] = {"selection": {"points": [{"customdata": ["told", 1, 0]}]}}
+    assert [controls.newly_picked("map") for _ in range(2)] == [["told", 1, 0], None]
+    state["map"]["selection"]["points"] = []
+    assert controls.newly_picked("map") is None
+    state["map"]["selection"]["points"] = [{"customdata": ["told", 1, 0]}]
+    assert controls.newly_picked("map") == ["told", 1, 0]
 
 
 # ------------------------------------------------------------------ stored sums
