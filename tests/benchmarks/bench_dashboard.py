@@ -26,7 +26,7 @@ from sqlalchemy import Engine
 from learning.store.database import create_engine, migrate
 from learning.store.embedded import start_server, stop_server
 from tests.benchmarks import busy_database
-from tests.benchmarks.browser_clock import Visible, new_context, new_tab, visit
+from tests.benchmarks.browser_clock import Visible, new_context, new_tab, seconds_until, visit
 from tests.benchmarks.open_sessions import Crowd, first_pages
 from tests.dashboard.browsing import chromium, served, served_by
 
@@ -83,14 +83,7 @@ def filter_change(tab: Any, first: str, second: str, shows: str) -> float:
     """Seconds from choosing another period until ``shows`` has other words."""
     period(tab, first).click()
     tab.wait_for_timeout(1_500)
-    before = tab.locator(shows).all_inner_texts()
-    began = time.perf_counter()
-    period(tab, second).click()
-    while tab.locator(shows).all_inner_texts() == before:
-        if time.perf_counter() - began > 20:
-            raise TimeoutError(f"choosing {second} changed nothing")
-        tab.wait_for_timeout(5)
-    return time.perf_counter() - began
+    return seconds_until(tab, period(tab, second).click, "other", shows)
 
 
 def period(tab: Any, value: str) -> Any:
@@ -99,10 +92,7 @@ def period(tab: Any, value: str) -> Any:
 
 def dialog(tab: Any, button: Any) -> float:
     """Seconds from the click until the dialog is there; it is closed again."""
-    began = time.perf_counter()
-    button.click()
-    tab.get_by_role("dialog").wait_for()
-    took = time.perf_counter() - began
+    took = seconds_until(tab, button.click, "shown", "[role=dialog]")
     tab.wait_for_timeout(300)
     tab.keyboard.press("Escape")
     tab.get_by_role("dialog").wait_for(state="hidden")
@@ -113,31 +103,24 @@ def dialog(tab: Any, button: Any) -> float:
 def approval(tab: Any) -> float:
     """Seconds from the last click of an approval until the toast that says it is committed."""
     tab.get_by_role("button", name="Approve L-").first.click()
-    window = tab.get_by_role("dialog")
-    window.get_by_role("textbox").first.fill("looked at it for the benchmark")
-    window.get_by_role("textbox").first.press("Tab")
-    tab.wait_for_timeout(800)
-    began = time.perf_counter()
-    window.get_by_role("button", name="Approve x").click()
-    tab.get_by_test_id("stToast").first.wait_for()
-    took = time.perf_counter() - began
-    tab.get_by_test_id("stToast").first.wait_for(state="hidden")
-    tab.wait_for_timeout(500)
-    return took
+    return confirmed(tab, tab.get_by_role("dialog").get_by_role("button", name="Approve x"))
 
 
 def confirmation(tab: Any) -> float:
     """The same on the bare page."""
     tab.get_by_role("button", name="Ask").click()
-    window = tab.get_by_role("dialog")
-    window.get_by_role("textbox").fill("looked at it for the benchmark")
-    window.get_by_role("textbox").press("Tab")
+    return confirmed(tab, tab.get_by_role("dialog").get_by_role("button", name="Confirm now"))
+
+
+def confirmed(tab: Any, button: Any) -> float:
+    """Give a reason, press the last button of a dialog, and wait until its toast has gone."""
+    reason = tab.get_by_role("dialog").get_by_role("textbox").first
+    reason.fill("looked at it for the benchmark")
+    reason.press("Tab")
     tab.wait_for_timeout(800)
-    began = time.perf_counter()
-    window.get_by_role("button", name="Confirm now").click()
-    tab.get_by_test_id("stToast").first.wait_for()
-    took = time.perf_counter() - began
+    took = seconds_until(tab, button.click, "shown", "[data-testid=stToast]")
     tab.get_by_test_id("stToast").first.wait_for(state="hidden")
+    tab.wait_for_timeout(500)
     return took
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,11 +31,31 @@ _CLOCK = """
     const now = counts();
     for (const name of Object.keys(now))
       if (now[name] > seen[name]) { seen[name] = now[name]; at[name] = performance.now(); }
-    requestAnimationFrame(look);
+    if (!window.__clock.stopped) requestAnimationFrame(look);
   };
   window.__clock = {seen, at};
   requestAnimationFrame(look);
 })();
+"""
+
+
+# Seconds from the next press of the mouse to the first frame in which a thing is there.
+_AFTER_PRESS = """
+([there, selector]) => {
+  window.__clock.stopped = true;  // looking at everything in every frame takes time of its own
+  const texts = () => [...document.querySelectorAll(selector)].map(e => e.textContent).join('|');
+  const before = texts();
+  const found = {
+    other: () => texts() !== before,
+    shown: () => [...document.querySelectorAll(selector)].some(e => e.getClientRects().length),
+  }[there];
+  window.__since = new Promise(resolve => addEventListener('pointerdown', () => {
+    const began = performance.now();
+    const look = () =>
+      found() ? resolve((performance.now() - began) / 1e3) : requestAnimationFrame(look);
+    requestAnimationFrame(look);
+  }, {once: true, capture: true}));
+}
 """
 
 
@@ -86,6 +107,22 @@ def visit(tab: Any, url: str) -> Visible:
         at.get("title"), at.get("text"), at.get("table"), at.get("chart"),
         clock["seen"]["chart"], n_webgl, wire.mb(),
     )  # fmt: skip
+
+
+def seconds_until(tab: Any, click: Callable[[], None], there: str, selector: str) -> float:
+    """Click, and return the seconds from the press to the first frame in which a thing is there.
+
+    They are taken inside the page: to ask it from outside holds it up.
+
+    Args:
+        tab: The page.
+        click: Clicks once.
+        there: ``other`` words in what the selector finds, or something of it ``shown``.
+        selector: Of elements.
+    """
+    tab.evaluate(_AFTER_PRESS, [there, selector])
+    click()
+    return float(tab.evaluate("window.__since"))
 
 
 class WireBytes:
