@@ -324,13 +324,16 @@ def _opener(what: str, name: str, lesson: Lesson, **look: Any) -> None:
     st.button(name, key=what, on_click=controls.open_dialog, args=(what, seen_of(lesson)), **look)
 
 
-def show_open_dialog(page: Page, lessons: pd.DataFrame) -> None:
-    """Show the dialog that is open, on the lesson it was opened on, whatever is selected now."""
+def show_open_dialog(page: Page) -> None:
+    """Show the dialog that is open, on the lesson it was opened on, whatever is selected now.
+
+    Called before the page is drawn: who asked for a dialog waits for no list behind it.
+    """
     found = controls.opened()
     if found is None or found.seen is None or not page.viewer.may_decide:
         return
     shown = {"approve": approve, "reject": reject, "renew": renew}.get(found.what)
-    rows = lessons[lessons["id"] == found.seen.lesson_id]
+    rows = queries.read_lesson(page.source, found.seen.lesson_id)
     if shown is not None and not rows.empty:
         shown(page, rows.iloc[0].to_dict(), found.seen, found.token)
 

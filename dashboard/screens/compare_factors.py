@@ -25,6 +25,7 @@ _LONGEST_SETUP = 27  # letters that its column has room for
 def show() -> None:
     """Draw the page."""
     page = controls.open_page("Factors", jobs=("mine_pm_lessons", "mine_dm_lessons", _JOB))
+    lesson_card.show_open_dialog(page)
     factors = factor_queries.read_factors(page.source, page.filters)
     if factors.empty:
         _show_empty(page)
@@ -287,7 +288,6 @@ def _show_decisions(page: Page, factor: dict[Any, Any], own: pd.DataFrame) -> No
         )
         lesson_card.show_actions(page, lesson)
     _show_disable(page, factor, own)
-    lesson_card.show_open_dialog(page, lessons)
 
 
 def _show_disable(page: Page, factor: dict[Any, Any], own: pd.DataFrame) -> None:

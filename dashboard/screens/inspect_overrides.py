@@ -28,6 +28,7 @@ _SHOWN_FIRST = ("lesson", "setup", "context", "change", "effect", "watch", "ends
 def show() -> None:
     """Draw the page."""
     page = controls.open_page("Overrides", jobs=_JOBS)
+    lesson_card.show_open_dialog(page)
     show_alerts(page, open_alerts(page))
     overrides = _of_filters(queries.read_overrides(page.source), page)
     left, right = st.columns([1.35, 1], gap="medium")
@@ -257,7 +258,6 @@ def _show_chosen(page: Page, lesson_id: int) -> None:
     with st.container(border=True):
         lesson_card.show_head(page, lesson)
         lesson_card.show_actions(page, lesson)
-    lesson_card.show_open_dialog(page, lessons)
 
 
 def _table(page: Page, overrides: pd.DataFrame) -> pd.DataFrame:

@@ -28,6 +28,7 @@ def moment(label: str) -> Any:
 def show() -> None:
     """Draw the page."""
     page = controls.open_page("Lesson", jobs=("mine_pm_lessons", "mine_dm_lessons", JOB))
+    lesson_card.show_open_dialog(page)
     asked = st.query_params.get("id", "")
     found = queries.read_lesson(page.source, _number(asked))
     if found.empty:
@@ -35,7 +36,6 @@ def show() -> None:
         return
     lesson: dict[Any, Any] = found.iloc[0].to_dict()
     _show_lesson(page, lesson, _number(st.query_params.get("v", "")))
-    lesson_card.show_open_dialog(page, found)
 
 
 def _number(text: str) -> int | None:

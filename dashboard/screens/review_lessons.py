@@ -36,6 +36,7 @@ _SHOWN_FIRST = ("lesson", "setup", "context", "edge", "interval", "n", "q", "cha
 def show() -> None:
     """Draw the page."""
     page = controls.open_page("Decisions", jobs=_JOBS)
+    lesson_card.show_open_dialog(page)
     show_alerts(page, open_alerts(page), most=_MOST_ALERTS)
     put_off = queries.read_put_off(page.engine, page.viewer.name)
     lessons = with_states(
@@ -55,7 +56,6 @@ def show() -> None:
         chosen, marked = _show_queue(page, queue, state)
     with right:
         _show_preview(page, lessons, chosen, put_off)
-    lesson_card.show_open_dialog(page, lessons)
     if controls.is_open("reject several"):
         _reject_several(page, marked)
 
