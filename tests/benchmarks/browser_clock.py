@@ -9,7 +9,8 @@ from typing import Any
 from tests.dashboard.browsing import WAIT_MS
 
 _SETTLED_MS = 2_500  # without a new element a page is done
-# Counts what is visible at every frame and keeps the time at which each count last grew.
+_ASKED_EVERY_MS = 250  # in every frame it would hold up what it waits for
+# Counts what is visible every few frames and keeps the time at which each count last grew.
 _CLOCK = """
 (() => {
   const seen = {title: 0, text: 0, table: 0, chart: 0};
@@ -31,7 +32,8 @@ _CLOCK = """
     const now = counts();
     for (const name of Object.keys(now))
       if (now[name] > seen[name]) { seen[name] = now[name]; at[name] = performance.now(); }
-    if (!window.__clock.stopped) requestAnimationFrame(look);
+    // a look in every frame would slow down what it times
+    if (!window.__clock.stopped) setTimeout(() => requestAnimationFrame(look), 40);
   };
   window.__clock = {seen, at};
   requestAnimationFrame(look);
@@ -99,13 +101,14 @@ def visit(tab: Any, url: str) -> Visible:
         "'[data-test-script-state=running], [data-testid=stSkeleton], [data-testid=stStatusWidget]"
         "') && performance.now() - Math.max(...Object.values(window.__clock.at)) > settled",
         arg=_SETTLED_MS,
+        polling=_ASKED_EVERY_MS,
     )
     clock = tab.evaluate("window.__clock")
     at = {name: value / 1e3 for name, value in clock["at"].items()}
     n_webgl = tab.evaluate("document.querySelectorAll('.gl-canvas-focus').length")
     return Visible(
         at.get("title"), at.get("text"), at.get("table"), at.get("chart"),
-        clock["seen"]["chart"], n_webgl, wire.mb(),
+        clock["seen"]["chart"], n_webgl, wire.taken_mb(),
     )  # fmt: skip
 
 
@@ -130,10 +133,10 @@ class WireBytes:
 
     def __init__(self, tab: Any) -> None:
         self._n = 0.0
-        session = tab.context.new_cdp_session(tab)
-        session.send("Network.enable")
-        session.on("Network.loadingFinished", self._loaded)
-        session.on("Network.webSocketFrameReceived", self._received)
+        self._session = tab.context.new_cdp_session(tab)
+        self._session.send("Network.enable")
+        self._session.on("Network.loadingFinished", self._loaded)
+        self._session.on("Network.webSocketFrameReceived", self._received)
 
     def _loaded(self, event: dict[str, Any]) -> None:
         self._n += event["encodedDataLength"]
@@ -141,6 +144,7 @@ class WireBytes:
     def _received(self, event: dict[str, Any]) -> None:
         self._n += len(event["response"]["payloadData"])
 
-    def mb(self) -> float:
-        """Megabytes so far."""
+    def taken_mb(self) -> float:
+        """Stop listening, which slows the tab down, and return the megabytes so far."""
+        self._session.detach()
         return self._n / 1e6
