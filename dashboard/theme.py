@@ -18,6 +18,7 @@ import plotly.graph_objects as go
 import plotly.io
 
 from dashboard import formats
+from dashboard.figures.margins import make_room
 
 # the house rules say all there is to say: no figure carries seven kilobytes of another's
 plotly.io.templates.default = None
@@ -230,11 +231,15 @@ def kept_figure(draw: Callable[P, go.Figure]) -> Callable[P, go.Figure]:
 
 
 def _as_sent(figure: go.Figure) -> go.Figure:
-    """Let a figure keep what is sent of it: to take it apart costs more than to send it.
+    """Let a figure keep what is sent of it, with room for its labels.
 
-    Every run of a page takes each of its figures apart, copies all of it, and spells it out.
+    To take it apart costs more than to send it: every run of a page takes each of its figures
+    apart, copies all of it, and spells it out.
     """
     sent = json.loads(figure.to_json(validate=False))
+    room = make_room(sent)
+    sent["layout"]["margin"] = room
+    figure.update_layout(margin=room)
     figure.to_dict = lambda: sent
     return figure
 

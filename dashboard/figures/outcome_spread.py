@@ -86,7 +86,7 @@ def draw_outcome_spread(shown: OutcomeSpread, palette: Palette) -> go.Figure:
         if mean is not None:
             figure.add_vline(x=mean, line={"color": colour, "width": 1.2, "dash": "dash"})
     style(figure, palette, height=240)
-    figure.update_layout(showlegend=True, margin={"t": 30})
+    figure.update_layout(showlegend=True, margin={"t": 36})
     figure.update_yaxes(tickformat=".0%", nticks=4)
     figure.update_xaxes(title={"text": "outcome (R); dashed: means", "standoff": 4})
     return figure

@@ -138,4 +138,4 @@ def _add_names(figure: go.Figure, shown: PhaseShares, colours: Mapping[str, str]
             )  # fmt: skip
         below += share
     # most phases of the past do not reach the last week, whose names stand at the edge
-    figure.update_layout(margin={"r": 118, "t": 30}, showlegend=len(shown.shares) > 2)
+    figure.update_layout(margin={"r": 118, "t": 38}, showlegend=len(shown.shares) > 2)

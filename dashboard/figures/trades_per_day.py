@@ -66,7 +66,7 @@ def draw_trades_per_day(shown: TradesPerDay, palette: Palette) -> go.Figure:
     style(figure, palette, height=230)
     is_named = len(shown.series) > 1
     figure.update_layout(
-        barmode="stack", bargap=0.05, showlegend=is_named, margin={"t": 30 if is_named else 8}
+        barmode="stack", bargap=0.05, showlegend=is_named, margin={"t": 36 if is_named else 8}
     )
     date_axis(figure)
     return figure

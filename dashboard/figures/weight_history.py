@@ -117,7 +117,7 @@ def draw_weight_history(shown: WeightHistory, palette: Palette, *, height: int =
     style(figure, palette, height=height, hover="x unified")
     figure.add_hline(y=1, line={"color": palette.muted, "width": 1, "dash": "dot"})
     figure.update_yaxes(range=[_LOWEST - 0.04, _HIGHEST + 0.04], tickprefix="×", nticks=5)
-    figure.update_layout(showlegend=len(shown.lines) > 1, margin={"t": 28})
+    figure.update_layout(showlegend=len(shown.lines) > 1, margin={"t": 36})
     date_axis(figure)
     return figure
 

@@ -15,6 +15,7 @@ import pytest
 
 from dashboard import theme
 from dashboard.figures.edge_map import Layer, draw_edge_map, edge_map
+from dashboard.figures.margins import make_room
 from dashboard.figures.regime_weight_map import draw_regime_weight_map, regime_weight_map
 from dashboard.theme import DARK, LIGHT, Palette, between, contrast, kept_figure, style
 
@@ -54,6 +55,7 @@ def test_what_is_kept_of_a_figure_is_what_is_sent_of_it() -> None:
 
     once = draw(Shown((1.0, float("nan"), 2.5)), LIGHT)
     kept = kept_figure(draw)(Shown((1.0, float("nan"), 2.5)), LIGHT)
+    once.update_layout(margin=make_room(once.to_plotly_json()))
     assert json.loads(plotly.io.to_json(kept.to_dict(), validate=False)) == json.loads(
         plotly.io.to_json(once.to_dict(), validate=False)
     )
