@@ -27,6 +27,7 @@ from jobs.timetable import JOBS
 from learning.settings import Settings
 from learning.store import strand_rows
 from tests.benchmarks.loaded_trades import freeze_reference
+from tests.dashboard.browsing import CHROMIUM, WAIT_MS, chromium, served
 from tests.dashboard.conftest import words_of
 from tests.dashboard.test_figures import cells
 from tests.strand_builders import START, action, close
@@ -216,3 +217,30 @@ def test_the_address_restores_what_a_bot_is_asked_about(open_page: Open, mapped:
     assert page.text_input(key="ask_trade").value == "p-7"
     assert page.expander[0].proto.expanded
     assert not open_page("inspect_overrides.py").expander[0].proto.expanded
+
+
+CELL = """
+([column, row]) => {
+  const map = document.querySelector('.js-plotly-plot'), at = map._fullLayout._size;
+  const box = map.getBoundingClientRect();
+  return [box.x + at.l + at.w * column, box.y + at.t + at.h * row];
+}
+"""
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed on this machine")
+@pytest.mark.usefixtures("mapped")
+def test_a_click_on_a_cell_leads_there_and_a_click_on_another_leads_on(fresh_database: str) -> None:
+    """Across stand micro and mid, the smaller one first."""
+    with served(DATABASE_URL=fresh_database) as address, chromium() as browser:
+        tab = browser.new_context(viewport={"width": 1440, "height": 1600}).new_page()
+        tab.set_default_timeout(WAIT_MS)
+        tab.goto(address + "edge?x=bucket")
+        for column, value in ((0.25, "micro"), (0.75, "mid")):
+            tab.locator(".js-plotly-plot .heatmaplayer").first.wait_for()
+            tab.wait_for_timeout(2000)
+            tab.mouse.click(*tab.evaluate(CELL, [column, 0.5]))
+            tab.get_by_role("button", name=f"+ bucket {value}").wait_for()
+            assert value in tab.url
