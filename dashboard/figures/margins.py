@@ -40,7 +40,7 @@ def text_width(text: str, font_px: float = _FONT_PX) -> float:
 
     Examples:
         >>> round(text_width("bench.S1.p07")), round(text_width("<b>L-0001</b><br>n"))
-        (70, 36)
+        (70, 33)
     """
     lines = [html.unescape(_TAG.sub("", line)) for line in _BREAK.split(text)]
     return font_px * max(sum(_EM.get(letter, _OF_OTHERS) for letter in line) for line in lines)
