@@ -86,7 +86,7 @@ def show_children(page: Page, module: str) -> None:
     within = _where(setup)
     way = edge_queries.read_way(page.source, group, within)
     _show_breadcrumb(setup, within, row, way)
-    parent_rr = float(way.iloc[-1]["avg_rr"] if len(way) else row["avg_rr"])
+    parent_rr = way.iloc[-1]["avg_rr"] if len(way) else row["avg_rr"]
     children = _children(page.source, group, within, page.filters, parent_rr)
     if children.empty:
         controls.nothing(
@@ -145,11 +145,13 @@ def _show_breadcrumb(
 # ------------------------------------------------------------------ the children
 @kept
 def _children(
-    source: Source, group: Group, within: Mapping[str, Any], filters: Filters, parent_rr: float
+    source: Source, group: Group, within: Mapping[str, Any], filters: Filters, parent_rr: Any
 ) -> pd.DataFrame:
-    """Return the children of a context, described."""
+    """Return the children of a context, described; none where none is stored."""
     children = edge_queries.read_scopes(source, group, within, 1)
-    return child_table(children, within, _lessons_of(source, filters, group), parent_rr)
+    if children.empty:
+        return children
+    return child_table(children, within, _lessons_of(source, filters, group), float(parent_rr))
 
 
 def child_table(

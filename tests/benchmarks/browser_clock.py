@@ -9,6 +9,7 @@ from typing import Any
 from tests.dashboard.browsing import WAIT_MS
 
 _SETTLED_MS = 2_500  # without a new element a page is done
+_LONGEST_S = 20  # a press that leads to nothing
 _ASKED_EVERY_MS = 250  # in every frame it would hold up what it waits for
 # Counts what is visible every few frames and keeps the time at which each count last grew.
 _CLOCK = """
@@ -43,7 +44,7 @@ _CLOCK = """
 
 # Seconds from the next press of the mouse to the first frame in which a thing is there.
 _AFTER_PRESS = """
-([there, selector]) => {
+([there, selector, longest]) => {
   window.__clock.stopped = true;  // looking at everything in every frame takes time of its own
   const texts = () => [...document.querySelectorAll(selector)].map(e => e.textContent).join('|');
   const before = texts();
@@ -51,10 +52,14 @@ _AFTER_PRESS = """
     other: () => texts() !== before,
     shown: () => [...document.querySelectorAll(selector)].some(e => e.getClientRects().length),
   }[there];
-  window.__since = new Promise(resolve => addEventListener('pointerdown', () => {
+  window.__since = new Promise((resolve, reject) => addEventListener('pointerdown', () => {
     const began = performance.now();
-    const look = () =>
-      found() ? resolve((performance.now() - began) / 1e3) : requestAnimationFrame(look);
+    const look = () => {
+      const seconds = (performance.now() - began) / 1e3;
+      if (found()) resolve(seconds);
+      else if (seconds > longest) reject(new Error(`${selector}: not ${there} in ${longest} s`));
+      else requestAnimationFrame(look);
+    };
     requestAnimationFrame(look);
   }, {once: true, capture: true}));
 }
@@ -122,8 +127,11 @@ def seconds_until(tab: Any, click: Callable[[], None], there: str, selector: str
         click: Clicks once.
         there: ``other`` words in what the selector finds, or something of it ``shown``.
         selector: Of elements.
+
+    Raises:
+        playwright.sync_api.Error: If it is not there after 20 s.
     """
-    tab.evaluate(_AFTER_PRESS, [there, selector])
+    tab.evaluate(_AFTER_PRESS, [there, selector, _LONGEST_S])
     click()
     return float(tab.evaluate("window.__since"))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -15,6 +17,7 @@ from jobs.ingest_strands import ingest_batch
 from learning.lessons.life_cycle import Status
 from learning.settings import Settings
 from learning.store import application_rows, strand_rows
+from tests.dashboard.browsing import ROOT
 from tests.jobs.test_measure_effects import LESSON, application
 from tests.learning.store.stored_lessons import store_lesson
 from tests.strand_builders import START, action, close
@@ -151,6 +154,23 @@ def test_who_comes_first_finds_lessons_effect_and_map_read(
     assert not page.exception
     assert metrics(page)["Effect of size"][0] == "+0.050 R per trade"
     assert not [one for one in asked for table in of_lessons if table in one]
+
+
+def test_what_is_read_for_the_first_visitor_loads_no_slow_library(engine_of_page: Engine) -> None:
+    """In a process of its own: what the first page reads of sized trades, not only imports."""
+    with engine_of_page.begin() as connection:
+        sized_trades(connection, 30)
+    code = (
+        "import sys\n"
+        "from dashboard.first_answers import read_first_answers\n"
+        "read_first_answers()\n"
+        "slow = {'scipy.stats', 'scipy.optimize', 'scipy.sparse', 'sklearn', 'numba'}\n"
+        "print(sorted(slow & set(sys.modules)), 'learning.overrides.effect_path' in sys.modules)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == "[] True"
 
 
 def test_before_an_outcome_is_chosen_nothing_is_read_for_the_first(engine_of_page: Engine) -> None:
