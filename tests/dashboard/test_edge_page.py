@@ -17,10 +17,10 @@ from streamlit.testing.v1 import AppTest
 from dashboard import controls
 from dashboard.drill_down import child_table, spelled
 from dashboard.edge_queries import EdgeTable, read_edge_table
-from dashboard.figures.edge_map import draw_edge_map, edge_map
+from dashboard.figures.edge_map import EdgeMap, draw_edge_map, edge_map
 from dashboard.figures.scope_lattice import draw_scope_lattice, scope_lattice
 from dashboard.queries import Filters, read_health
-from dashboard.setup_map import largest
+from dashboard.setup_map import SETUP, largest, map_of
 from dashboard.theme import DARK
 from jobs.runner import Runner
 from jobs.timetable import JOBS
@@ -30,33 +30,41 @@ from tests.benchmarks.loaded_trades import freeze_reference
 from tests.dashboard.browsing import CHROMIUM, WAIT_MS, chromium, served
 from tests.dashboard.conftest import words_of
 from tests.dashboard.test_figures import cells
+from tests.learning.store.stored_lessons import CLEAR, store_lesson
 from tests.strand_builders import START, action, close
 
 Open = Callable[..., AppTest]
 PAGE = "explore_scopes.py"
 
 
-@pytest.fixture
-def mapped(engine_of_page: Engine) -> Engine:
-    """Sixty trades in two buckets and two phases, aggregated."""
-    rng = np.random.default_rng(5)
-    with engine_of_page.begin() as connection:
+PATTERN, OTHER_PATTERN = "pm.uptrend.S1.buy_flag", "pm.uptrend.S3.dip"
+
+
+def trade(engine: Engine, pattern: str, seed: int) -> None:
+    """Store 120 trades of a pattern in two buckets and two phases, and aggregate them."""
+    rng = np.random.default_rng(seed)
+    with engine.begin() as connection:
         for i in range(120):
-            opened = START + timedelta(hours=12 * i)
+            opened, name = START + timedelta(hours=12 * i), f"{pattern}-{i}"
             scope = {"bucket": ("micro", "mid")[i % 2], "macro_phase": ("Good", "Dip")[i // 2 % 2]}
             strand_rows.append(
                 connection,
                 [
-                    action(f"t{i}", hours=12 * i, scope=scope),
-                    close(f"t{i}", r_multiple=float(rng.normal(i % 2, 1)),
+                    action(name, pattern=pattern, hours=12 * i, scope=scope),
+                    close(name, r_multiple=float(rng.normal(i % 2, 1)),
                           opened_at=opened.isoformat(),
                           closed_at=(opened + timedelta(hours=6)).isoformat()),
                 ],
             )  # fmt: skip
         connection.execute(sa.text("UPDATE edgekeeper_state SET outcome = 'r_multiple'"))
-    runner = Runner(engine_of_page, Settings(), JOBS)
+    runner = Runner(engine, Settings(), JOBS)
     for job in ("ingest_strands", "aggregate_scopes"):
         assert runner.run_now(job, requested_by="test").status == "ok"
+
+
+@pytest.fixture
+def mapped(engine_of_page: Engine) -> Engine:
+    trade(engine_of_page, PATTERN, seed=5)
     return engine_of_page
 
 
@@ -168,6 +176,41 @@ def table_of(engine: Engine, days: int | None, **changes: object) -> EdgeTable:
     asked = Filters(days=days, origins=Settings().origins)._replace(**changes)
     source = read_health(engine).source(engine)
     return read_edge_table(source, "pm", ("bucket",), asked, "R", "r_multiple", None)
+
+
+def map_by(engine: Engine, row: str, *dims: str, days: int | None = None, **more: Any) -> EdgeMap:
+    asked = Filters(days=days, origins=Settings().origins)
+    source = read_health(engine).source(engine)
+    return map_of(
+        source, "pm", dims, asked, "R", "r_multiple", None, row=row,
+        **{"setup": None, "layer": "edge", **more},
+    )  # fmt: skip
+
+
+def test_a_lesson_is_shown_for_all_trades_and_for_no_part_of_them(mapped: Engine) -> None:
+    """What a lesson is worth was found on all trades: of a period it would be another's number."""
+    with mapped.begin() as connection:
+        store_lesson(
+            connection, pattern_key=PATTERN, action_category="entry", scope={"bucket": "mid"},
+            stats={**CLEAR, "posterior_mean_rr": 7.25},
+        )  # fmt: skip
+    whole = map_by(mapped, SETUP, "bucket")
+    mid = whole.column_values.index("mid")
+    assert whole.value[0, mid] == 7.25
+    assert whole.text[0][mid].endswith("◆")
+    part = map_by(mapped, SETUP, "bucket", days=100_000)
+    assert abs(part.value[0, mid]) < 1
+    assert "◆" not in part.text[0][mid]
+
+
+def test_a_map_of_two_conditions_holds_one_setup(mapped: Engine) -> None:
+    dims = ("macro_phase", "bucket")
+    alone = map_by(mapped, dims[0], *dims, setup=(PATTERN, "entry"), layer="raw")
+    trade(mapped, OTHER_PATTERN, seed=6)
+    first, other = (map_by(mapped, dims[0], *dims, setup=(one, "entry"), layer="raw")
+                    for one in (PATTERN, OTHER_PATTERN))  # fmt: skip
+    assert first.value == pytest.approx(alone.value)
+    assert not np.isclose(first.value, other.value).any()
 
 
 @pytest.mark.parametrize("is_look", [True, False])
