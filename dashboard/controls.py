@@ -7,6 +7,7 @@ import functools
 import io
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ UNITS: tuple[Unit, ...] = ("R", "%", "money")
 _JUST_READ = "health"  # handed on within one run of a page
 _LATER = "charts-later"  # what is drawn at the end of the run
 _DRAWN = "charts-of"  # the page whose charts stand
+_WORDS_FIRST_S = 0.4
 _CHART_HEIGHT = 300
 PERIODS: Mapping[str, int | None] = {"all": None, "90 d": 90, "30 d": 30, "7 d": 7}
 OUTCOME_WORDS: Mapping[str, str] = {
@@ -408,7 +410,8 @@ def charts_last() -> Iterator[None]:
     """Draw the charts of what runs within at its end, each in its place.
 
     A browser draws what comes first, and while it draws a chart it shows no text: so the words and
-    tables of a page stand before its charts do.
+    tables of a page stand before its charts do. On a visitor's first page the browser still loads
+    what draws either; without a pause it has both before it has shown one, and shows them together.
     """
     later: list[Callable[[], None]] = []
     st.session_state[_LATER] = later
@@ -418,6 +421,8 @@ def charts_last() -> Iterator[None]:
         later.clear()
         raise
     finally:
+        if later and _DRAWN not in st.session_state:
+            time.sleep(_WORDS_FIRST_S)
         for draw in later:
             draw()
     st.session_state[_DRAWN] = st.session_state.get("page")

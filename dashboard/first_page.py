@@ -1,9 +1,10 @@
 """The first document a browser gets: Streamlit's own, that knows where it is and what comes next.
 
 Streamlit's page asks below its own address whether the server is there, which a link to one of the
-pages answers with two errors in the console; told the address, it asks once. And what draws charts
+pages answers with two errors in the console; told the address, it asks once. What draws charts
 and tables, half of all that is loaded, is named at once, behind what starts the page, not when the
-first chart arrives.
+first chart arrives. And what stands for them until then keeps still: where a browser draws without
+a GPU, the pulse of a dozen grey boxes takes most of a core from what they wait for.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ _NEEDED_SOON: Final = ("PlotlyChart", "DataFrame")
 _WHERE: Final = """<script>
       window.__streamlit = { BACKEND_BASE_URL: new URL("./", window.location.href).href }
     </script>"""
+_STILL: Final = '    <style>[data-testid^="stSkeleton"] { animation: none !important }</style>\n'
 
 
 def first_page_routes(paths: Sequence[str]) -> list[Route]:
@@ -43,7 +45,7 @@ def first_page() -> str:
     found = (_STATIC / "index.html").read_text(encoding="utf-8")
     named = found.replace("<head>", f"<head>\n    {_WHERE}", 1)
     soon = "".join(f"    {line}\n" for line in _preloads())
-    return named.replace("  </head>", f"{soon}  </head>", 1)
+    return named.replace("  </head>", f"{soon}{_STILL}  </head>", 1)
 
 
 def _preloads() -> list[str]:

@@ -11,6 +11,7 @@ import streamlit as st
 from sqlalchemy import Engine
 from streamlit.testing.v1 import AppTest
 
+from dashboard import controls
 from learning.store.database import create_engine
 from learning.store.embedded import stop_server
 from tests.dashboard.learned_crypto import copied, learned_server
@@ -40,6 +41,7 @@ def crypto(learned_crypto: str) -> Iterator[str]:
 def engine_of_page(fresh_database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """Engine of the database that the pages of this test read."""
     monkeypatch.setenv("DATABASE_URL", fresh_database)
+    monkeypatch.setattr(controls, "_WORDS_FIRST_S", 0.0)  # no browser is here to show them
     st.cache_data.clear()
     st.cache_resource.clear()
     engine = create_engine(fresh_database, application_name="edgekeeper dashboard tests")

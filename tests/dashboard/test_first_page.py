@@ -38,6 +38,10 @@ def test_the_document_names_the_server_and_what_charts_and_tables_need() -> None
         assert f'<link rel="modulepreload" crossorigin href="./static/js/{name}.' in head
 
 
+def test_what_stands_for_a_chart_keeps_still() -> None:
+    assert '[data-testid^="stSkeleton"] { animation: none' in first_page().partition("</head>")[0]
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_every_page_has_the_document_at_its_address(client: TestClient, path: str) -> None:
     answer = client.get(f"/{path}")

@@ -6,8 +6,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from streamlit.testing.v1 import AppTest
@@ -180,3 +182,18 @@ def test_before_an_outcome_is_chosen_nothing_is_read_for_the_first(engine_of_pag
     first_answers.read_first_answers()
     assert asked
     assert not [one for one in asked if "FROM learning_lessons" in one]
+
+
+def test_a_first_visit_has_its_words_before_its_charts_and_a_change_waits_for_nothing(
+    open_page: Open, engine_of_page: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with engine_of_page.begin() as connection:
+        sized_trades(connection, 30)
+    pauses: list[float] = []
+    monkeypatch.setattr(controls, "_WORDS_FIRST_S", 0.4)
+    monkeypatch.setattr(controls, "time", SimpleNamespace(sleep=pauses.append))
+    page = open_page(PAGE)
+    assert not page.exception
+    assert pauses == [0.4]
+    page.run()
+    assert pauses == [0.4]
