@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,26 @@ from learning.store.schema import (
 Unit = Literal["R", "%", "money"]
 _EPOCH = date(1970, 1, 1)
 _TIMEOUT_MS = 20_000
+
+
+class EdgeQuery(NamedTuple):
+    """Which edges are asked for.
+
+    Attributes:
+        module: Of the trades.
+        dims: The one or two conditions of a cell.
+        filters: Which trades count.
+        unit: In which they are measured.
+        outcome: What is averaged where the unit is R.
+        category: The only action; None for all.
+    """
+
+    module: str
+    dims: tuple[str, ...]
+    filters: Filters
+    unit: Unit
+    outcome: str
+    category: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,15 +84,7 @@ class _Measure:
 
 
 @kept
-def read_edge_table(
-    source: Source,
-    module: str,
-    dims: tuple[str, ...],
-    filters: Filters,
-    unit: Unit,
-    outcome: str,
-    category: str | None,
-) -> EdgeTable:
+def read_edge_table(source: Source, asked: EdgeQuery) -> EdgeTable:
     """Measure the cells of one or two conditions, shrunk toward their setups.
 
     A trade counts once in its setup. The variance minds that trades of one week share shocks;
@@ -81,13 +93,13 @@ def read_edge_table(
     are stored with the scopes.
     """
     with database.transaction(source.engine, read_only=True, statement_timeout_ms=_TIMEOUT_MS) as c:
-        measure = _measure(c, module, unit, outcome)
+        measure = _measure(c, asked.module, asked.unit, asked.outcome)
         blocks = None
-        if len(dims) == 1 and unit == "R" and not filters.narrows_trades:
-            blocks = _stored_blocks(c, module, dims[0], filters, outcome, category)
+        if len(asked.dims) == 1 and asked.unit == "R" and not asked.filters.narrows_trades:
+            blocks = _stored_blocks(c, asked)
         if blocks is None:
-            blocks = _blocks(c, module, dims, filters, measure, category)
-    cells, groups = _measured(blocks, dims)
+            blocks = _blocks(c, asked, measure)
+    cells, groups = _measured(blocks, asked.dims)
     shrunk = shrunk_edges(cells["delta"].to_numpy(float), cells["se"].to_numpy(float))
     cells["edge"], cells["low"], cells["high"] = shrunk.mean, shrunk.low, shrunk.high
     return EdgeTable(
@@ -151,27 +163,21 @@ def _block(key: tuple[str, str], cells: list[tuple[Any, ...]], *columns: Any) ->
                   *(np.asarray(one, dtype=np.float64) for one in numbers))  # fmt: skip
 
 
-def _stored_blocks(
-    connection: Connection,
-    module: str,
-    dim: str,
-    filters: Filters,
-    outcome: str,
-    category: str | None,
-) -> list[_Block] | None:
+def _stored_blocks(connection: Connection, asked: EdgeQuery) -> list[_Block] | None:
     """Return the sums that are stored; None where they were made of other outcomes or origins."""
+    dim = asked.dims[0]
     rows = week_sum_rows.read_sums(
-        connection, module, dim, outcome=outcome, origins=filters.origins
+        connection, asked.module, dim, outcome=asked.outcome, origins=asked.filters.origins
     )
     if not rows:
         return None
-    values = _values(connection, module, dim)
+    values = _values(connection, asked.module, dim)
     return [
         _block((row.pattern_key, row.action_category), [(values.get(code),) for code in row.codes],
                row.weeks, row.n, row.total, row.total_sq)
         for row in rows
-        if filters.pattern_key in (None, row.pattern_key)
-        and category in (None, row.action_category)
+        if asked.filters.pattern_key in (None, row.pattern_key)
+        and asked.category in (None, row.action_category)
     ]  # fmt: skip
 
 
@@ -182,21 +188,18 @@ def _values(connection: Connection, module: str, dim: str) -> dict[int, str]:
     return {row.code: str(row.value) for row in connection.execute(query)}
 
 
-def _blocks(
-    connection: Connection,
-    module: str,
-    dims: tuple[str, ...],
-    filters: Filters,
-    measure: _Measure,
-    category: str | None,
-) -> list[_Block]:
+def _blocks(connection: Connection, asked: EdgeQuery, measure: _Measure) -> list[_Block]:
     e = pattern_trade_events.c
     value: sa.ColumnElement[Any] = e[measure.column]
     if measure.clip is not None:
         value = sa.func.least(sa.func.greatest(value, measure.clip[0]), measure.clip[1])
     # in whole days: a quarter faster than in seconds, which are numeric
     week = (sa.cast(e.closed_at, sa.Date) - sa.literal(_EPOCH)) / WEEK_DAYS
-    keys = [e.pattern_key, e.action_category, *(e.scope[d].as_string().label(d) for d in dims)]
+    keys = [
+        e.pattern_key,
+        e.action_category,
+        *(e.scope[d].as_string().label(d) for d in asked.dims),
+    ]
     query = (
         sa.select(
             *keys,
@@ -205,14 +208,14 @@ def _blocks(
             sa.func.sum(value).label("total"),
             sa.func.sum(value * value).label("total_sq"),
         )
-        .where(e.seq == 0, *_conditions(connection, module, filters, measure, category))
+        .where(e.seq == 0, *_conditions(connection, asked, measure))
         .group_by(*keys, sa.text("week"))
     )
     sum_in_memory(connection)
     by_setup: dict[tuple[str, str], list[tuple[Any, ...]]] = defaultdict(list)
     for row in connection.execute(query):
         by_setup[row[0], row[1]].append(row[2:])
-    return [_of_rows(key, rows, len(dims)) for key, rows in sorted(by_setup.items())]
+    return [_of_rows(key, rows, len(asked.dims)) for key, rows in sorted(by_setup.items())]
 
 
 def _of_rows(key: tuple[str, str], rows: list[tuple[Any, ...]], n_dims: int) -> _Block:
@@ -221,28 +224,27 @@ def _of_rows(key: tuple[str, str], rows: list[tuple[Any, ...]], n_dims: int) -> 
 
 
 def _conditions(
-    connection: Connection,
-    module: str,
-    filters: Filters,
-    measure: _Measure,
-    category: str | None,
+    connection: Connection, asked: EdgeQuery, measure: _Measure
 ) -> list[sa.ColumnElement[bool]]:
     e = pattern_trade_events.c
+    filters = asked.filters
     kept_rows = [
-        e.module == module,
+        e.module == asked.module,
         e.origin.in_(filters.origins),
         e[measure.column].is_not(None),
     ]
     if measure.currency is not None:
         kept_rows.append(e.currency == measure.currency)
-    if category is not None:
-        kept_rows.append(e.action_category == category)
+    if asked.category is not None:
+        kept_rows.append(e.action_category == asked.category)
     if filters.pattern_key is not None:
         kept_rows.append(e.pattern_key == filters.pattern_key)
     if filters.bot is not None:
         kept_rows.append(e.bot == filters.bot)
     if filters.days is not None:
-        last = connection.scalar(sa.select(sa.func.max(e.closed_at)).where(e.module == module))
+        last = connection.scalar(
+            sa.select(sa.func.max(e.closed_at)).where(e.module == asked.module)
+        )
         if last is not None:
             kept_rows.append(e.closed_at > last - timedelta(days=filters.days))
     return kept_rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dashboard import controls, queries
-from dashboard.edge_queries import read_dimensions
+from dashboard.edge_queries import EdgeQuery, read_dimensions
 from dashboard.effect_queries import read_turns, read_uplift
 from dashboard.lesson_summary import read_summary
 from dashboard.queries import Filters
@@ -27,6 +27,6 @@ def read_first_answers() -> None:
     module = read_summary(source, filters, outcome).module
     if read_dimensions(source, module):
         dim = map_dimension(source, module, filters)
-        shown = map_of_setups(source, module, dim, filters, "R", outcome)
+        shown = map_of_setups(source, EdgeQuery(module, (dim,), filters, "R", outcome))
         for palette in (DARK, LIGHT):
             draw_map_of_setups(shown, palette)

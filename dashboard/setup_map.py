@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from dashboard import controls, queries
 from dashboard.drill_down import most_named
-from dashboard.edge_queries import EdgeTable, Unit, read_dimensions, read_edge_table
+from dashboard.edge_queries import EdgeQuery, EdgeTable, read_dimensions, read_edge_table
 from dashboard.figures.edge_map import EdgeMap, Layer, draw_edge_map, edge_map
 from dashboard.queries import Filters, Source, kept
 from dashboard.theme import Palette
@@ -25,13 +25,11 @@ def map_dimension(source: Source, module: str, filters: Filters) -> str:
 
 
 @kept
-def map_of_setups(
-    source: Source, module: str, dim: str, filters: Filters, unit: Unit, outcome: str
-) -> EdgeMap:
+def map_of_setups(source: Source, asked: EdgeQuery) -> EdgeMap:
     """Return the map of the largest setups by one condition, one row for each pattern."""
-    table = read_edge_table(source, module, (dim,), filters, unit, outcome, None)
-    cells = _with_lessons(source, _largest_patterns(table), (dim,), filters, unit)
-    return edge_map(cells, row=SETUP, column=dim, unit=table.unit)
+    table = read_edge_table(source, asked)
+    cells = _with_lessons(source, _largest_patterns(table), asked)
+    return edge_map(cells, row=SETUP, column=asked.dims[-1], unit=table.unit)
 
 
 def draw_map_of_setups(shown: EdgeMap, palette: Palette) -> go.Figure:
@@ -42,33 +40,28 @@ def draw_map_of_setups(shown: EdgeMap, palette: Palette) -> go.Figure:
 @kept
 def map_of(
     source: Source,
-    module: str,
-    dims: tuple[str, ...],
-    filters: Filters,
-    unit: Unit,
-    outcome: str,
-    category: str | None,
+    asked: EdgeQuery,
     *,
     row: str,
     layer: Layer,
     setup: tuple[str, str] | None,
 ) -> EdgeMap:
-    """Return the map of what ``read_edge_table`` tells of the same.
+    """Return the map of the edges that are asked for.
 
     Args:
         row: What stands down the map: a condition, or the setups with most trades.
         layer: What its cells show.
         setup: Pattern and action of the only setup in it; None for all.
     """
-    table = read_edge_table(source, module, dims, filters, unit, outcome, category)
+    table = read_edge_table(source, asked)
     cells = table.cells if row != SETUP else largest(table)
     if setup is not None:
         pattern_key, action_category = setup
         cells = cells[
             (cells["pattern_key"] == pattern_key) & (cells["action_category"] == action_category)
         ]
-    cells = _with_lessons(source, cells, dims, filters, unit)
-    return edge_map(cells, row=row, column=dims[-1], unit=table.unit, layer=layer)
+    cells = _with_lessons(source, cells, asked)
+    return edge_map(cells, row=row, column=asked.dims[-1], unit=table.unit, layer=layer)
 
 
 def largest(table: EdgeTable) -> pd.DataFrame:
@@ -77,12 +70,10 @@ def largest(table: EdgeTable) -> pd.DataFrame:
     return table.cells.merge(listed[["pattern_key", "action_category"]])
 
 
-def _with_lessons(
-    source: Source, cells: pd.DataFrame, dims: tuple[str, ...], filters: Filters, unit: Unit
-) -> pd.DataFrame:
-    lessons = queries.of_filters(queries.read_lessons(source), filters)
-    is_narrowed = filters.narrows_trades or unit != "R"
-    return controls.with_lessons(cells, dims, lessons, narrowed=is_narrowed)
+def _with_lessons(source: Source, cells: pd.DataFrame, asked: EdgeQuery) -> pd.DataFrame:
+    lessons = queries.of_filters(queries.read_lessons(source), asked.filters)
+    is_narrowed = asked.filters.narrows_trades or asked.unit != "R"
+    return controls.with_lessons(cells, asked.dims, lessons, narrowed=is_narrowed)
 
 
 def _largest_patterns(table: EdgeTable) -> pd.DataFrame:

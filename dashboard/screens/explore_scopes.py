@@ -76,19 +76,17 @@ def _show_map(page: Page, module: str, known: Mapping[str, Sequence[object]]) ->
         )
     layer = _LAYERS[layer_name or "edge"]
     row = row or dims[0]
-    asked = (column,) if row == SETUP else (row, column)
-    table = edge_queries.read_edge_table(
-        page.source, module, asked, page.filters, page.unit, page.outcome, category
-    )
+    asked = edge_queries.EdgeQuery(
+        module, (column,) if row == SETUP else (row, column), page.filters, page.unit,
+        page.outcome, category,
+    )  # fmt: skip
+    table = edge_queries.read_edge_table(page.source, asked)
     if table.cells.empty:
         controls.nothing("No trade carries these conditions. Widen the filters.")
         return
     setup = None if row == SETUP else _setup_of_map(table)
-    shown = map_of(
-        page.source, module, asked, page.filters, page.unit, page.outcome, category,
-        row=row, layer=layer, setup=setup,
-    )  # fmt: skip
-    _show_one_map(page, shown, asked, table, setup)
+    shown = map_of(page.source, asked, row=row, layer=layer, setup=setup)
+    _show_one_map(page, shown, asked.dims, table, setup)
     st.caption(formats.plain(_map_told(table), longest=500))
     controls.downloads(_exported(table), "edge-map")
 

@@ -12,7 +12,7 @@ from dashboard import controls, formats, health, queries
 from dashboard.alert_list import open_alerts, show_alerts
 from dashboard.controls import Page
 from dashboard.drill_down import spelled, stored_value
-from dashboard.edge_queries import EdgeTable, read_dimensions, read_edge_table
+from dashboard.edge_queries import EdgeQuery, EdgeTable, read_dimensions, read_edge_table
 from dashboard.effect_queries import MONEY_DAYS, Uplift, read_turns, read_uplift
 from dashboard.figures.effect_over_time import draw_effect_over_time, effect_over_time
 from dashboard.figures.search_funnel import draw_search_funnel, search_funnel
@@ -259,10 +259,9 @@ def _show_map(page: Page, lessons: LessonSummary) -> None:
         controls.nothing("No scope is stored yet: scopes need trades with context.", height=240)
         return
     dim = map_dimension(page.source, module, page.filters)
-    table = read_edge_table(
-        page.source, module, (dim,), page.filters, page.unit, page.outcome, None
-    )
-    shown = map_of_setups(page.source, module, dim, page.filters, page.unit, page.outcome)
+    asked = EdgeQuery(module, (dim,), page.filters, page.unit, page.outcome)
+    table = read_edge_table(page.source, asked)
+    shown = map_of_setups(page.source, asked)
     if shown.is_blank:
         controls.nothing(f"{shown.alt} Widen the filters.", height=240)
         return

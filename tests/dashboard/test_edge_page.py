@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import controls
 from dashboard.drill_down import child_table, spelled
-from dashboard.edge_queries import EdgeTable, read_edge_table
+from dashboard.edge_queries import EdgeQuery, EdgeTable, read_edge_table
 from dashboard.figures.edge_map import EdgeMap, draw_edge_map, edge_map
 from dashboard.figures.scope_lattice import draw_scope_lattice, scope_lattice
 from dashboard.queries import Filters, read_health
@@ -175,16 +175,14 @@ def table_of(engine: Engine, days: int | None, **changes: object) -> EdgeTable:
     st.cache_resource.clear()
     asked = Filters(days=days, origins=Settings().origins)._replace(**changes)
     source = read_health(engine).source(engine)
-    return read_edge_table(source, "pm", ("bucket",), asked, "R", "r_multiple", None)
+    return read_edge_table(source, EdgeQuery("pm", ("bucket",), asked, "R", "r_multiple"))
 
 
 def map_by(engine: Engine, row: str, *dims: str, days: int | None = None, **more: Any) -> EdgeMap:
-    asked = Filters(days=days, origins=Settings().origins)
+    asked = EdgeQuery("pm", dims, Filters(days=days, origins=Settings().origins), "R",
+                      "r_multiple")  # fmt: skip
     source = read_health(engine).source(engine)
-    return map_of(
-        source, "pm", dims, asked, "R", "r_multiple", None, row=row,
-        **{"setup": None, "layer": "edge", **more},
-    )  # fmt: skip
+    return map_of(source, asked, row=row, **{"setup": None, "layer": "edge", **more})
 
 
 def test_a_lesson_is_shown_for_all_trades_and_for_no_part_of_them(mapped: Engine) -> None:
