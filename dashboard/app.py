@@ -30,6 +30,6 @@ def page_of(one: PageOf) -> st.Page:
 
 st.set_page_config(page_title="Edgekeeper", page_icon=ICON, layout="wide")
 page = st.navigation({group: [page_of(one) for one in pages] for group, pages in PAGES.items()})
-controls.show_frame()
+controls.show_frame(page.title)
 with controls.charts_last():
     page.run()

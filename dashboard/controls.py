@@ -8,7 +8,7 @@ import io
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,7 +36,9 @@ _JUST_READ = "health"  # handed on within one run of a page
 _LATER = "charts-later"  # what is drawn at the end of the run
 _DRAWN = "charts-of"  # the page whose charts stand
 _WORDS_FIRST_S = 0.4
+_CAME_WITH = "came-with"  # what the address of a visitor's first page chose
 _CHART_HEIGHT = 300
+MODULES = ("pm", "dm")
 PERIODS: Mapping[str, int | None] = {"all": None, "90 d": 90, "30 d": 30, "7 d": 7}
 OUTCOME_WORDS: Mapping[str, str] = {
     "r_multiple_net": "R of initial risk, after costs",
@@ -118,8 +120,13 @@ def open_page(title: str, *, jobs: tuple[str, ...] = ()) -> Page:
     return page
 
 
-def show_frame() -> None:
-    """Draw what stands beside every page: the filters, which stay when the page changes."""
+def show_frame(title: str) -> None:
+    """Draw what stands beside every page: the filters, which stay when the page changes.
+
+    Args:
+        title: Of the page beside it.
+    """
+    st.session_state.setdefault(_CAME_WITH, st.query_params.to_dict())
     try:
         settings, engine = connected()
         found = queries.read_health(engine, settings.profile)
@@ -129,7 +136,7 @@ def show_frame() -> None:
         bots, setups = queries.read_choices(found.source(engine))
     except Exception:  # the page itself says what is wrong
         bots, setups = [], []
-    _show_filters(bots, setups)
+    _show_filters(bots, setups, is_other=st.session_state.get("page") != title)
 
 
 def _just_read() -> Health | None:
@@ -362,10 +369,32 @@ def finish(done: commands.Done) -> None:
 
 
 # ------------------------------------------------------------------ filters
-def _show_filters(bots: list[str], setups: list[Group]) -> None:
+def _show_filters(bots: list[str], setups: list[Group], *, is_other: bool) -> None:
+    """Draw the filters; on another page than before, put back what the browser forgot of them."""
+
+    def put_back(key: str, known: Sequence[str]) -> None:
+        if is_other:
+            _put_back(key, known)
+
     with st.sidebar:
-        _show_subjects(bots, setups)
+        put_back("module", MODULES)
+        module = st.segmented_control(
+            "Module",
+            MODULES,
+            key="module",
+            bind="query-params",
+            help="pm: portfolio manager. dm: decision maker.",
+        )
+        keys = sorted({one.pattern_key for one in setups if module in (None, one.module)})
+        for label, known in (("Setup", keys), ("Bot", bots)):
+            name = label.lower()
+            put_back(name, known)
+            st.selectbox(
+                label, known, index=None, placeholder=f"all {name}s", key=name, bind="query-params"
+            )
+        put_back("period", list(PERIODS))
         _segments("Period", list(PERIODS), "all", help="Counted back from the last closed trade.")
+        put_back("unit", UNITS)
         _segments("Unit", list(UNITS), "R")
         st.caption(
             "Bot, period and unit recompute edge maps from trades. Lessons are always shown whole, "
@@ -373,20 +402,15 @@ def _show_filters(bots: list[str], setups: list[Group]) -> None:
         )
 
 
-def _show_subjects(bots: list[str], setups: list[Group]) -> None:
-    module = st.segmented_control(
-        "Module",
-        ["pm", "dm"],
-        key="module",
-        bind="query-params",
-        help="pm: portfolio manager. dm: decision maker.",
-    )
-    keys = sorted({one.pattern_key for one in setups if module in (None, one.module)})
-    for label, known in (("Setup", keys), ("Bot", bots)):
-        name = label.lower()
-        st.selectbox(
-            label, known, index=None, placeholder=f"all {name}s", key=name, bind="query-params"
-        )
+def _put_back(key: str, known: Sequence[str]) -> None:
+    """Set a filter again that the address has lost.
+
+    Who goes on before the browser has drawn the filters loses them from the address; where the
+    page had not drawn them either, what the visitor came with is all that is known of them.
+    """
+    value = st.session_state.get(key, st.session_state[_CAME_WITH].get(key))
+    if value in known and key not in st.query_params:
+        st.session_state[key] = value
 
 
 def _segments(label: str, options: list[str], default: str, *, help: str | None = None) -> None:
