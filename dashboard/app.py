@@ -28,8 +28,14 @@ def page_of(one: PageOf) -> st.Page:
     )
 
 
-st.set_page_config(page_title="Edgekeeper", page_icon=ICON, layout="wide")
-page = st.navigation({group: [page_of(one) for one in pages] for group, pages in PAGES.items()})
-controls.show_frame(page.title)
-with controls.charts_last():
-    page.run()
+def main() -> None:
+    """Draw the page that is asked for, within the frame of all."""
+    st.set_page_config(page_title="Edgekeeper", page_icon=ICON, layout="wide")
+    page = st.navigation({group: [page_of(one) for one in pages] for group, pages in PAGES.items()})
+    controls.show_frame(page.title)
+    with controls.charts_last():
+        page.run()
+
+
+if __name__ == "__main__":  # as Streamlit runs it
+    main()
