@@ -35,6 +35,7 @@ UNITS: tuple[Unit, ...] = ("R", "%", "money")
 _JUST_READ = "health"  # handed on within one run of a page
 _LATER = "charts-later"  # what is drawn at the end of the run
 _DRAWN = "charts-of"  # the page whose charts stand
+_PAUSED = "charts-waited"  # once in a session
 _WORDS_FIRST_S = 0.4
 _CAME_WITH = "came-with"  # what the address of a visitor's first page chose
 _CHART_HEIGHT = 300
@@ -392,9 +393,9 @@ def _show_filters(bots: list[str], setups: list[Group], *, is_other: bool) -> No
             st.selectbox(
                 label, known, index=None, placeholder=f"all {name}s", key=name, bind="query-params"
             )
-        put_back("period", list(PERIODS))
+        put_back("period", list(PERIODS)[1:])  # what is so without a choice needs no putting back
         _segments("Period", list(PERIODS), "all", help="Counted back from the last closed trade.")
-        put_back("unit", UNITS)
+        put_back("unit", UNITS[1:])
         _segments("Unit", list(UNITS), "R")
         st.caption(
             "Bot, period and unit recompute edge maps from trades. Lessons are always shown whole, "
@@ -434,19 +435,21 @@ def charts_last() -> Iterator[None]:
     """Draw the charts of what runs within at its end, each in its place.
 
     A browser draws what comes first, and while it draws a chart it shows no text: so the words and
-    tables of a page stand before its charts do. On a visitor's first page the browser still loads
-    what draws either; without a pause it has both before it has shown one, and shows them together.
+    tables of a page stand before its charts do. On the first page of a session the browser still
+    loads what draws either; without a pause it has both before it has shown one, and shows them
+    together.
     """
     later: list[Callable[[], None]] = []
     st.session_state[_LATER] = later
     try:
         yield
+        if later and _PAUSED not in st.session_state:
+            st.session_state[_PAUSED] = True  # also for who goes on meanwhile
+            time.sleep(_WORDS_FIRST_S)
     except RerunException:  # all of it is shown anew in a moment
         later.clear()
         raise
     finally:
-        if later and _DRAWN not in st.session_state:
-            time.sleep(_WORDS_FIRST_S)
         for draw in later:
             draw()
     st.session_state[_DRAWN] = st.session_state.get("page")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from sqlalchemy import Engine
+from streamlit.proto.WidgetStates_pb2 import WidgetStates
 from streamlit.testing.v1 import AppTest
 
+from dashboard import controls
 from tests.dashboard.conftest import APP
 
 
@@ -17,7 +21,7 @@ def app(engine_of_page: Engine) -> AppTest:
 def gone_on(app: AppTest) -> AppTest:
     """Another page, as a browser asks for it that has not drawn the filters."""
     app.query_params.clear()
-    return app.switch_page("screens/explore_scopes.py").run()
+    return app.switch_page("screens/explore_scopes.py")._run(WidgetStates())
 
 
 def chosen(app: AppTest) -> list[object]:
@@ -52,3 +56,14 @@ def test_a_filter_that_was_lifted_stays_lifted(app: AppTest) -> None:
     gone_on(app)
     assert chosen(app) == [None, "all", "R"]
     assert app.query_params == {}
+
+
+def test_what_holds_without_a_choice_is_never_put_back(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A choice that the browser has just made would be undone by it."""
+    may_be_put_back: dict[str, Sequence[str]] = {}
+    monkeypatch.setattr(controls, "_put_back", may_be_put_back.__setitem__)
+    gone_on(app)
+    assert list(may_be_put_back["period"]) == ["90 d", "30 d", "7 d"]
+    assert list(may_be_put_back["unit"]) == ["%", "money"]

@@ -197,3 +197,20 @@ def test_a_first_visit_has_its_words_before_its_charts_and_a_change_waits_for_no
     assert pauses == [0.4]
     page.run()
     assert pauses == [0.4]
+
+
+def test_a_first_page_that_fails_says_so_at_once(
+    open_page: Open, engine_of_page: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with engine_of_page.begin() as connection:
+        sized_trades(connection, 30)
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("the last part")
+
+    pauses: list[float] = []
+    monkeypatch.setattr(controls, "_WORDS_FIRST_S", 0.4)
+    monkeypatch.setattr(controls, "time", SimpleNamespace(sleep=pauses.append))
+    monkeypatch.setattr("dashboard.lesson_summary.waiting_lessons", fails)
+    assert open_page(PAGE).exception
+    assert not pauses
