@@ -83,7 +83,7 @@ class Visible:
     Attributes:
         n_charts: Charts.
         n_webgl: Those of them that are drawn by WebGL.
-        wire_mb: Fetched, compressed as it comes; what comes by the socket is not in it.
+        fetched_mb: Compressed as it comes; what comes by the socket is not in it.
     """
 
     title: float | None
@@ -92,7 +92,7 @@ class Visible:
     charts: float | None
     n_charts: int
     n_webgl: int
-    wire_mb: float
+    fetched_mb: float
 
     @property
     def all(self) -> float:
@@ -184,14 +184,25 @@ def visitor() -> Iterator[Visitor]:
             str(CHROMIUM), "--headless=new", f"--user-data-dir={folder}/profile",
             f"--load-extension={extension}", "--window-size=1440,987", *ARGUMENTS, clock.address,
         ]  # fmt: skip
-        browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        browser = None
         try:
+            browser = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             if not clock.waits.wait(_LONGEST_S):
                 raise TimeoutError(f"{CHROMIUM} did not ask for a page within {_LONGEST_S} s")
             time.sleep(_BROWSER_STARTS_S)
             yield Visitor(clock)
         finally:
-            browser.terminate()
-            browser.wait(30)
             clock.shutdown()
             clock.server_close()
+            if browser is not None:
+                _end(browser)
+
+
+def _end(browser: subprocess.Popen[bytes]) -> None:
+    browser.terminate()
+    try:
+        browser.wait(30)
+    except subprocess.TimeoutExpired:
+        browser.kill()

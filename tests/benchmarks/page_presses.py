@@ -43,7 +43,9 @@ def open_page(tab: Any, url: str) -> None:
     """Open a page and wait until it is at rest."""
     tab.goto(url)
     tab.wait_for_selector("h1")
-    tab.wait_for_function("!document.querySelector('[data-test-script-state=running]')")
+    tab.wait_for_function(
+        "!document.querySelector('[data-test-script-state=running], [data-testid^=stSkeleton]')"
+    )
     tab.wait_for_timeout(_SETTLED_MS)
 
 
