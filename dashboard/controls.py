@@ -26,6 +26,7 @@ from dashboard import commands, formats, health, queries, theme
 from dashboard.edge_queries import Unit
 from dashboard.identity import Viewer, can_log_in, viewer_of
 from dashboard.queries import Filters, Group, Health, Source
+from learning.domain.pattern_key import MODULES
 from learning.errors import LearningError
 from learning.settings import Profile, Settings
 from learning.store import database
@@ -39,7 +40,6 @@ _PAUSED = "charts-waited"  # once in a session
 _WORDS_FIRST_S = 0.4
 _CAME_WITH = "came-with"  # what the address of a visitor's first page chose
 _CHART_HEIGHT = 300
-MODULES = ("pm", "dm")
 PERIODS: Mapping[str, int | None] = {"all": None, "90 d": 90, "30 d": 30, "7 d": 7}
 OUTCOME_WORDS: Mapping[str, str] = {
     "r_multiple_net": "R of initial risk, after costs",
