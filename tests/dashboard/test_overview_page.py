@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import streamlit as st
 from sqlalchemy import Connection, Engine
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.testing.v1 import AppTest
 
 from dashboard import controls, first_answers
@@ -189,14 +191,31 @@ def test_a_first_visit_has_its_words_before_its_charts_and_a_change_waits_for_no
 ) -> None:
     with engine_of_page.begin() as connection:
         sized_trades(connection, 30)
-    pauses: list[float] = []
+    sent: list[object] = []
+
+    def note(owner: object, kind: str) -> None:
+        real = getattr(owner, kind)
+
+        def send(*args: Any, **kwargs: Any) -> object:
+            sent.append(kind)
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(owner, kind, send)
+
+    note(st, "metric")
+    note(DeltaGenerator, "plotly_chart")
     monkeypatch.setattr(controls, "_WORDS_FIRST_S", 0.4)
-    monkeypatch.setattr(controls, "time", SimpleNamespace(sleep=pauses.append))
+    monkeypatch.setattr(controls, "time", SimpleNamespace(sleep=sent.append))
     page = open_page(PAGE)
     assert not page.exception
-    assert pauses == [0.4]
+    words, charts = sent[: sent.index(0.4)], sent[sent.index(0.4) + 1 :]
+    assert set(words) == {"metric"}
+    assert charts[0] == "plotly_chart"
+    assert 0.4 not in charts
+    sent.clear()
     page.run()
-    assert pauses == [0.4]
+    assert "plotly_chart" in sent
+    assert 0.4 not in sent
 
 
 def test_a_first_page_that_fails_says_so_at_once(
