@@ -77,6 +77,7 @@ class Opened:
 
 
 def opened(*script: Any, **environment: str) -> Opened:
+    """Open the first page that a script serves (ours where none is named), again and again."""
     cold, warm, socket_mb = [], [], 0.0
     for repeat in range(COLD_REPEATS):
         with visitor() as tab, served_by(*script, **environment) as (address, server):

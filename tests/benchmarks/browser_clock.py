@@ -24,6 +24,7 @@ from typing import Any
 from tests.dashboard.browsing import ARGUMENTS, CHROMIUM
 
 _LONGEST_S = 60
+_FULL_SCREEN = ("--screen-info={1440x900}", "--kiosk")  # the page has all of it
 _BROWSER_STARTS_S = 5  # its own windows load scripts of their own before
 _MANIFEST = {
     "manifest_version": 3,
@@ -182,7 +183,7 @@ def visitor() -> Iterator[Visitor]:
         (extension / "clock.js").write_text(_CLOCK.replace("__HOME__", clock.address))
         command = [
             str(CHROMIUM), "--headless=new", f"--user-data-dir={folder}/profile",
-            f"--load-extension={extension}", "--window-size=1440,987", *ARGUMENTS, clock.address,
+            f"--load-extension={extension}", *_FULL_SCREEN, *ARGUMENTS, clock.address,
         ]  # fmt: skip
         browser = None
         try:
